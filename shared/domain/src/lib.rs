@@ -1,1 +1,21 @@
-//! rollcall-domain
+//! Rollcall's rules, as values and functions.
+//!
+//! Nothing here performs input or output, reads a clock, draws randomness, knows AWS or is
+//! asynchronous: time and randomness come in as parameters, so every rule can be tested as data.
+
+pub mod catalog;
+pub mod enrollment;
+pub mod facet;
+pub mod id;
+pub mod learning;
+pub mod limits;
+pub mod login;
+pub mod progress;
+pub mod random;
+pub mod role;
+pub mod secret;
+pub mod session;
+pub mod slug;
+pub mod text;
+pub mod time;
+pub mod user;
