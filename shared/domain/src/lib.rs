@@ -10,6 +10,7 @@ pub mod id;
 pub mod learning;
 pub mod limits;
 pub mod login;
+pub mod port;
 pub mod progress;
 pub mod random;
 pub mod role;

@@ -1,1 +1,18 @@
-//! rollcall-store
+//! DynamoDB: one module per table, one type per capability, one method per access pattern.
+//!
+//! A capability carries the grants it needs beside the code that needs them, so a function that
+//! declares the capability has exactly the permissions that its calls use. Each method is one atomic
+//! step: if two calls must not be separated, they are one conditional write or one transaction.
+
+pub mod catalog;
+pub mod enrollments;
+mod error;
+mod item;
+pub mod learner;
+pub mod logins;
+pub mod sessions;
+pub mod tables;
+pub mod users;
+
+pub use rollcall_domain::port::{PortError, PortErrorClass};
+pub use tables::{Capability, Tables};

@@ -1,0 +1,75 @@
+//! The SQS queues. Each working queue is born with its dead-letter queue.
+
+/// A queue, named `rollcall-{stage}-{name}` in AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Queue {
+    /// Wakes the function that drains pending CRM changes.
+    CrmDrain,
+    /// What failed in [`Queue::CrmDrain`] again and again.
+    CrmDrainDead,
+    /// Where Lambda reports stream batches that the CRM sync could not handle: metadata only.
+    CrmStreamFailures,
+    /// What failed in [`Queue::CrmStreamFailures`] again and again.
+    CrmStreamFailuresDead,
+}
+
+/// When a message is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// Where it goes then.
+    pub dead_letter_queue: Queue,
+    /// After how many receives.
+    pub receives_max: u32,
+}
+
+/// Messages wait this long at most: SQS's own maximum of 14 days, so that a weekend loses nothing.
+pub const RETENTION_SECONDS: u32 = 14 * 24 * 60 * 60;
+
+impl Queue {
+    /// Every queue.
+    pub const ALL: [Self; 4] = [
+        Self::CrmDrain,
+        Self::CrmDrainDead,
+        Self::CrmStreamFailures,
+        Self::CrmStreamFailuresDead,
+    ];
+
+    /// The name without prefix and stage.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CrmDrain => "crm-drain",
+            Self::CrmDrainDead => "crm-drain-dead",
+            Self::CrmStreamFailures => "crm-stream-failures",
+            Self::CrmStreamFailuresDead => "crm-stream-failures-dead",
+        }
+    }
+
+    /// The name in AWS.
+    pub fn full_name(self, stage: &str) -> String {
+        format!("rollcall-{stage}-{}", self.name())
+    }
+
+    /// How long a received message stays invisible, in seconds: six times the time-out of the
+    /// function that takes it, as AWS advises for queues that trigger functions.
+    pub const fn visibility_timeout_seconds(self) -> u32 {
+        match self {
+            Self::CrmDrain | Self::CrmStreamFailures => 360,
+            Self::CrmDrainDead | Self::CrmStreamFailuresDead => 30,
+        }
+    }
+
+    /// When a message is given up; `None` for dead-letter queues.
+    pub const fn redrive(self) -> Option<Redrive> {
+        match self {
+            Self::CrmDrain => Some(Redrive {
+                dead_letter_queue: Self::CrmDrainDead,
+                receives_max: 5,
+            }),
+            Self::CrmStreamFailures => Some(Redrive {
+                dead_letter_queue: Self::CrmStreamFailuresDead,
+                receives_max: 5,
+            }),
+            Self::CrmDrainDead | Self::CrmStreamFailuresDead => None,
+        }
+    }
+}

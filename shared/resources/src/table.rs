@@ -1,0 +1,97 @@
+//! The DynamoDB tables. Every table has the keys `pk` and `sk`, both texts.
+
+/// Name of every table's partition key.
+pub const PARTITION_KEY: &str = "pk";
+/// Name of every table's sort key.
+pub const SORT_KEY: &str = "sk";
+/// Name of the attribute by which DynamoDB removes what has expired, in seconds since the epoch.
+/// Housekeeping only: code checks expiry by itself.
+pub const EXPIRES_AT: &str = "expires_at";
+
+/// A table, named `rollcall-{stage}-{name}` in AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Users and the identities that name them.
+    Users,
+    /// Enrolments.
+    Enrollments,
+    /// Progress in modules, completions.
+    Progress,
+    /// The published catalogue.
+    Catalog,
+    /// CRM ledger, pending rows, budget and dead letters.
+    Crm,
+    /// Sessions and sign-ins in flight.
+    Edge,
+}
+
+/// A global secondary index; it carries whole items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The index's name.
+    pub name: &'static str,
+    /// Its partition key, a text.
+    pub partition_key: &'static str,
+    /// Its sort key, a text.
+    pub sort_key: &'static str,
+}
+
+/// Pending rows by the time they are due.
+pub const CRM_DUE: Index = Index {
+    name: "due",
+    partition_key: "due_shard",
+    sort_key: "due_at",
+};
+/// Dead letters that need a person, by the time they were last seen.
+pub const CRM_OPEN: Index = Index {
+    name: "open",
+    partition_key: "open_shard",
+    sort_key: "open_at",
+};
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] = [
+        Self::Users,
+        Self::Enrollments,
+        Self::Progress,
+        Self::Catalog,
+        Self::Crm,
+        Self::Edge,
+    ];
+
+    /// The name without prefix and stage.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Enrollments => "enrollments",
+            Self::Progress => "progress",
+            Self::Catalog => "catalog",
+            Self::Crm => "crm",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// The name in AWS.
+    pub fn full_name(self, stage: &str) -> String {
+        format!("rollcall-{stage}-{}", self.name())
+    }
+
+    /// Whether the table has a stream of new and old images.
+    pub const fn has_stream(self) -> bool {
+        matches!(self, Self::Users | Self::Enrollments | Self::Progress)
+    }
+
+    /// Whether items carry [`EXPIRES_AT`].
+    pub const fn expires(self) -> bool {
+        matches!(self, Self::Crm | Self::Edge)
+    }
+
+    /// The table's indexes.
+    pub const fn indexes(self) -> &'static [Index] {
+        match self {
+            Self::Crm => &[CRM_DUE, CRM_OPEN],
+            Self::Users | Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
+        }
+    }
+}

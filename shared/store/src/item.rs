@@ -1,0 +1,160 @@
+//! The few shapes that all access patterns share: get, query to the end, put on a condition.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_resources::Table;
+use rollcall_resources::table::{PARTITION_KEY, SORT_KEY};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{corrupt, failed};
+use crate::tables::Tables;
+
+/// Items of one page of a query; a bound on what one answer holds in memory.
+const QUERY_PAGE_ITEMS_MAX: i32 = 500;
+
+/// An item as DynamoDB has it.
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
+
+/// A text attribute.
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
+}
+
+/// The key of an item.
+pub(crate) fn key(pk: &str, sk: &str) -> Attributes {
+    HashMap::from([
+        (PARTITION_KEY.to_owned(), text(pk)),
+        (SORT_KEY.to_owned(), text(sk)),
+    ])
+}
+
+/// An item to store.
+pub(crate) fn to_item<T: Serialize>(item: &T) -> Result<Attributes, PortError> {
+    serde_dynamo::to_item(item).map_err(corrupt("encode an item"))
+}
+
+/// An item that was stored.
+pub(crate) fn from_item<T: DeserializeOwned>(item: Attributes) -> Result<T, PortError> {
+    serde_dynamo::from_item(item).map_err(corrupt("decode an item"))
+}
+
+impl Tables {
+    /// One item, strongly consistent.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        pk: &str,
+        sk: &str,
+    ) -> Result<Option<T>, PortError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(self.name(table))
+            .set_key(Some(key(pk, sk)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("read an item"))?;
+        answer.item.map(from_item).transpose()
+    }
+
+    /// Every item of a partition whose sort key begins with `prefix`, in order, strongly
+    /// consistent. More than `items_max` is an error, never a silent cut.
+    pub(crate) async fn query<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        pk: &str,
+        prefix: &str,
+        items_max: usize,
+    ) -> Result<Vec<T>, PortError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(self.name(table))
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":pk", text(pk))
+                .expression_attribute_values(":prefix", text(prefix))
+                .consistent_read(true)
+                .limit(QUERY_PAGE_ITEMS_MAX)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(failed("query items"))?;
+            for item in page.items.unwrap_or_default() {
+                items.push(from_item(item)?);
+            }
+            if items.len() > items_max {
+                let text = format!("more than {items_max} items in one partition");
+                return Err(PortError::new("query items", PortErrorClass::Corrupt, text));
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Stores an item if it is new (version 1) or if the stored one is the version before.
+    pub(crate) async fn put_version<T: Serialize>(
+        &self,
+        table: Table,
+        item: &T,
+        version: u64,
+    ) -> Result<(), PortError> {
+        let put = self.client.put_item().table_name(self.name(table));
+        let put = put.set_item(Some(to_item(item)?));
+        let put = if version == 1 {
+            put.condition_expression("attribute_not_exists(pk)")
+        } else {
+            put.condition_expression("version = :before")
+                .expression_attribute_values(":before", number(version - 1))
+        };
+        put.send().await.map_err(failed("store an item"))?;
+        Ok(())
+    }
+
+    /// As [`Tables::put_version`], as a part of a transaction.
+    pub(crate) fn put_version_part<T: Serialize>(
+        &self,
+        table: Table,
+        item: &T,
+        version: u64,
+    ) -> Result<TransactWriteItem, PortError> {
+        let put = Put::builder()
+            .table_name(self.name(table))
+            .set_item(Some(to_item(item)?));
+        let put = if version == 1 {
+            put.condition_expression("attribute_not_exists(pk)")
+        } else {
+            put.condition_expression("version = :before")
+                .expression_attribute_values(":before", number(version - 1))
+        };
+        let put = put.build().map_err(corrupt("build a transaction"))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Writes all parts or none.
+    pub(crate) async fn transact(
+        &self,
+        operation: &'static str,
+        parts: Vec<TransactWriteItem>,
+    ) -> Result<(), PortError> {
+        let write = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(parts));
+        write.send().await.map_err(failed(operation))?;
+        Ok(())
+    }
+}
