@@ -1,1 +1,29 @@
-//! rollcall-local-provider
+//! The identity provider of the local cloud: what Amazon Cognito's hosted sign-in does, so that
+//! signing in works on a laptop and every fault a provider can have can be produced on demand.
+//!
+//! Two profiles. `cognito` answers as Cognito does, quirks included (access tokens without `aud`,
+//! its own `/logout`, an e-mail flag that is a string in user info). `generic` follows OpenID
+//! Connect Core 1.0, RFC 9207 and RP-Initiated Logout 1.0 to the letter, so that Rollcall is never
+//! tied to Cognito. Sign-up, federation and the native sign-in API are not offered.
+//!
+//! Nothing here knows Rollcall: users and clients come from the caller.
+
+mod authorize;
+mod control;
+mod discovery;
+mod fault;
+mod key;
+mod login;
+mod logout;
+mod mint;
+mod options;
+mod page;
+mod parameters;
+mod provider;
+mod random;
+mod state;
+mod token;
+mod user_info;
+
+pub use options::{Client, OpenError, Options, Profile, User};
+pub use provider::Provider;
