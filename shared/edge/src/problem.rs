@@ -1,0 +1,168 @@
+//! Problems: every failure a caller sees, in the shape of RFC 9457.
+//!
+//! A problem holds what the caller may read. Causes go to the log, never into an answer.
+
+use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_runtime::declaration::ProblemKind;
+use rollcall_runtime::invocation::chain;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $status:literal, $code:literal, $title:literal, $advice:literal;)*) => {
+        $($(#[$doc])* pub static $name: ProblemKind =
+            ProblemKind { code: $code, status: $status, title: $title, advice: $advice };)*
+
+        /// Every kind of problem that the edge itself knows.
+        pub static ALL: &[&ProblemKind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    /// The body is not JSON, or the request is not what the route takes.
+    MALFORMED = 400, "malformed-request", "The request cannot be read.", "Correct the request; `detail` says what is wrong with it.";
+    /// Nobody is signed in.
+    UNAUTHENTICATED = 401, "unauthenticated", "Unauthorized: Missing access token", "Sign in and send the request again.";
+    /// A page of ours did not send this.
+    CSRF = 403, "csrf-refused", "The request does not come from a page of ours.", "Get a token from /auth/csrf, send it as X-CSRF-Token, and let the browser send Origin.";
+    /// The caller may not do this.
+    FORBIDDEN = 403, "forbidden", "You may not do this.", "Ask an administrator for the role that the route needs.";
+    /// Not there, or not yours.
+    NOT_FOUND = 404, "not-found", "There is no such thing.", "Check the path.";
+    /// The state does not allow it.
+    CONFLICT = 409, "conflict", "Somebody else changed this at the same time.", "Read the current state and try again.";
+    /// The body is too large.
+    TOO_LARGE = 413, "body-too-large", "The body is too large.", "Send less in one request.";
+    /// The body is not declared as JSON.
+    UNSUPPORTED_MEDIA_TYPE = 415, "unsupported-media-type", "The body must be JSON.", "Send Content-Type: application/json.";
+    /// A value is not allowed.
+    INVALID = 422, "invalid-value", "A value is not allowed.", "Correct the fields that `errors` names.";
+    /// A bug of ours.
+    INTERNAL = 500, "internal-error", "Something went wrong on our side.", "Report `instance` to the operator.";
+    /// A service we need is away.
+    UNAVAILABLE = 503, "unavailable", "A service we need does not answer.", "Try again after the time in Retry-After.";
+}
+
+/// One field that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, or `path:`, `query:` or `header:` and a name.
+    pub pointer: String,
+    /// What is wrong, stable, kebab-case.
+    pub code: &'static str,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+/// A failure as its caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind.
+    pub kind: &'static ProblemKind,
+    /// What is particular about this occurrence.
+    pub detail: Option<String>,
+    /// Which fields are wrong.
+    pub errors: Vec<FieldError>,
+    /// When to try again, in seconds.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// How long callers wait after a failure of a service of ours, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(kind: &'static ProblemKind) -> Self {
+        Self {
+            kind,
+            detail: None,
+            errors: Vec::new(),
+            retry_after_seconds: None,
+        }
+    }
+
+    /// With what is particular about this occurrence.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+
+    /// A value that is not allowed, and where.
+    pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: &impl ToString) -> Self {
+        let error = FieldError {
+            pointer: pointer.into(),
+            code,
+            detail: detail.to_string(),
+        };
+        Self {
+            errors: vec![error],
+            ..Self::new(&INVALID)
+        }
+    }
+
+    /// The answer when a port failed; the cause is logged here, with its whole chain.
+    pub fn port(error: &PortError) -> Self {
+        let text = chain(error);
+        match error.class {
+            PortErrorClass::Conflict => {
+                tracing::warn!(error = text, "too many writers of one item");
+                Self {
+                    retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+                    ..Self::new(&CONFLICT)
+                }
+            }
+            PortErrorClass::Throttled | PortErrorClass::Unavailable => {
+                tracing::error!(error = text, "a service we need does not answer");
+                Self {
+                    retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+                    ..Self::new(&UNAVAILABLE)
+                }
+            }
+            PortErrorClass::Rejected | PortErrorClass::Corrupt => {
+                tracing::error!(error = text, "a service we need refuses us");
+                Self::new(&INTERNAL)
+            }
+        }
+    }
+}
+
+/// A problem on the wire.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct ProblemBody<'problem> {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    pub problem_type: String,
+    /// What happened, the same for every occurrence.
+    pub title: &'problem str,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable name of the kind.
+    pub code: &'problem str,
+    /// What is particular about this occurrence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'problem str>,
+    /// The request's id, for a report.
+    pub instance: &'problem str,
+    /// Which fields are wrong.
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    pub errors: &'problem [FieldError],
+}
+
+impl Problem {
+    /// The body of the answer to the request `request_id`.
+    pub fn body<'problem>(&'problem self, request_id: &'problem str) -> ProblemBody<'problem> {
+        ProblemBody {
+            problem_type: format!("urn:rollcall:problem:{}", self.kind.code),
+            title: self.kind.title,
+            status: self.kind.status,
+            code: self.kind.code,
+            detail: self.detail.as_deref(),
+            instance: request_id,
+            errors: &self.errors,
+        }
+    }
+}

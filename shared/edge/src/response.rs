@@ -1,0 +1,250 @@
+//! Answers: a status, headers, cookies and a body, with the headers that every answer carries.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use aws_lambda_events::encodings::Body;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::problem::{INTERNAL, Problem};
+
+/// Headers of every answer (OWASP Secure Headers Project).
+const SECURITY_HEADERS: [(&str, &str); 7] = [
+    (
+        "strict-transport-security",
+        "max-age=31536000; includeSubDomains",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-site"),
+    (
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=(), payment=()",
+    ),
+];
+
+/// What JSON may load when somebody opens it as a page: nothing.
+const JSON_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// What our own plain pages may load: nothing; they may be styled by the browser alone.
+const PAGE_POLICY: &str = "default-src 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    cookies: Vec<String>,
+    body: Option<String>,
+}
+
+impl Response {
+    /// JSON.
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(text) => Self {
+                status,
+                headers: vec![
+                    ("content-type", "application/json".to_owned()),
+                    ("content-security-policy", JSON_POLICY.to_owned()),
+                ],
+                cookies: Vec::new(),
+                body: Some(text),
+            },
+            Err(error) => {
+                tracing::error!(%error, "failed to encode an answer");
+                Self::problem(&Problem::new(&INTERNAL), "")
+            }
+        }
+    }
+
+    /// Nothing (RFC 9110 §15.3.5).
+    pub fn no_content() -> Self {
+        Self {
+            status: 204,
+            headers: Vec::new(),
+            cookies: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// Sends a browser elsewhere; 302 keeps to GET in practice, 303 by definition.
+    pub fn redirect(status: u16, location: &str) -> Self {
+        let headers = vec![("location", location.to_owned())];
+        Self {
+            status,
+            headers,
+            cookies: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// A plain page for people: a heading and a paragraph, both escaped.
+    pub fn page(status: u16, heading: &str, text: &str) -> Self {
+        let (heading, text) = (escape(heading), escape(text));
+        let body = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n\
+             <title>{heading} · Rollcall</title>\n<h1>{heading}</h1>\n<p>{text}</p>\n\
+             <p><a href=\"/auth/login\">Sign in</a></p>\n</html>\n"
+        );
+        Self {
+            status,
+            headers: vec![
+                ("content-type", "text/html; charset=utf-8".to_owned()),
+                ("content-security-policy", PAGE_POLICY.to_owned()),
+            ],
+            cookies: Vec::new(),
+            body: Some(body),
+        }
+    }
+
+    /// The answer to a request that failed.
+    pub fn problem(problem: &Problem, request_id: &str) -> Self {
+        let mut response = Self::json(problem.kind.status, &problem.body(request_id))
+            .with_header("content-type", "application/problem+json");
+        if let Some(seconds) = problem.retry_after_seconds {
+            response = response.with_header("retry-after", &seconds.to_string());
+        }
+        if problem.kind.status == 401 {
+            response = response.with_header("www-authenticate", "Bearer realm=\"Rollcall\"");
+        }
+        response
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// With a header, in place of one of the same name.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    /// With a cookie that only this host gets, that scripts cannot read, and that lasts `seconds`.
+    ///
+    /// The name must start with `__Host-`, by which browsers enforce the rest (RFC 6265bis §4.1.3.2).
+    #[must_use]
+    pub fn with_cookie(mut self, name: &str, value: &str, seconds: i64) -> Self {
+        let cookie = Cookie::build((name.to_owned(), value.to_owned()))
+            .path("/")
+            .secure(true)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .max_age(cookie::time::Duration::seconds(seconds));
+        self.cookies.push(cookie.build().to_string());
+        self
+    }
+
+    /// That may be kept by anybody for `seconds`, with an entity tag (RFC 9110 §8.8.3); when the
+    /// caller already has this version, `if_none_match` says so and the body is left out.
+    #[must_use]
+    pub fn cacheable(mut self, seconds: u32, if_none_match: Option<&str>) -> Self {
+        let digest = Sha256::digest(self.body.as_deref().unwrap_or_default());
+        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest));
+        let known = if_none_match.is_some_and(|tags| {
+            tags.split(',').any(|other| {
+                let other = other.trim();
+                other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag
+            })
+        });
+        if known {
+            self.status = 304;
+            self.body = None;
+            self.headers.retain(|(name, _)| *name != "content-type");
+        }
+        self.with_header("etag", &tag)
+            .with_header("cache-control", &format!("public, max-age={seconds}"))
+    }
+
+    /// The answer in API Gateway's form, with the headers that every answer carries.
+    pub fn into_gateway(self, request_id: &str) -> ApiGatewayV2httpResponse {
+        let mut headers = HeaderMap::new();
+        for (name, value) in SECURITY_HEADERS {
+            headers.insert(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            headers.insert("x-request-id", value);
+        }
+        for (name, value) in &self.headers {
+            match HeaderValue::from_str(value) {
+                Ok(value) => {
+                    headers.insert(HeaderName::from_static(name), value);
+                }
+                Err(error) => tracing::error!(%error, name, "an answer's header is not valid"),
+            }
+        }
+        let mut response = ApiGatewayV2httpResponse::default();
+        response.status_code = i64::from(self.status);
+        response.headers = headers;
+        response.cookies = self.cookies;
+        response.body = self.body.map(Body::Text);
+        response.is_base64_encoded = false;
+        response
+    }
+}
+
+/// Text as it may stand in HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_version_is_not_sent_again() {
+        let response = || Response::json(200, &"x");
+        let fresh = response().cacheable(60, None).into_gateway("r");
+        let tag = fresh.headers["etag"].to_str().unwrap().to_owned();
+        for (if_none_match, status) in [
+            (tag.clone(), 304),
+            (format!("\"a\", W/{tag}"), 304),
+            ("\"a\"".to_owned(), 200),
+        ] {
+            let answer = response()
+                .cacheable(60, Some(&if_none_match))
+                .into_gateway("r");
+            assert_eq!(answer.status_code, status, "{if_none_match}");
+            assert_eq!(answer.body.is_none(), status == 304);
+        }
+    }
+
+    #[test]
+    fn a_session_cookie_has_every_protection() {
+        let answer = Response::no_content()
+            .with_cookie("__Host-s", "v", 60)
+            .into_gateway("r");
+        assert_eq!(
+            answer.cookies,
+            ["__Host-s=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"]
+        );
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    }
+
+    #[test]
+    fn a_page_escapes_what_it_shows() {
+        let page = Response::page(400, "a<b", "\"&\"").into_gateway("r");
+        let Some(Body::Text(text)) = page.body else {
+            panic!("no text")
+        };
+        assert!(text.contains("a&lt;b") && text.contains("&quot;&amp;&quot;"));
+    }
+}

@@ -1,0 +1,173 @@
+//! Who calls: the session a cookie names, and whether a page of ours sent the request.
+
+use rollcall_domain::id::UserId;
+use rollcall_domain::port::PortErrorClass;
+use rollcall_domain::role::Role;
+use rollcall_domain::session::{Session, SessionHash};
+use rollcall_resources::{Grant, SecretName};
+use rollcall_runtime::declaration::Access;
+use rollcall_runtime::settings::{Setting, SettingKind};
+use rollcall_runtime::{Startup, StartupError};
+use rollcall_secrets::SecretReader;
+use rollcall_store::sessions::SessionReader;
+use rollcall_store::{Capability, PortError};
+
+use crate::problem::{CSRF, FORBIDDEN, Problem, UNAUTHENTICATED};
+use crate::request::{Context, HttpRequest};
+
+/// The cookie that carries the session id.
+pub const SESSION_COOKIE: &str = "__Host-rollcall_session";
+/// The header that carries the CSRF token.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Permissions that knowing the caller needs.
+pub const GRANTS: &[&[Grant]] = &[SessionReader::GRANTS, &[Grant::secret(SecretName::CsrfKey)]];
+/// Variables that knowing the caller needs.
+pub const SETTINGS: &[&Setting] = &[&ORIGINS];
+
+/// The origins whose pages may send requests that change something.
+pub static ORIGINS: Setting = Setting {
+    name: "ROLLCALL_ORIGINS",
+    description: "The origins of our own pages, separated by spaces.",
+    kind: SettingKind::Urls,
+};
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// What the user may do.
+    pub roles: Vec<Role>,
+    /// The session the request came with.
+    pub session: Session,
+}
+
+/// Finds out who calls and whether they may.
+pub struct Guard {
+    access: Access,
+    sessions: SessionReader,
+    csrf_key: SecretReader,
+    origins: Vec<String>,
+}
+
+impl Guard {
+    /// The guard of the function that starts.
+    pub fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            access: startup.function().access,
+            sessions: startup.capability()?,
+            csrf_key: startup.secret(SecretName::CsrfKey)?,
+            origins: startup
+                .setting(&ORIGINS)?
+                .split(' ')
+                .map(ToOwned::to_owned)
+                .collect(),
+        })
+    }
+
+    /// Who sent the request, if they may.
+    pub async fn admit(&self, request: &HttpRequest, context: &Context) -> Result<Caller, Problem> {
+        let unauthenticated = || Problem::new(&UNAUTHENTICATED);
+        let session_id = request.cookie(SESSION_COOKIE).ok_or_else(unauthenticated)?;
+        let hash = SessionHash::of(&session_id);
+        let session = self
+            .sessions
+            .find(&hash)
+            .await
+            .map_err(|error| Problem::port(&error))?;
+        let session = session
+            .filter(|session| session.is_live(context.now))
+            .ok_or_else(unauthenticated)?;
+        if !request.is_safe() {
+            self.check_page(request, &session, context).await?;
+        }
+        if let Access::Role(role) = self.access
+            && !session.roles.contains(&role)
+        {
+            return Err(Problem::new(&FORBIDDEN));
+        }
+        if session.needs_touch(context.now) {
+            self.touch(&session, context).await?;
+        }
+        Ok(Caller {
+            user: session.user.clone(),
+            roles: session.roles.clone(),
+            session,
+        })
+    }
+
+    /// Whether a page of ours sent the request: its origin must be ours and it must know the
+    /// session's token. Either alone is not enough.
+    async fn check_page(
+        &self,
+        request: &HttpRequest,
+        session: &Session,
+        context: &Context,
+    ) -> Result<(), Problem> {
+        let refused = |detail| Err(Problem::new(&CSRF).with_detail(detail));
+        if !is_ours(
+            request.header("origin"),
+            request.header("sec-fetch-site"),
+            &self.origins,
+        ) {
+            return refused("Origin or Sec-Fetch-Site does not name a page of ours");
+        }
+        let key = self
+            .csrf_key
+            .read(context.now)
+            .await
+            .map_err(|error| Problem::port(&error))?;
+        match request.header(CSRF_HEADER) {
+            Some(token) if session.accepts_csrf_token(&key, token) => Ok(()),
+            _ => refused("X-CSRF-Token is missing or not this session's"),
+        }
+    }
+
+    async fn touch(&self, session: &Session, context: &Context) -> Result<(), Problem> {
+        match self.sessions.touch(session, context.now).await {
+            Ok(()) => Ok(()),
+            // The session was ended between the two calls: revoked means revoked.
+            Err(PortError {
+                class: PortErrorClass::Conflict,
+                ..
+            }) => Err(Problem::new(&UNAUTHENTICATED)),
+            Err(error) => Err(Problem::port(&error)),
+        }
+    }
+}
+
+/// Whether what the browser says about the sending page names one of ours. At least one of the two
+/// headers must be there, and neither may name somebody else.
+fn is_ours(origin: Option<&str>, fetch_site: Option<&str>, origins: &[String]) -> bool {
+    let origin_is_ours = origin.map(|origin| origins.iter().any(|ours| ours == origin));
+    let site_is_ours = fetch_site.map(|site| matches!(site, "same-origin" | "same-site"));
+    match (origin_is_ours, site_is_ours) {
+        // A page on another host of ours is cross-site to the API but listed by its origin.
+        (Some(true), _) | (None, Some(true)) => true,
+        (Some(false), _) | (None, Some(false) | None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_pages_may_change_something() {
+        let origins = ["https://rollcall.example".to_owned()];
+        for (origin, site, ours) in [
+            (Some("https://rollcall.example"), Some("same-site"), true),
+            (Some("https://rollcall.example"), None, true),
+            (None, Some("same-origin"), true),
+            (None, Some("cross-site"), false),
+            (None, Some("none"), false),
+            (Some("null"), Some("same-origin"), false),
+            (Some("https://rollcall.example.evil.example"), None, false),
+            (Some("http://rollcall.example"), None, false),
+            (None, None, false),
+        ] {
+            assert_eq!(is_ours(origin, site, &origins), ours, "{origin:?} {site:?}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics,
+//! so that measuring costs no call.
+//!
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::log;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "Rollcall";
+
+/// A metric. Alarms and dashboards use these names and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Requests answered.
+    Requests,
+    /// Requests answered with 5xx.
+    ServerErrors,
+    /// How long a request took.
+    Duration,
+    /// Invocations in a new process.
+    ColdStarts,
+    /// Facets that the CRM acknowledged.
+    CrmSent,
+    /// Facets that were equal to what the CRM has.
+    CrmUnchanged,
+    /// Facets that wait because they could not be sent.
+    CrmPending,
+    /// Facets that the CRM refused for good.
+    CrmDead,
+    /// Time from a write to its acknowledgement by the CRM.
+    CrmLag,
+    /// Calls to the CRM.
+    CrmCalls,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 10] = [
+        Self::Requests,
+        Self::ServerErrors,
+        Self::Duration,
+        Self::ColdStarts,
+        Self::CrmSent,
+        Self::CrmUnchanged,
+        Self::CrmPending,
+        Self::CrmDead,
+        Self::CrmLag,
+        Self::CrmCalls,
+    ];
+
+    /// The name in CloudWatch.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "Requests",
+            Self::ServerErrors => "ServerErrors",
+            Self::Duration => "Duration",
+            Self::ColdStarts => "ColdStarts",
+            Self::CrmSent => "CrmSent",
+            Self::CrmUnchanged => "CrmUnchanged",
+            Self::CrmPending => "CrmPending",
+            Self::CrmDead => "CrmDead",
+            Self::CrmLag => "CrmLag",
+            Self::CrmCalls => "CrmCalls",
+        }
+    }
+
+    /// The unit in CloudWatch.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Duration | Self::CrmLag => "Milliseconds",
+            Self::Requests
+            | Self::ServerErrors
+            | Self::ColdStarts
+            | Self::CrmSent
+            | Self::CrmUnchanged
+            | Self::CrmPending
+            | Self::CrmDead
+            | Self::CrmCalls => "Count",
+        }
+    }
+}
+
+/// Writes one metric line with the function as its only dimension.
+pub fn emit(now: Timestamp, values: &[(Metric, f64)]) {
+    if values.is_empty() {
+        return;
+    }
+    let line = line(log::service(), now, values);
+    // A full or closed standard output is no reason to fail the work that is being measured.
+    if writeln!(std::io::stdout(), "{line}").is_err() {}
+}
+
+fn line(service: &str, now: Timestamp, values: &[(Metric, f64)]) -> Value {
+    let metrics: Vec<Value> = values
+        .iter()
+        .map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() }))
+        .collect();
+    let mut line = Map::new();
+    for (metric, value) in values {
+        line.insert(metric.name().to_owned(), json!(value));
+    }
+    line.insert("service".to_owned(), service.into());
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now.as_millisecond(),
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [["service"]],
+                "Metrics": metrics,
+            }],
+        }),
+    );
+    Value::Object(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_embedded_metric_format() {
+        let now = Timestamp::from_millisecond(5).unwrap();
+        let expected = json!({
+            "service": "enroll",
+            "Duration": 12.0,
+            "_aws": {
+                "Timestamp": 5,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Rollcall",
+                    "Dimensions": [["service"]],
+                    "Metrics": [{ "Name": "Duration", "Unit": "Milliseconds" }],
+                }],
+            },
+        });
+        assert_eq!(line("enroll", now, &[(Metric::Duration, 12.0)]), expected);
+    }
+}
