@@ -2,8 +2,9 @@
 //! operation left, and tells waiting readers.
 //!
 //! The engine's `Storage` is used rather than its `Database`, because only the former takes a clock
-//! for a database in a file and lets the stream log be kept in the same file. Calls take tens of
-//! microseconds (a full `TransactWriteItems` a few milliseconds), so they run on the caller's task.
+//! for a database in a file and lets the stream log be kept in the same file. In a development build
+//! a read takes 40 microseconds and a write 200 to 350, so calls run on the caller's task; a
+//! transaction of a hundred items takes 17 milliseconds.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,6 +27,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::error::{ApiError, StreamError, SweepError};
+use crate::expiry;
 use crate::stream::{self, Record, Stream};
 
 /// How long a transaction's `ClientRequestToken` makes a repetition harmless: ten minutes.
@@ -147,15 +149,16 @@ impl Engine {
 
     /// See [`crate::DynamoDb::sweep`].
     pub(crate) fn sweep(&self) -> Result<(), SweepError> {
+        let now = self.clock.now().as_second();
         let mut state = self.lock();
-        let deleted = ready(ttl::sweep_expired_items(&state.storage))?;
-        if deleted > 0 {
+        stream::retain(&state.storage, now)?;
+        if expiry::is_due(&state.storage, now)? {
+            let deleted = ready(ttl::sweep_expired_items(&state.storage))?;
             state.settle()?;
-        }
-        stream::retain(&state.storage, self.clock.now().as_second())?;
-        drop(state);
-        if deleted > 0 {
-            self.tell_readers();
+            drop(state);
+            if deleted > 0 {
+                self.tell_readers();
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
 mod access;
 mod engine;
 mod error;
+mod expiry;
 mod faults;
 mod front;
 mod stream;
