@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::arn;
 use crate::queues::message::{md5_of_attributes, md5_of_body};
 use crate::queues::queue::Delivery;
+use crate::queues::settings::is_fifo;
 
 /// One element of `Records`.
 pub(crate) fn record(queue: &str, delivery: &Delivery) -> Value {
@@ -29,7 +30,7 @@ pub(crate) fn record(queue: &str, delivery: &Delivery) -> Value {
         "messageId": message.id,
         "receiptHandle": delivery.receipt_handle,
         "body": content.body,
-        "attributes": message.system_attributes(queue.ends_with(".fifo")),
+        "attributes": message.system_attributes(is_fifo(queue)),
         "messageAttributes": attributes,
         "md5OfBody": md5_of_body(&content.body),
         "eventSource": "aws:sqs",

@@ -360,3 +360,6 @@ pub(crate) fn new_id() -> String {
 pub(crate) fn epoch_seconds(milliseconds: i64) -> f64 {
     Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

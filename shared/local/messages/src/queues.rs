@@ -31,7 +31,7 @@ pub(crate) struct Moment {
 /// Every queue by name, and the move tasks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Queues {
-    queues: BTreeMap<String, Queue>,
+    by_name: BTreeMap<String, Queue>,
     moves: Vec<MoveTask>,
     /// Grows with every change, so that the owner knows when to save and whom to wake.
     #[serde(skip)]
@@ -41,7 +41,7 @@ pub(crate) struct Queues {
 impl Queues {
     /// Rebuilds what is not saved, after loading.
     pub(crate) fn reindex(&mut self) {
-        self.queues.values_mut().for_each(Queue::reindex);
+        self.by_name.values_mut().for_each(Queue::reindex);
     }
 
     /// Differs after a change.
@@ -50,7 +50,7 @@ impl Queues {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.queues.keys().map(String::as_str)
+        self.by_name.keys().map(String::as_str)
     }
 
     /// A queue, with its move tasks done and its expired messages gone.
@@ -60,7 +60,7 @@ impl Queues {
 
     /// Creates a queue, or sets all attributes of one that exists.
     pub(crate) fn put(&mut self, name: &str, settings: Settings, moment: Moment) {
-        match self.queues.get_mut(name) {
+        match self.by_name.get_mut(name) {
             Some(queue) if queue.settings == settings => return,
             Some(queue) => {
                 queue.settings = settings;
@@ -68,7 +68,7 @@ impl Queues {
             }
             None => {
                 let queue = Queue::new(name, settings, moment.now_ms);
-                self.queues.insert(name.to_owned(), queue);
+                self.by_name.insert(name.to_owned(), queue);
             }
         }
         self.changed();
@@ -100,7 +100,7 @@ impl Queues {
         let now_ms = moment.now_ms;
         let redrive = self.queue(name, moment)?.settings.redrive.clone();
         let redrive =
-            redrive.filter(|redrive| self.queues.contains_key(&redrive.dead_letter_queue));
+            redrive.filter(|redrive| self.by_name.contains_key(&redrive.dead_letter_queue));
         let dead_after = redrive.as_ref().map(|redrive| redrive.max_receive_count);
         let max = max.min(RECEIVE_MAX);
         let received =
@@ -109,7 +109,7 @@ impl Queues {
         if !received.deliveries.is_empty() || !received.dead.is_empty() {
             self.changed();
         }
-        if let Some(grave) = redrive.and_then(|r| self.queues.get_mut(&r.dead_letter_queue)) {
+        if let Some(grave) = redrive.and_then(|r| self.by_name.get_mut(&r.dead_letter_queue)) {
             for mut message in received.dead {
                 message.visible_at_ms = now_ms;
                 message.dead_letter_source = Some(name.to_owned());
@@ -174,7 +174,7 @@ impl Queues {
 
     fn queue(&mut self, name: &str, moment: Moment) -> Result<&mut Queue, QueueError> {
         self.advance(moment);
-        let queue = self.queues.get_mut(name).ok_or(QueueError::NoSuchQueue)?;
+        let queue = self.by_name.get_mut(name).ok_or(QueueError::NoSuchQueue)?;
         queue.expire(moment.now_ms);
         Ok(queue)
     }
@@ -192,3 +192,6 @@ fn check_visibility(seconds: u32) -> Result<(), QueueError> {
         "Value {seconds} for parameter VisibilityTimeout is invalid. Reason: Must be >= 0 and <= {VISIBILITY_SECONDS_MAX}, if provided."
     )))
 }
+
+#[cfg(test)]
+mod tests;

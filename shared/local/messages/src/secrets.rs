@@ -115,9 +115,9 @@ impl Secret {
                 self.stages.insert(PREVIOUS.to_owned(), replaced);
             }
         }
-        let staged = &self.stages;
+        let pointers = &self.stages;
         self.versions
-            .retain(|id, _| staged.values().any(|version| version == id));
+            .retain(|id, _| pointers.values().any(|version| version == id));
     }
 
     fn stages_of(&self, version_id: &str) -> Vec<&str> {

@@ -66,7 +66,7 @@ struct Outgoing {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-struct Handle {
+struct Held {
     id: String,
     receipt_handle: Option<String>,
     visibility_timeout: Option<u32>,
@@ -89,7 +89,7 @@ impl Entry for Outgoing {
     }
 }
 
-impl Entry for Handle {
+impl Entry for Held {
     fn id(&self) -> &str {
         &self.id
     }
@@ -140,7 +140,7 @@ impl Outgoing {
     }
 }
 
-impl Handle {
+impl Held {
     fn receipt_handle(&self) -> Result<&str, QueueError> {
         let handle = self.receipt_handle.as_deref();
         handle.ok_or(QueueError::MissingParameter("ReceiptHandle"))
@@ -182,15 +182,15 @@ fn send_message_batch(call: &Call) -> Result<Value, Fault> {
 
 fn delete_message(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:DeleteMessage")?;
-    let handle: Handle = call.input()?;
+    let held: Held = call.input()?;
     call.messages
-        .queues(|queues, moment| handle.delete(&queue, queues, moment))?;
+        .queues(|queues, moment| held.delete(&queue, queues, moment))?;
     Ok(json!({}))
 }
 
 fn delete_message_batch(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:DeleteMessage")?;
-    let entries = entries::<Handle>(call, &queue)?;
+    let entries = entries::<Held>(call, &queue)?;
     Ok(call.messages.queues(|queues, moment| {
         each(&entries, |entry| {
             entry.delete(&queue, queues, moment).map(|()| Map::new())
@@ -200,15 +200,15 @@ fn delete_message_batch(call: &Call) -> Result<Value, Fault> {
 
 fn change_message_visibility(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:ChangeMessageVisibility")?;
-    let handle: Handle = call.input()?;
+    let held: Held = call.input()?;
     call.messages
-        .queues(|queues, moment| handle.change(&queue, queues, moment))?;
+        .queues(|queues, moment| held.change(&queue, queues, moment))?;
     Ok(json!({}))
 }
 
 fn change_message_visibility_batch(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:ChangeMessageVisibility")?;
-    let entries = entries::<Handle>(call, &queue)?;
+    let entries = entries::<Held>(call, &queue)?;
     Ok(call.messages.queues(|queues, moment| {
         each(&entries, |entry| {
             entry.change(&queue, queues, moment).map(|()| Map::new())
@@ -586,8 +586,7 @@ fn settings_of(call: &Call, name: &str) -> Result<Settings, QueueError> {
     })
 }
 
-/// Settings with attributes applied; a dead-letter queue must exist, be another queue, and be of
-/// the same kind.
+/// Settings with attributes applied; a dead-letter queue must exist already.
 fn with_attributes(
     queues: &mut Queues,
     name: &str,

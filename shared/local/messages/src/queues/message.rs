@@ -183,12 +183,11 @@ pub(crate) fn md5_of_attributes(attributes: &Attributes) -> Option<String> {
 
 /// Lower-case hexadecimal.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        if write!(text, "{byte:02x}").is_err() {}
-        text
-    })
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 fn is_xml_character(character: char) -> bool {

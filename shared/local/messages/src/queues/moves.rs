@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::error::QueueError;
+use super::settings::is_fifo;
 use super::{Moment, Queues};
 use crate::arn;
 
@@ -140,7 +141,7 @@ impl Queues {
             let redrive = queue.settings.redrive.as_ref();
             redrive.is_some_and(|redrive| redrive.dead_letter_queue == name)
         };
-        self.queues
+        self.by_name
             .iter()
             .filter(|(_, queue)| feeds(queue))
             .map(|(source, _)| source.clone())
@@ -202,14 +203,14 @@ impl Queues {
             .or(oldest.dead_letter_source.as_deref())
             .ok_or("CouldNotDetermineMessageSource")?
             .to_owned();
-        if !self.queues.contains_key(&destination) {
+        if !self.by_name.contains_key(&destination) {
             return Err(NO_QUEUE);
         }
         let taken = self
-            .queues
+            .by_name
             .get_mut(source)
             .and_then(|queue| queue.remove(sequence));
-        if let (Some(mut message), Some(queue)) = (taken, self.queues.get_mut(&destination)) {
+        if let (Some(mut message), Some(queue)) = (taken, self.by_name.get_mut(&destination)) {
             message.id = (moment.new_id)();
             message.sent_ms = moment.now_ms;
             message.visible_at_ms = moment.now_ms;
@@ -239,7 +240,7 @@ impl Queues {
         if let Some(destination) = &destination {
             let refusal = if *destination == source {
                 "Source queue arn and destination queue arn cannot be the same."
-            } else if destination.ends_with(".fifo") != source.ends_with(".fifo") {
+            } else if is_fifo(destination) != is_fifo(&source) {
                 "The source queue and destination queue must be of the same queue type."
             } else {
                 return Ok((source, Some(destination.clone())));
@@ -251,7 +252,7 @@ impl Queues {
 
     fn existing(&self, arn: &str, parameter: &'static str) -> Result<String, QueueError> {
         arn::queue_name(arn)
-            .filter(|name| self.queues.contains_key(*name))
+            .filter(|name| self.by_name.contains_key(*name))
             .map(str::to_owned)
             .ok_or(QueueError::NoSuchResource(parameter))
     }

@@ -19,6 +19,7 @@ pub(crate) const WAIT_SECONDS_MAX: u32 = 20;
 const RETENTION_SECONDS: RangeInclusive<u32> = 60..=1_209_600;
 const MAX_RECEIVE_COUNT: RangeInclusive<u32> = 1..=1_000;
 const MESSAGE_BYTES: RangeInclusive<u32> = 1_024..=1_048_576;
+const FIFO_SUFFIX: &str = ".fifo";
 const NAME_CHARS_MAX: usize = 80;
 
 /// Attributes that are kept and given back. Encryption and resource policies mean nothing in a
@@ -57,7 +58,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// SQS's defaults for a queue of this name, whose suffix says whether it is a FIFO queue.
     pub(crate) fn new(name: &str) -> Result<Self, QueueError> {
-        let stem = name.strip_suffix(".fifo");
+        let stem = name.strip_suffix(FIFO_SUFFIX);
         let valid = !stem.unwrap_or(name).is_empty()
             && name.len() <= NAME_CHARS_MAX
             && stem
@@ -123,7 +124,7 @@ impl Settings {
     pub(crate) fn check_redrive(&self, name: &str) -> Result<(), QueueError> {
         let fits = self.redrive.as_ref().is_none_or(|redrive| {
             redrive.dead_letter_queue != name
-                && redrive.dead_letter_queue.ends_with(".fifo") == self.fifo
+                && is_fifo(&redrive.dead_letter_queue) == self.fifo
                 && MAX_RECEIVE_COUNT.contains(&redrive.max_receive_count)
         });
         if fits {
@@ -170,6 +171,11 @@ impl Settings {
     pub(crate) fn message_bytes(&self) -> usize {
         usize::try_from(self.message_bytes_max).unwrap_or(MESSAGE_BYTES_MAX)
     }
+}
+
+/// Whether a queue of this name is a FIFO queue.
+pub(crate) fn is_fifo(name: &str) -> bool {
+    name.strip_suffix(FIFO_SUFFIX).is_some()
 }
 
 /// A redrive policy that cannot be.
