@@ -1,1 +1,24 @@
-//! rollcall-oidc
+//! Rollcall as a client of an OpenID Connect provider: where to send a person who signs in, what
+//! to do with the code that comes back, and whether the id token is to be believed.
+//!
+//! Any provider is found by discovery; Amazon Cognito's ways are one [`ProviderProfile`]. The crate
+//! reads no clock and draws no randomness: callers pass `now`, `state`, `nonce` and the verifier.
+//! What decides about a token is [`verify`], which does no I/O.
+
+pub mod callback;
+pub mod client;
+pub mod error;
+pub mod key_set;
+pub mod pkce;
+pub mod settings;
+pub mod verify;
+
+mod cache;
+mod discovery;
+mod http;
+
+pub use client::{Client, Tokens};
+pub use error::{Endpoint, ErrorClass, OidcError};
+pub use pkce::code_challenge;
+pub use settings::{ProviderProfile, Settings, SettingsError};
+pub use verify::{IdClaims, TokenRefusal};

@@ -1,0 +1,145 @@
+//! HTTP to the provider: short, bounded, without redirects, and only where secrets may travel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, StatusCode};
+use rustls::{ClientConfig, RootCertStore};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::error::{Endpoint, OidcError};
+use crate::settings::SettingsError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// From the first byte sent to the last byte read.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) struct Http {
+    client: reqwest::Client,
+}
+
+/// The refusal of RFC 6749 §5.2, without its texts.
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl Http {
+    /// Certificates are checked against Mozilla's roots built into the program: reading a platform's
+    /// store would cost start-up time, and the sandbox may have none.
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
+    pub(crate) fn new() -> Result<Self, SettingsError> {
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|_refused| SettingsError::HttpClient)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            // A sandbox that was frozen wakes with connections that are dead.
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|_refused| SettingsError::HttpClient)?;
+        Ok(Self { client })
+    }
+
+    /// A document.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+    ) -> Result<T, OidcError> {
+        let (status, body) = read(endpoint, self.client.get(url.clone())).await?;
+        match status {
+            StatusCode::OK => parse(endpoint, &body),
+            status => Err(unexpected(endpoint, status)),
+        }
+    }
+
+    /// A form post; `basic` is the client's id and secret, form-encoded (RFC 6749 §2.3.1).
+    pub(crate) async fn post(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        form: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+    ) -> Result<Vec<u8>, OidcError> {
+        let mut request = self.client.post(url.clone()).form(form);
+        if let Some((client_id, secret)) = basic {
+            request = request.basic_auth(client_id, Some(secret));
+        }
+        let (status, body) = read(endpoint, request).await?;
+        match status {
+            StatusCode::OK => Ok(body),
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED => {
+                Err(refusal(endpoint, &body, status))
+            }
+            status => Err(unexpected(endpoint, status)),
+        }
+    }
+}
+
+pub(crate) fn parse<T: DeserializeOwned>(endpoint: Endpoint, body: &[u8]) -> Result<T, OidcError> {
+    serde_json::from_slice(body).map_err(|_malformed| OidcError::Unreadable { endpoint })
+}
+
+/// Status and body, never more than [`ANSWER_BYTES_MAX`] in memory.
+async fn read(
+    endpoint: Endpoint,
+    request: RequestBuilder,
+) -> Result<(StatusCode, Vec<u8>), OidcError> {
+    let unreachable = |source: reqwest::Error| OidcError::Unreachable {
+        endpoint,
+        source: source.without_url(),
+    };
+    let mut response = request.send().await.map_err(unreachable)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(OidcError::TooLarge {
+                endpoint,
+                bytes_max: ANSWER_BYTES_MAX,
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response.status(), body))
+}
+
+fn refusal(endpoint: Endpoint, body: &[u8], status: StatusCode) -> OidcError {
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
+        return unexpected(endpoint, status);
+    };
+    match refusal.error.as_str() {
+        "invalid_grant" => OidcError::GrantRefused,
+        "invalid_client" | "unauthorized_client" => OidcError::ClientRefused,
+        "temporarily_unavailable" | "server_error" => OidcError::Busy {
+            endpoint,
+            status: status.as_u16(),
+        },
+        _ => OidcError::RequestRefused,
+    }
+}
+
+fn unexpected(endpoint: Endpoint, status: StatusCode) -> OidcError {
+    let busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    let status = status.as_u16();
+    if busy {
+        OidcError::Busy { endpoint, status }
+    } else {
+        OidcError::UnexpectedStatus { endpoint, status }
+    }
+}

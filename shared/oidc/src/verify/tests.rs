@@ -1,0 +1,372 @@
+//! Hostile tokens, each refused for its own reason.
+
+use std::sync::OnceLock;
+
+use jsonwebtoken::EncodingKey;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use rsa::pkcs1::EncodeRsaPrivateKey;
+use rsa::pkcs8::{EncodePublicKey, LineEnding};
+use rsa::{RsaPrivateKey, RsaPublicKey};
+use serde_json::json;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+const ISSUER: &str = "https://id.example/pool";
+const ACCESS_TOKEN: &str = "access-token-of-this-sign-in";
+
+struct Rsa {
+    signing: EncodingKey,
+    public_pem: String,
+}
+
+fn generate() -> Rsa {
+    let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+    let pem = key.to_pkcs1_pem(LineEnding::LF).unwrap();
+    Rsa {
+        signing: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+        public_pem: RsaPublicKey::from(&key)
+            .to_public_key_pem(LineEnding::LF)
+            .unwrap(),
+    }
+}
+
+fn ours() -> &'static Rsa {
+    static KEY: OnceLock<Rsa> = OnceLock::new();
+    KEY.get_or_init(generate)
+}
+
+fn theirs() -> &'static Rsa {
+    static KEY: OnceLock<Rsa> = OnceLock::new();
+    KEY.get_or_init(generate)
+}
+
+/// A P-256 key in PKCS#8 (RFC 5915 §3) whose secret is the number 7 repeated.
+fn elliptic() -> EncodingKey {
+    let mut der = vec![0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07];
+    der.extend([
+        0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
+    ]);
+    der.extend([
+        0x3D, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20,
+    ]);
+    der.extend([7_u8; 32]);
+    EncodingKey::from_ec_der(&der)
+}
+
+fn jwk(kid: &str, key: &EncodingKey, algorithm: Algorithm) -> Jwk {
+    let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
+    jwk.common.key_id = Some(kid.to_owned());
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk
+}
+
+fn key_set(keys: &Value) -> KeySet {
+    KeySet::of(serde_json::from_value(json!({ "keys": keys })).unwrap())
+}
+
+fn provider_keys() -> KeySet {
+    key_set(&json!([
+        jwk("rsa-1", &ours().signing, Algorithm::RS256),
+        jwk("ec-1", &elliptic(), Algorithm::ES256),
+        jwk("twice", &theirs().signing, Algorithm::RS256),
+        jwk("twice", &ours().signing, Algorithm::RS256),
+    ]))
+}
+
+enum Signature {
+    By(EncodingKey, Algorithm),
+    Is(&'static str),
+}
+
+/// A token of the provider, before somebody tampers with it.
+struct Token {
+    header: Value,
+    claims: Value,
+    signature: Signature,
+}
+
+fn good() -> Token {
+    Token {
+        header: json!({"alg": "RS256", "kid": "rsa-1"}),
+        claims: json!({
+            "iss": ISSUER, "sub": "3b9d2f7e", "aud": "web", "token_use": "id", "nonce": "n-1",
+            "iat": NOW, "exp": NOW + 3600, "auth_time": NOW - 5,
+            "at_hash": access_token_hash(ACCESS_TOKEN), "origin_jti": "o-1",
+            "email": "ada@example.org", "email_verified": true,
+            "cognito:username": "ada", "cognito:groups": ["admin"],
+        }),
+        signature: Signature::By(ours().signing.clone(), Algorithm::RS256),
+    }
+}
+
+impl Token {
+    fn encode(&self) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&self.header), part(&self.claims));
+        let signature = match &self.signature {
+            Signature::Is(text) => (*text).to_owned(),
+            Signature::By(key, algorithm) => {
+                jsonwebtoken::crypto::sign(message.as_bytes(), key, *algorithm).unwrap()
+            }
+        };
+        format!("{message}.{signature}")
+    }
+}
+
+fn verdict(token: &str, profile: ProviderProfile) -> Result<IdClaims, TokenRefusal> {
+    let expected = Expectations {
+        issuer: ISSUER,
+        client_id: "web",
+        profile,
+        nonce: "n-1",
+        access_token: ACCESS_TOKEN,
+        now: Timestamp::from_second(NOW).unwrap(),
+    };
+    verify_id_token(token, &provider_keys(), &expected)
+}
+
+/// Changes a good token and says what becomes of it; `None` is belief.
+fn check(name: &str, expected: Option<TokenRefusal>, change: impl FnOnce(&mut Token)) {
+    let mut token = good();
+    change(&mut token);
+    assert_eq!(
+        verdict(&token.encode(), ProviderProfile::Cognito).err(),
+        expected,
+        "{name}"
+    );
+}
+
+fn claim(name: &str, value: Value, expected: Option<TokenRefusal>) {
+    let text = format!("{name} = {value}");
+    check(&text, expected, |token| match value {
+        Value::Null => drop(token.claims.as_object_mut().unwrap().remove(name)),
+        value => token.claims[name] = value,
+    });
+}
+
+fn header_field(name: &str, value: Value, expected: Option<TokenRefusal>) {
+    let text = format!("header {name} = {value}");
+    check(&text, expected, |token| match value {
+        Value::Null => drop(token.header.as_object_mut().unwrap().remove(name)),
+        value => token.header[name] = value,
+    });
+}
+
+#[test]
+fn a_good_token_says_who_signed_in() {
+    let claims = verdict(&good().encode(), ProviderProfile::Cognito)
+        .ok()
+        .unwrap();
+    assert_eq!(
+        (claims.issuer.as_str(), claims.subject.as_str()),
+        (ISSUER, "3b9d2f7e")
+    );
+    assert_eq!(claims.email.as_deref(), Some("ada@example.org"));
+    assert!(claims.email_verified);
+    assert_eq!(claims.username.as_deref(), Some("ada"));
+    assert_eq!(claims.groups, ["admin"]);
+    assert_eq!(claims.origin_jti.as_deref(), Some("o-1"));
+    assert_eq!(claims.authenticated_at.unwrap().as_second(), NOW - 5);
+    assert_eq!(claims.expires_at.as_second(), NOW + 3600);
+}
+
+#[test]
+fn a_token_of_another_party_is_refused() {
+    use TokenRefusal::{
+        MissingAuthorizedParty, UnusableSubject, WrongAudience, WrongAuthorizedParty, WrongIssuer,
+    };
+    claim("iss", json!("https://id.example/pool/"), Some(WrongIssuer));
+    claim("iss", json!("https://ID.example/pool"), Some(WrongIssuer));
+    claim("iss", Value::Null, Some(WrongIssuer));
+    claim("aud", json!("other"), Some(WrongAudience));
+    claim("aud", json!("we"), Some(WrongAudience));
+    claim("aud", json!([]), Some(WrongAudience));
+    claim("aud", Value::Null, Some(WrongAudience));
+    claim("aud", json!(["web"]), None);
+    claim("aud", json!(["web", "other"]), Some(MissingAuthorizedParty));
+    claim("azp", json!("other"), Some(WrongAuthorizedParty));
+    claim("azp", json!("web"), None);
+    check("several audiences, issued to us", None, |token| {
+        token.claims["aud"] = json!(["other", "web"]);
+        token.claims["azp"] = json!("web");
+    });
+    claim("sub", Value::Null, Some(UnusableSubject));
+    claim("sub", json!(""), Some(UnusableSubject));
+    claim("sub", json!("s".repeat(256)), Some(UnusableSubject));
+    claim("sub", json!("s".repeat(255)), None);
+}
+
+#[test]
+fn a_token_of_another_time_is_refused_with_a_minute_of_tolerance() {
+    use TokenRefusal::{
+        Expired, IssuedInFuture, Malformed, MissingExpiry, MissingIssuedAt, NotYetValid,
+    };
+    claim("exp", Value::Null, Some(MissingExpiry));
+    claim("exp", json!(NOW - 60), Some(Expired));
+    claim("exp", json!(NOW - 59), None);
+    claim("exp", json!(0), Some(Expired));
+    claim("exp", json!(1e300), Some(Malformed));
+    claim("exp", json!("1900000000"), Some(Malformed));
+    claim("iat", Value::Null, Some(MissingIssuedAt));
+    claim("iat", json!(NOW + 61), Some(IssuedInFuture));
+    claim("iat", json!(NOW + 60), None);
+    claim("nbf", json!(NOW + 61), Some(NotYetValid));
+    claim("nbf", json!(NOW), None);
+}
+
+#[test]
+fn a_token_of_another_sign_in_or_use_is_refused() {
+    use TokenRefusal::{MissingNonce, WrongAccessTokenHash, WrongNonce, WrongTokenUse};
+    claim("nonce", Value::Null, Some(MissingNonce));
+    claim("nonce", json!("n-2"), Some(WrongNonce));
+    claim("nonce", json!(""), Some(WrongNonce));
+    claim("token_use", json!("access"), Some(WrongTokenUse));
+    claim("token_use", Value::Null, Some(WrongTokenUse));
+    claim(
+        "at_hash",
+        json!(access_token_hash("another")),
+        Some(WrongAccessTokenHash),
+    );
+    claim("at_hash", Value::Null, None);
+    let mut token = good();
+    token.claims["token_use"] = Value::Null;
+    assert!(verdict(&token.encode(), ProviderProfile::Generic).is_ok());
+}
+
+#[test]
+fn a_token_that_the_named_key_did_not_sign_is_refused() {
+    use TokenRefusal::{
+        MissingKeyId, UnknownKey, UnsupportedAlgorithm, WrongKeyAlgorithm, WrongSignature,
+    };
+    check(
+        "none, without a signature",
+        Some(UnsupportedAlgorithm),
+        |token| {
+            token.header["alg"] = json!("none");
+            token.signature = Signature::Is("");
+        },
+    );
+    header_field("alg", json!("nOnE"), Some(UnsupportedAlgorithm));
+    check(
+        "hmac with the public key",
+        Some(UnsupportedAlgorithm),
+        |token| {
+            token.header["alg"] = json!("HS256");
+            let secret = EncodingKey::from_secret(ours().public_pem.as_bytes());
+            token.signature = Signature::By(secret, Algorithm::HS256);
+        },
+    );
+    check(
+        "a stronger algorithm of the same key",
+        Some(UnsupportedAlgorithm),
+        |token| {
+            token.header["alg"] = json!("RS512");
+            token.signature = Signature::By(ours().signing.clone(), Algorithm::RS512);
+        },
+    );
+    check(
+        "another key under our name",
+        Some(WrongSignature),
+        |token| {
+            token.signature = Signature::By(theirs().signing.clone(), Algorithm::RS256);
+        },
+    );
+    check("no signature", Some(WrongSignature), |token| {
+        token.signature = Signature::Is("")
+    });
+    header_field("kid", json!("rsa-2"), Some(UnknownKey));
+    header_field("kid", Value::Null, Some(MissingKeyId));
+    header_field("kid", json!("ec-1"), Some(WrongKeyAlgorithm));
+    header_field("kid", json!("twice"), None);
+    check("elliptic curve", None, |token| {
+        token.header = json!({"alg": "ES256", "kid": "ec-1"});
+        token.signature = Signature::By(elliptic(), Algorithm::ES256);
+    });
+    let honest = good().encode();
+    let (message, signature) = honest.rsplit_once('.').unwrap();
+    let mut other = good();
+    other.claims["sub"] = json!("root");
+    let other = other.encode();
+    let (forged, _) = other.rsplit_once('.').unwrap();
+    assert_ne!(forged, message);
+    let verdict = verdict(&format!("{forged}.{signature}"), ProviderProfile::Cognito);
+    assert_eq!(verdict.err(), Some(WrongSignature));
+}
+
+#[test]
+fn a_text_that_is_no_id_token_is_refused() {
+    use TokenRefusal::{CriticalExtension, Malformed, TooLong, WrongType};
+    header_field("typ", json!("at+jwt"), Some(WrongType));
+    header_field("typ", json!("logout+jwt"), Some(WrongType));
+    header_field("typ", json!("jwt"), None);
+    header_field("crit", json!(["b64"]), Some(CriticalExtension));
+    claim("email", json!(["ada@example.org"]), Some(Malformed));
+    check("claims that are no object", Some(Malformed), |token| {
+        token.claims = json!([1])
+    });
+    check("a long token", Some(TooLong), |token| {
+        token.claims["x"] = json!("x".repeat(16 * 1024))
+    });
+    let honest = good().encode();
+    for text in [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "{}",
+        &format!("{honest}.x"),
+        &format!(" {honest}"),
+    ] {
+        let verdict = verdict(text, ProviderProfile::Cognito);
+        assert_eq!(verdict.err(), Some(Malformed), "{text:?}");
+    }
+}
+
+#[test]
+fn only_a_clear_yes_verifies_an_e_mail_address() {
+    for (value, expected) in [
+        (json!(true), true),
+        (json!("true"), true),
+        (json!(false), false),
+        (json!("false"), false),
+        (json!("yes"), false),
+        (json!(1), false),
+        (Value::Null, false),
+    ] {
+        let mut token = good();
+        token.claims["email_verified"] = value.clone();
+        let claims = verdict(&token.encode(), ProviderProfile::Cognito)
+            .ok()
+            .unwrap();
+        assert_eq!(claims.email_verified, expected, "{value}");
+    }
+}
+
+#[test]
+fn only_keys_that_may_verify_our_algorithms_are_kept() {
+    let key = serde_json::to_value(jwk("rsa-1", &ours().signing, Algorithm::RS256)).unwrap();
+    let small = json!(URL_SAFE_NO_PAD.encode([0xFF; 128]));
+    for (name, value, kept) in [
+        ("kid", json!("rsa-1"), true),
+        ("alg", Value::Null, true),
+        ("use", Value::Null, true),
+        ("kid", Value::Null, false),
+        ("use", json!("enc"), false),
+        ("alg", json!("RS512"), false),
+        ("alg", json!("HS256"), false),
+        ("kty", json!("oct"), false),
+        ("kty", json!("new-kind"), false),
+        ("n", small, false),
+        ("n", json!("!"), false),
+    ] {
+        let mut key = key.clone();
+        let fields = key.as_object_mut().unwrap();
+        let text = format!("{name} = {value}");
+        match value {
+            Value::Null => drop(fields.remove(name)),
+            value => drop(fields.insert(name.to_owned(), value)),
+        }
+        assert_eq!(key_set(&json!(["noise", key])).is_empty(), !kept, "{text}");
+    }
+}
