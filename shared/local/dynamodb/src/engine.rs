@@ -314,3 +314,38 @@ fn ready<T>(future: impl Future<Output = dynoxide::Result<T>>) -> dynoxide::Resu
         Err(DynoxideError::InternalServerError(message))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_crash_between_a_write_and_its_settling_loses_no_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dynamodb.sqlite");
+        let engine = Engine::open(Some(&path), LocalClock::new()).unwrap();
+        let table = json!({
+            "TableName": "users",
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+            "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
+            "StreamSpecification": {
+                "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES",
+            },
+        });
+        engine.call("CreateTable", table).unwrap();
+        let put = json!({ "TableName": "users", "Item": { "id": { "S": "usr_1" } } });
+        engine.lock().run("PutItem", put).unwrap();
+        let records = |engine: &Engine| -> usize {
+            stream::shard_ids()
+                .map(|shard| engine.read_stream("users", &shard, None, 10).unwrap().len())
+                .sum()
+        };
+        assert_eq!(records(&engine), 0);
+        drop(engine);
+        let engine = Engine::open(Some(&path), LocalClock::new()).unwrap();
+        assert_eq!(records(&engine), 1);
+    }
+}

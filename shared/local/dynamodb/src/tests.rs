@@ -581,6 +581,22 @@ async fn a_restart_keeps_items_streams_and_the_order_of_sequence_numbers() {
 }
 
 #[tokio::test]
+async fn a_change_is_seen_after_all_before_it_was_trimmed_and_the_clock_went_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = Cloud::open(Some(folder.path())).await;
+    before.clock.advance(Duration::from_hours(1));
+    before.client.put_user("usr_1", "Ada").await;
+    before.clock.advance(Duration::from_hours(25));
+    before.database.sweep().unwrap();
+    assert!(before.records().iter().all(Vec::is_empty));
+    drop(before);
+
+    let after = Cloud::open(Some(folder.path())).await;
+    after.client.ok("UpdateItem", rename("usr_1", "Eve")).await;
+    assert_eq!(after.only_shard().1.len(), 1);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("dynamodb.sqlite"), "not a database").unwrap();
