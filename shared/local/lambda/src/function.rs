@@ -152,7 +152,13 @@ struct Service {
     pool: Pool,
 }
 
-/// The Lambda service of one local cloud. Cloning shares it.
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.host.stopping.begin();
+    }
+}
+
+/// The Lambda service of one local cloud. Cloning shares it; processes end with the last clone.
 #[derive(Clone)]
 pub struct Lambda {
     service: Arc<Service>,

@@ -1,6 +1,7 @@
 //! A function whose events say how it is to behave: what the tests of the local Lambda run.
 //!
-//! A plain event is a command: `{"do": "hold", …}`; what is no command is answered as it is. An event with `Records` is a batch; each handled batch is appended to the file
+//! A plain event is a command: `{"do": "hold", …}`; what is no command is answered as it is, or with
+//! what `ANSWER` says. An event with `Records` is a batch; each handled batch is appended to the file
 //! that `JOURNAL` names, and an item whose text is `fail`, `poison`, `exit` or `hold` fails, fails the
 //! whole batch, ends the process, or waits until the file that `RELEASE` names exists. While the file that `OUTAGE` names exists, every batch fails.
 
@@ -35,7 +36,6 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         return batch(records).await;
     }
     match event.get("do").and_then(Value::as_str) {
-        Some("answer") => Ok(event.get("answer").cloned().unwrap_or_default()),
         Some("hold") => {
             journal(&std::process::id().to_string())?;
             hold().await;
@@ -52,7 +52,21 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
             "trace": context.xray_trace_id,
         })),
         Some("environment") => Ok(environment()),
-        _ => Ok(event),
+        _ => configured_answer(event).await,
+    }
+}
+
+/// What `ANSWER` says, if it says something; else the event itself.
+async fn configured_answer(event: Value) -> Result<Value, Diagnostic> {
+    match variable("ANSWER").as_deref() {
+        None => Ok(event),
+        Some("hold") => {
+            hold().await;
+            Ok(event)
+        }
+        Some(answer) => {
+            serde_json::from_str(answer).map_err(|error| failure("AnswerError", &error.to_string()))
+        }
     }
 }
 
@@ -101,6 +115,7 @@ async fn batch(records: &[Value]) -> Result<Value, Diagnostic> {
     }
     let failures: Vec<Value> = items
         .iter()
+        .rev()
         .filter(|(_, text)| *text == "fail")
         .map(|(id, _)| json!({ "itemIdentifier": id }))
         .collect();

@@ -187,3 +187,22 @@ fn is_text(headers: &HeaderMap) -> bool {
 fn text_of(value: &http::HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_decoded_as_api_gateway_does() {
+        for (raw, expected) in [
+            ("/a/b", "/a/b"),
+            ("/a%20b/%C3%A9", "/a b/é"),
+            ("/a%2Fb", "/a/b"),
+            ("/a%3Fb=1", "/a"),
+            ("/a+b", "/a+b"),
+            ("/%FF", "/\u{fffd}"),
+        ] {
+            assert_eq!(decoded_path(raw), expected, "{raw}");
+        }
+    }
+}
