@@ -202,13 +202,16 @@ fn content(group: Option<u8>) -> Content {
 }
 
 fn send(model: &mut Model, queues: &mut Queues, group: u8, delay_seconds: u32, moment: Moment) {
-    // A FIFO queue takes the delay from its settings only.
-    let delay_seconds = if model.fifo { 0 } else { delay_seconds };
     let (work, _) = names(model.fifo);
+    if model.fifo {
+        // A FIFO queue takes the delay from its settings only.
+        let mut settings = queues.get(work, moment).unwrap().settings.clone();
+        settings.delay_seconds = delay_seconds;
+        queues.put(work, settings, moment);
+    }
+    let delay = (!model.fifo).then_some(delay_seconds);
     let content = content(model.fifo.then_some(group));
-    let accepted = queues
-        .send(work, content, Some(delay_seconds), moment)
-        .unwrap();
+    let accepted = queues.send(work, content, delay, moment).unwrap();
     model.work.push(Modelled {
         id: accepted.message_id,
         group,
