@@ -32,7 +32,7 @@ pub struct Tokens {
     pub id_token: Secret,
     /// For calls to the provider in the person's name.
     pub access_token: Secret,
-    /// Absent when the provider gives none, or, after a refresh, when the old one stays valid.
+    /// Absent when the provider gives none.
     pub refresh_token: Option<Secret>,
     /// How long the access token is valid, if the provider says so.
     pub expires_in_seconds: Option<u32>,
@@ -108,13 +108,33 @@ impl Client {
         code_verifier: &Secret,
         now: Timestamp,
     ) -> Result<Tokens, OidcError> {
+        let endpoint = Endpoint::Token;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", self.settings.redirect_uri.as_str()),
             ("code_verifier", code_verifier.expose()),
         ];
-        self.token_call(&form, now).await
+        let discovery = self.discovery(now).await?;
+        let body = self
+            .call(
+                endpoint,
+                &discovery.token_endpoint,
+                discovery.takes_basic,
+                &form,
+            )
+            .await?;
+        let answer: TokenAnswer = parse(endpoint, &body)?;
+        // RFC 6749 §7.1: a token of a type that is not known must not be used.
+        if !answer.token_type.eq_ignore_ascii_case("bearer") {
+            return Err(OidcError::Unreadable { endpoint });
+        }
+        Ok(Tokens {
+            id_token: Secret::new(answer.id_token),
+            access_token: Secret::new(answer.access_token),
+            refresh_token: answer.refresh_token.map(Secret::new),
+            expires_in_seconds: answer.expires_in,
+        })
     }
 
     /// Checks an id token that [`Client::exchange`] gave. A key that is not known is looked for at
@@ -179,30 +199,6 @@ impl Client {
             .append_pair("client_id", &self.settings.client_id)
             .append_pair(parameter, return_to);
         Ok(url)
-    }
-
-    async fn token_call(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Tokens, OidcError> {
-        let endpoint = Endpoint::Token;
-        let discovery = self.discovery(now).await?;
-        let body = self
-            .call(
-                endpoint,
-                &discovery.token_endpoint,
-                discovery.takes_basic,
-                form,
-            )
-            .await?;
-        let answer: TokenAnswer = parse(endpoint, &body)?;
-        // RFC 6749 §7.1: a token of a type that is not known must not be used.
-        if !answer.token_type.eq_ignore_ascii_case("bearer") {
-            return Err(OidcError::Unreadable { endpoint });
-        }
-        Ok(Tokens {
-            id_token: Secret::new(answer.id_token),
-            access_token: Secret::new(answer.access_token),
-            refresh_token: answer.refresh_token.map(Secret::new),
-            expires_in_seconds: answer.expires_in,
-        })
     }
 
     /// A call in the client's name: in the header or the body with a secret, by the bare id without

@@ -90,7 +90,7 @@ impl Discovery {
 fn endpoint_url(endpoint: Endpoint, text: &str, issuer: &Url) -> Result<Url, OidcError> {
     Url::parse(text)
         .ok()
-        .filter(|url| is_reachable_safely(url))
+        .filter(is_reachable_safely)
         .filter(|url| url.scheme() == "https" || url.scheme() == issuer.scheme())
         .ok_or(OidcError::UnsafeEndpoint { endpoint })
 }

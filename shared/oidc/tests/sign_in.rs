@@ -1,5 +1,7 @@
 //! Whole sign-ins against the local identity provider, good and sabotaged.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -14,13 +14,17 @@ use crate::provider::{Failure, Provider};
 /// The discovery document: exactly Cognito's keys, or those of a strict provider.
 pub(crate) async fn configuration(State(provider): State<Provider>) -> impl IntoResponse {
     let base = provider.base_url();
-    let issuer = provider.issuer();
+    let jwks_uri = format!("{}/.well-known/jwks.json", provider.issuer());
+    let issuer = match provider.fault(Place::DiscoveryDocument) {
+        Some(Kind::WrongDiscoveryIssuer) => "https://provider.invalid/other".to_owned(),
+        _ => provider.issuer(),
+    };
     let mut document = json!({
         "authorization_endpoint": format!("{base}/oauth2/authorize"),
         "end_session_endpoint": format!("{base}/logout"),
         "id_token_signing_alg_values_supported": ["RS256"],
         "issuer": issuer,
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "jwks_uri": jwks_uri,
         "response_types_supported": ["code", "token"],
         "revocation_endpoint": format!("{base}/oauth2/revoke"),
         "scopes_supported": ["openid", "email", "phone", "profile"],
@@ -47,9 +51,6 @@ pub(crate) async fn configuration(State(provider): State<Provider>) -> impl Into
             ),
         ];
         document.extend(strict.map(|(name, value)| (name.to_owned(), value)));
-    }
-    if provider.fault(Place::DiscoveryDocument) == Some(Kind::WrongDiscoveryIssuer) {
-        document["issuer"] = json!("https://provider.invalid/other");
     }
     ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(document))
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// How long an unanswered request is held; longer than any client of a function may wait.
 pub(crate) const HELD_REQUEST_SECONDS: u64 = 30;
-/// A replay of the same fault.
+/// How often one order may repeat.
 pub(crate) const FAULT_COUNT_MAX: u32 = 1000;
 
 /// What goes wrong.
@@ -162,7 +162,7 @@ impl Kind {
 }
 
 /// An order: this fault, so many times.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     pub(crate) kind: Kind,

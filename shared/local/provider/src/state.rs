@@ -29,7 +29,8 @@ pub(crate) struct Code {
     pub(crate) grant: Grant,
     pub(crate) redirect_uri: String,
     pub(crate) nonce: Option<String>,
-    pub(crate) code_challenge: Option<String>,
+    /// The S256 challenge, if the client sent one.
+    pub(crate) challenge: Option<String>,
     ends_at: i64,
 }
 
@@ -132,7 +133,7 @@ impl State {
             grant,
             redirect_uri: request.redirect_uri.clone(),
             nonce: request.nonce.clone(),
-            code_challenge: request.code_challenge.clone(),
+            challenge: request.code_challenge.clone(),
             ends_at: now + CODE_SECONDS,
         };
         let value = random::opaque();

@@ -40,10 +40,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Invalid(error, description) => {
-                let mut body = json!({ "error": error });
-                if let Some(description) = description {
-                    body["error_description"] = json!(description);
-                }
+                let body = ErrorBody {
+                    error,
+                    error_description: description,
+                };
                 answer(StatusCode::BAD_REQUEST, &body)
             }
             Self::Client(Profile::Cognito) => answer(
@@ -62,6 +62,13 @@ impl IntoResponse for Refusal {
             Self::Failure(failure) => failure.into_response(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_description: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -144,7 +151,7 @@ fn redeem_code(provider: &Provider, client: &Client, form: &Parameters) -> Resul
 
 /// RFC 7636 §4.6. A verifier without a challenge is refused too (RFC 9700 §2.1.1).
 fn proves_possession(code: &Code, verifier: Option<&str>) -> bool {
-    match (&code.code_challenge, verifier) {
+    match (&code.challenge, verifier) {
         (None, None) => true,
         (Some(challenge), Some(verifier)) => {
             let computed = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));

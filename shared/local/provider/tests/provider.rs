@@ -1,5 +1,7 @@
 //! The provider over HTTP, as a browser and a client see it.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -320,65 +322,69 @@ async fn a_wrong_password_is_told_on_the_page_and_nothing_is_reflected_unescaped
     }
 }
 
+/// A refusal that goes to a page and not to the client.
+const PAGE: &str = "";
+
+/// A parameter, its value, and the error at Cognito and at a strict provider.
+const BAD_AUTHORIZATION_REQUESTS: &[(&str, Option<&str>, &str, &str)] = &[
+    ("client_id", Some("nobody"), PAGE, PAGE),
+    (
+        "redirect_uri",
+        Some("http://localhost:3000/auth/callback/"),
+        PAGE,
+        PAGE,
+    ),
+    ("redirect_uri", None, PAGE, PAGE),
+    ("response_type", None, "invalid_request", "invalid_request"),
+    (
+        "response_type",
+        Some("token"),
+        "unauthorized_client",
+        "unsupported_response_type",
+    ),
+    (
+        "response_type",
+        Some("id_token"),
+        "invalid_request",
+        "unsupported_response_type",
+    ),
+    (
+        "code_challenge_method",
+        None,
+        "invalid_request",
+        "invalid_request",
+    ),
+    (
+        "code_challenge_method",
+        Some("plain"),
+        "invalid_request",
+        "invalid_request",
+    ),
+    (
+        "code_challenge",
+        Some("short"),
+        "invalid_request",
+        "invalid_request",
+    ),
+    ("scope", Some("email"), "invalid_scope", "invalid_scope"),
+    (
+        "scope",
+        Some("openid \"x"),
+        "invalid_scope",
+        "invalid_scope",
+    ),
+    ("prompt", Some("none"), "login_required", "login_required"),
+];
+
 #[tokio::test]
 async fn a_bad_authorization_request_is_refused_as_the_profile_does() {
-    /// Where a refusal goes: a page, or the client with this error.
-    const PAGE: &str = "";
     let cognito = world(Profile::Cognito).await;
     let generic = world(Profile::Generic).await;
-    for (name, value, at_cognito, at_generic) in [
-        ("client_id", Some("nobody"), PAGE, PAGE),
-        (
-            "redirect_uri",
-            Some("http://localhost:3000/auth/callback/"),
-            PAGE,
-            PAGE,
-        ),
-        ("redirect_uri", None, PAGE, PAGE),
-        ("response_type", None, "invalid_request", "invalid_request"),
-        (
-            "response_type",
-            Some("token"),
-            "unauthorized_client",
-            "unsupported_response_type",
-        ),
-        (
-            "response_type",
-            Some("id_token"),
-            "invalid_request",
-            "unsupported_response_type",
-        ),
-        (
-            "code_challenge_method",
-            None,
-            "invalid_request",
-            "invalid_request",
-        ),
-        (
-            "code_challenge_method",
-            Some("plain"),
-            "invalid_request",
-            "invalid_request",
-        ),
-        (
-            "code_challenge",
-            Some("short"),
-            "invalid_request",
-            "invalid_request",
-        ),
-        ("scope", Some("email"), "invalid_scope", "invalid_scope"),
-        (
-            "scope",
-            Some("openid \"x"),
-            "invalid_scope",
-            "invalid_scope",
-        ),
-        ("prompt", Some("none"), "login_required", "login_required"),
-    ] {
-        for (world, expected) in [(&cognito, at_cognito), (&generic, at_generic)] {
+    for (name, value, at_cognito, at_generic) in BAD_AUTHORIZATION_REQUESTS {
+        for (world, expected) in [(&cognito, *at_cognito), (&generic, *at_generic)] {
             let mut pairs = authorize_pairs("web");
-            pairs.retain(|(key, _)| *key != name);
-            pairs.extend(value.map(|value| (name, value)));
+            pairs.retain(|(key, _)| key != name);
+            pairs.extend(value.map(|value| (*name, value)));
             let response = world.get("/oauth2/authorize", &pairs).await;
             if expected == PAGE {
                 assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{name}");
@@ -397,77 +403,83 @@ async fn a_bad_authorization_request_is_refused_as_the_profile_does() {
     }
 }
 
+/// Status and error code of a refusal.
+type Refused = (u16, &'static str);
+
+/// A parameter, its value, and the refusal at Cognito and at a strict provider.
+const BAD_TOKEN_REQUESTS: &[(&str, Option<&str>, Refused, Refused)] = &[
+    (
+        "grant_type",
+        None,
+        (400, "invalid_request"),
+        (400, "invalid_request"),
+    ),
+    (
+        "grant_type",
+        Some("password"),
+        (400, "unsupported_grant_type"),
+        (400, "unsupported_grant_type"),
+    ),
+    (
+        "client_id",
+        Some("nobody"),
+        (400, "invalid_client"),
+        (401, "invalid_client"),
+    ),
+    (
+        "client_secret",
+        Some("guess"),
+        (400, "invalid_client"),
+        (401, "invalid_client"),
+    ),
+    (
+        "client_id",
+        Some("backend"),
+        (400, "invalid_client"),
+        (401, "invalid_client"),
+    ),
+    (
+        "code",
+        Some("unknown"),
+        (400, "invalid_grant"),
+        (400, "invalid_grant"),
+    ),
+    (
+        "redirect_uri",
+        Some("http://localhost:3000/"),
+        (400, "unauthorized_client"),
+        (400, "invalid_grant"),
+    ),
+    (
+        "redirect_uri",
+        None,
+        (400, "invalid_request"),
+        (400, "invalid_request"),
+    ),
+    (
+        "code_verifier",
+        None,
+        (400, "invalid_grant"),
+        (400, "invalid_grant"),
+    ),
+    (
+        "code_verifier",
+        Some(CHALLENGE),
+        (400, "invalid_grant"),
+        (400, "invalid_grant"),
+    ),
+];
+
 #[tokio::test]
 async fn a_bad_token_request_is_refused_as_the_profile_does() {
     let cognito = world(Profile::Cognito).await;
     let generic = world(Profile::Generic).await;
-    for (name, value, at_cognito, at_generic) in [
-        (
-            "grant_type",
-            None,
-            (400, "invalid_request"),
-            (400, "invalid_request"),
-        ),
-        (
-            "grant_type",
-            Some("password"),
-            (400, "unsupported_grant_type"),
-            (400, "unsupported_grant_type"),
-        ),
-        (
-            "client_id",
-            Some("nobody"),
-            (400, "invalid_client"),
-            (401, "invalid_client"),
-        ),
-        (
-            "client_secret",
-            Some("guess"),
-            (400, "invalid_client"),
-            (401, "invalid_client"),
-        ),
-        (
-            "client_id",
-            Some("backend"),
-            (400, "invalid_client"),
-            (401, "invalid_client"),
-        ),
-        (
-            "code",
-            Some("unknown"),
-            (400, "invalid_grant"),
-            (400, "invalid_grant"),
-        ),
-        (
-            "redirect_uri",
-            Some("http://localhost:3000/"),
-            (400, "unauthorized_client"),
-            (400, "invalid_grant"),
-        ),
-        (
-            "redirect_uri",
-            None,
-            (400, "invalid_request"),
-            (400, "invalid_request"),
-        ),
-        (
-            "code_verifier",
-            None,
-            (400, "invalid_grant"),
-            (400, "invalid_grant"),
-        ),
-        (
-            "code_verifier",
-            Some(CHALLENGE),
-            (400, "invalid_grant"),
-            (400, "invalid_grant"),
-        ),
-    ] {
-        for (world, expected) in [(&cognito, at_cognito), (&generic, at_generic)] {
+    for (name, value, at_cognito, at_generic) in BAD_TOKEN_REQUESTS {
+        for (world, expected) in [(&cognito, *at_cognito), (&generic, *at_generic)] {
             let code = world.code("web").await;
             let mut pairs = redeem_pairs(&code);
-            pairs.retain(|(key, _)| *key != name);
-            pairs.extend(value.map(|value| (name, value)));
+            pairs.retain(|(key, _)| key != name);
+            pairs.extend(value.map(|value| (*name, value)));
             let response = world.form("/oauth2/token", &pairs).await;
             let status = response.status().as_u16();
             let body: Value = response.json().await.unwrap();
@@ -641,7 +653,7 @@ async fn old_keys_stay_published_for_an_hour_after_rotation() {
     assert!(old.iter().all(|kid| both.contains(kid)));
     let access = tokens["access_token"].as_str().unwrap();
     assert_eq!(world.user_info(access).await.status(), StatusCode::OK);
-    world.clock.advance(Duration::from_secs(3600));
+    world.clock.advance(Duration::from_hours(1));
     let new = world.kids().await;
     assert_eq!(new.len(), 2);
     assert!(old.iter().all(|kid| !new.contains(kid)));

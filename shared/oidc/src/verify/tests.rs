@@ -273,7 +273,7 @@ fn a_token_that_the_named_key_did_not_sign_is_refused() {
         },
     );
     check("no signature", Some(WrongSignature), |token| {
-        token.signature = Signature::Is("")
+        token.signature = Signature::Is("");
     });
     header_field("kid", json!("rsa-2"), Some(UnknownKey));
     header_field("kid", Value::Null, Some(MissingKeyId));
@@ -303,10 +303,10 @@ fn a_text_that_is_no_id_token_is_refused() {
     header_field("crit", json!(["b64"]), Some(CriticalExtension));
     claim("email", json!(["ada@example.org"]), Some(Malformed));
     check("claims that are no object", Some(Malformed), |token| {
-        token.claims = json!([1])
+        token.claims = json!([1]);
     });
     check("a long token", Some(TooLong), |token| {
-        token.claims["x"] = json!("x".repeat(16 * 1024))
+        token.claims["x"] = json!("x".repeat(16 * 1024));
     });
     let honest = good().encode();
     for text in [
