@@ -304,6 +304,23 @@ async fn every_sabotaged_call_is_refused_and_named() {
 }
 
 #[tokio::test]
+async fn an_endless_answer_is_cut_at_the_bound() {
+    let world = world().await;
+    world.order("oversized", "discovery", 1).await;
+    let url = world
+        .client
+        .authorization_url("s", "n", "c", world.now())
+        .await;
+    assert!(matches!(
+        url,
+        Err(OidcError::TooLarge {
+            bytes_max: 1_048_576,
+            ..
+        })
+    ));
+}
+
+#[tokio::test]
 async fn a_call_without_an_answer_ends_after_five_seconds() {
     let world = world().await;
     world.order("timeout", "discovery", 1).await;

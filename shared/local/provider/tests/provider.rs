@@ -317,6 +317,7 @@ async fn a_wrong_password_is_told_on_the_page_and_nothing_is_reflected_unescaped
         let failed = failed.text().await.unwrap();
         assert!(failed.contains("role=\"alert\">Incorrect username or password."));
         for page in [first.text().await.unwrap(), failed] {
+            assert!(page.contains("value=\"&quot;&gt;&lt;script&gt;"), "{page}");
             assert!(!page.contains("<script"), "{page}");
         }
     }
@@ -544,6 +545,34 @@ async fn a_confidential_client_proves_itself_by_header_or_body() {
         .unwrap();
     assert_eq!(claims(&tokens["access_token"])["scope"], "rollcall/read");
     assert!(tokens.get("id_token").is_none() && tokens.get("refresh_token").is_none());
+}
+
+#[tokio::test]
+async fn what_one_client_was_given_is_worth_nothing_to_another() {
+    let world = world(Profile::Cognito).await;
+    let tokens = world.tokens().await;
+    let code = world.code("web").await;
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let refresh = vec![
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token),
+    ];
+    for mut pairs in [redeem_pairs(&code), refresh] {
+        pairs.retain(|(name, _)| *name != "client_id");
+        pairs.extend([("client_id", "backend"), ("client_secret", "s3cret/+")]);
+        let answer: Value = world
+            .form("/oauth2/token", &pairs)
+            .await
+            .json()
+            .await
+            .unwrap();
+        assert_eq!(answer["error"], "invalid_grant");
+    }
+    assert_eq!(world.redeem(&code).await.0, StatusCode::OK);
+    assert_eq!(
+        world.refresh(&tokens["refresh_token"]).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
