@@ -31,6 +31,18 @@ impl Cloud {
     }
 
     pub(crate) fn without_function(concurrency_max: usize) -> Self {
+        Self::in_folder(TempDir::new().unwrap(), concurrency_max)
+    }
+
+    /// Ends everything and starts anew with the same files.
+    pub(crate) async fn restart(self) -> Self {
+        self.lambda.stop().await;
+        let cloud = Self::in_folder(self.folder, 64);
+        cloud.lambda.add(cloud.spec("sample"));
+        cloud
+    }
+
+    fn in_folder(folder: TempDir, concurrency_max: usize) -> Self {
         let (clock, iam, logs, shutdown) = (
             LocalClock::new(),
             Iam::new(),
@@ -51,7 +63,7 @@ impl Cloud {
             iam,
             logs,
             shutdown,
-            folder: TempDir::new().unwrap(),
+            folder,
         }
     }
 
