@@ -1,0 +1,209 @@
+//! Finishes a sign-in: the browser comes back from the provider (OpenID Connect Core §3.1.2.5) and
+//! leaves with a session, on the page it asked for.
+//!
+//! The sign-in is taken out of the table before anything else is looked at, so of any number of
+//! callers with one `state` one goes on, and a failure later means to begin again. The id of the
+//! session is always new, and a session the browser had before ends. Nothing of the provider's
+//! tokens is kept. Nothing is sent to the CRM here; the table's stream takes care.
+
+use std::sync::Arc;
+
+use rollcall_domain::limits::SESSION_ABSOLUTE_SECONDS;
+use rollcall_domain::login::{Login, LoginRefusal};
+use rollcall_domain::random::{Random, token_256};
+use rollcall_domain::session::{Session, SessionHash};
+use rollcall_domain::user::Identity;
+use rollcall_edge::session::SESSION_COOKIE;
+use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_oidc::OidcError;
+use rollcall_resources::{Grant, SecretName};
+use rollcall_runtime::declaration::{Operation, Parameter};
+use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::logins::LoginFinisher;
+use rollcall_store::sessions::{SessionEnder, SessionStarter};
+use rollcall_store::users::UserDirectory;
+use rollcall_store::{Capability, PortError};
+
+use crate::account;
+use crate::answer::{Answer, AnswerError};
+use crate::page;
+use crate::provider::{
+    AuthenticatedClient, CLIENT_AUTHENTICATION, CLIENT_ID, ISSUER, PROFILE, REDIRECT_URI,
+};
+use crate::site::{LOGIN_COOKIE, SITE_URL, Site};
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "auth-callback",
+    purpose: "Finishes a sign-in that comes back from the identity provider.",
+    triggers: &[Trigger::Http(Route {
+        method: Method::Get,
+        path: "/auth/callback",
+    })],
+    grants: &[
+        LoginFinisher::GRANTS,
+        UserDirectory::GRANTS,
+        SessionStarter::GRANTS,
+        SessionEnder::GRANTS,
+        &[Grant::secret(SecretName::OidcClientSecret)],
+    ],
+    settings: &[
+        &SITE_URL,
+        &ISSUER,
+        &CLIENT_ID,
+        &REDIRECT_URI,
+        &PROFILE,
+        &CLIENT_AUTHENTICATION,
+    ],
+    operation: Operation {
+        query: &[
+            Parameter {
+                name: "code",
+                description: "What the provider gives for its tokens, once.",
+            },
+            Parameter {
+                name: "state",
+                description: "Which sign-in comes back.",
+            },
+            Parameter {
+                name: "iss",
+                description: "Which provider answers (RFC 9207).",
+            },
+            Parameter {
+                name: "error",
+                description: "Why the provider signed nobody in, instead of a code.",
+            },
+        ],
+        success_status: 303,
+        ..Operation::EMPTY
+    },
+    start: |startup| rollcall_edge::public(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::PUBLIC
+};
+
+struct Ports {
+    logins: LoginFinisher,
+    provider: AuthenticatedClient,
+    users: UserDirectory,
+    session_starter: SessionStarter,
+    session_ender: SessionEnder,
+    site: Site,
+    random: Arc<dyn Random>,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            logins: startup.capability()?,
+            provider: AuthenticatedClient::new(startup)?,
+            users: startup.capability()?,
+            session_starter: startup.capability()?,
+            session_ender: startup.capability()?,
+            site: Site::new(startup)?,
+            random: startup.random(),
+        })
+    }
+}
+
+struct Input {
+    answer: Result<Answer, AnswerError>,
+    browser: String,
+    old_session: Option<SessionHash>,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let old_session = request.cookie(SESSION_COOKIE);
+        Ok(Self {
+            answer: Answer::read(|name| request.query_parameter(name)),
+            browser: request.cookie(LOGIN_COOKIE).unwrap_or_default(),
+            old_session: old_session.map(|id| SessionHash::of(&id)),
+        })
+    }
+}
+
+async fn handle(ports: &Ports, context: &Context, input: Input) -> Result<Response, Problem> {
+    let finished = finish(ports, context, input).await;
+    Ok(finished.unwrap_or_else(|error| error.page()))
+}
+
+async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Response, CallbackError> {
+    let answer = input.answer?;
+    let login = ports.logins.take(&answer.state).await?;
+    let login = login.ok_or(CallbackError::UnknownLogin)?;
+    login.check(&input.browser, context.now)?;
+    let identity = identify(ports, context, &answer, &login).await?;
+    let random = ports.random.as_ref();
+    let user = account::sign_in(&ports.users, &identity, context, random).await?;
+    if let Some(old_session) = input.old_session {
+        ports.session_ender.end(&old_session).await?;
+    }
+    let session_id = token_256(random);
+    let session = Session {
+        hash: SessionHash::of(&session_id),
+        user: user.id,
+        roles: user.roles,
+        signed_in_at: context.now,
+        last_used_at: context.now,
+        epoch: 1,
+    };
+    ports
+        .session_starter
+        .start(&session, &context.trace_id)
+        .await?;
+    tracing::info!(user.id = %session.user, "signed in");
+    Ok(
+        Response::redirect(303, &ports.site.page(&login.return_path))
+            .with_cookie(SESSION_COOKIE, &session_id, SESSION_ABSOLUTE_SECONDS)
+            .with_cookie(LOGIN_COOKIE, "", 0),
+    )
+}
+
+/// Who comes back, after every check of OpenID Connect Core §3.1.3.7.
+async fn identify(
+    ports: &Ports,
+    context: &Context,
+    answer: &Answer,
+    login: &Login,
+) -> Result<Identity, CallbackError> {
+    let now = context.now;
+    let provider = ports.provider.get(now).await?;
+    provider
+        .check_callback_issuer(answer.issuer.as_deref(), now)
+        .await?;
+    let code = answer.code.expose();
+    let tokens = provider.exchange(code, &login.code_verifier, now).await?;
+    let (id_token, access_token) = (&tokens.id_token, &tokens.access_token);
+    let claims = provider
+        .verify_id_token(id_token, &login.nonce, access_token, now)
+        .await?;
+    Ok(account::identity(claims))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CallbackError {
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    #[error("no such sign-in is in flight")]
+    UnknownLogin,
+    #[error(transparent)]
+    Login(#[from] LoginRefusal),
+    #[error(transparent)]
+    Provider(#[from] OidcError),
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl CallbackError {
+    fn page(&self) -> Response {
+        match self {
+            Self::Answer(error) => error.page(),
+            Self::UnknownLogin | Self::Login(_) => {
+                tracing::info!(error = %self, "a sign-in is refused");
+                page::begin_again()
+            }
+            Self::Provider(error) => page::of_provider(error),
+            Self::Port(error) => page::of_port(error),
+        }
+    }
+}

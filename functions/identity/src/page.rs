@@ -1,0 +1,70 @@
+//! What a person reads when a sign-in does not work.
+//!
+//! Browsers come here by navigation, so nobody gets JSON; every page offers to sign in again. The
+//! words are ours: a text of the provider's could say anything, in our name.
+
+use rollcall_domain::port::PortError;
+use rollcall_edge::{Problem, Response};
+use rollcall_oidc::{ErrorClass, OidcError};
+use rollcall_runtime::invocation::chain;
+
+/// How long a browser waits before it tries a provider again that was away.
+const RETRY_AFTER_SECONDS: &str = "30";
+
+/// The sign-in cannot be finished; a new one can.
+pub(crate) fn begin_again() -> Response {
+    Response::page(
+        400,
+        "This sign-in is no longer valid",
+        "It was finished already, took longer than ten minutes, or was begun in another browser \
+         or tab. Please sign in again.",
+    )
+}
+
+/// The page for a failure of the provider, which is logged here.
+pub(crate) fn of_provider(error: &OidcError) -> Response {
+    let (class, text) = (error.class(), chain(error));
+    match class {
+        ErrorClass::Caller => {
+            tracing::info!(?class, error = text, "a sign-in is refused");
+            begin_again()
+        }
+        ErrorClass::ProviderUnavailable => {
+            tracing::error!(
+                ?class,
+                error = text,
+                "the identity provider does not answer"
+            );
+            away()
+        }
+        ErrorClass::ProviderMisbehaving | ErrorClass::Misconfigured => {
+            tracing::error!(?class, error = text, "the identity provider cannot be used");
+            broken()
+        }
+    }
+}
+
+/// The page for a failure of a service of ours, which is logged on the way.
+pub(crate) fn of_port(error: &PortError) -> Response {
+    match Problem::port(error).retry_after_seconds {
+        Some(_) => away(),
+        None => broken(),
+    }
+}
+
+fn away() -> Response {
+    Response::page(
+        503,
+        "You cannot sign in right now",
+        "A service that signing in needs does not answer. Please try again in a minute.",
+    )
+    .with_header("retry-after", RETRY_AFTER_SECONDS)
+}
+
+fn broken() -> Response {
+    Response::page(
+        500,
+        "You cannot sign in right now",
+        "Something went wrong on our side and has been reported. Please try again later.",
+    )
+}
