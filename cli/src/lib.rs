@@ -1,1 +1,93 @@
-//! rollcall-cli
+//! The `rollcall` program: the operator's and the developer's one tool.
+//!
+//! It links every function, so the local cloud can start each of them as a process of this program,
+//! and the generated files can be made from the declarations.
+
+pub mod catalogue;
+pub mod dev;
+pub mod generate;
+pub mod grants;
+pub mod sample;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The backend of a membership organisation.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the whole product on this machine.
+    Dev {
+        /// The first of the ports: API, then identity provider, HubSpot, DynamoDB, SQS.
+        #[arg(long, env = "PORT", default_value_t = 9000)]
+        port: u16,
+        /// Forgets the data of earlier runs.
+        #[arg(long)]
+        reset: bool,
+        /// Where data survive a restart.
+        #[arg(long, default_value = ".rollcall")]
+        folder: PathBuf,
+    },
+    /// Writes the files that are made from the functions' declarations.
+    Generate {
+        /// Only says which files would change, and fails if any would.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Lists declared permissions that a run of the tests has not used, and fails if there are any.
+    Grants {
+        /// Where the tests wrote what they used.
+        #[arg(long, default_value = "target/grants-used")]
+        folder: PathBuf,
+    },
+    /// Lists the functions' names, one per line.
+    Functions,
+    /// Runs one function, as the local cloud does.
+    #[command(hide = true)]
+    Function {
+        /// The function's name.
+        name: String,
+    },
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Dev { port, reset, folder } => dev::run(port, reset, &folder),
+        Command::Generate { check } => generate::run(check),
+        Command::Grants { folder } => grants::run(&folder),
+        Command::Functions => {
+            let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
+            say(&names.join("\n"));
+            ExitCode::SUCCESS
+        }
+        Command::Function { name } => {
+            match catalogue::functions().into_iter().find(|function| function.name == name) {
+                Some(function) => rollcall_runtime::run(function),
+                None => complain(&format!("there is no function {name}")),
+            }
+        }
+    }
+}
+
+/// Writes a line for the person at the keyboard.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    // A reader that has gone away is no reason to stop.
+    if writeln!(std::io::stdout(), "{text}").is_err() {}
+}
+
+/// Says what went wrong, and ends in failure.
+pub(crate) fn complain(text: &str) -> ExitCode {
+    use std::io::Write;
+    if writeln!(std::io::stderr(), "rollcall: {text}").is_err() {}
+    ExitCode::FAILURE
+}

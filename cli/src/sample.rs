@@ -1,0 +1,219 @@
+//! The sample data of a local cloud: users, a catalogue, and the settings that tie the parts together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rollcall_aws::{Connection, Environment, Service};
+use rollcall_domain::catalog::{Catalog, CatalogError, Course, Module, Pathway};
+use rollcall_domain::slug::Slug;
+use rollcall_domain::time::Clock;
+use rollcall_functions_crm::settings as crm;
+use rollcall_functions_identity::settings as identity;
+use rollcall_local::kit::LocalClock;
+use rollcall_local::kit::iam::OPERATOR_ACCESS_KEY_ID;
+use rollcall_local::provider::{Client, Profile, User};
+use rollcall_local::{Addresses, Cloud, Options, PortChoice, hubspot, provider};
+use rollcall_resources::SecretName;
+use rollcall_runtime::settings::STAGE;
+use rollcall_runtime::system::SystemClock;
+use rollcall_store::catalog::CatalogPublisher;
+use rollcall_store::{Capability, PortError, Tables};
+use serde::Deserialize;
+
+use crate::catalogue;
+
+/// The bearer token of the local HubSpot.
+pub const HUBSPOT_TOKEN: &str = "local-service-key";
+
+static USERS: &str = include_str!("../../sample/users.json");
+static CATALOG: &str = include_str!("../../sample/catalog.json");
+
+/// Why the sample data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SampleError {
+    /// A file of sample data is not what it must be.
+    #[error("sample/{file} is not valid")]
+    File {
+        /// Its name.
+        file: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The catalogue contradicts itself.
+    #[error("sample/catalog.json is not a catalogue")]
+    Catalog(#[from] CatalogError),
+    /// The catalogue could not be stored.
+    #[error("the catalogue could not be published")]
+    Publish(#[from] PortError),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogFile {
+    pathways: Vec<PathwayEntry>,
+    courses: Vec<CourseEntry>,
+    modules: Vec<ModuleEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PathwayEntry {
+    slug: Slug,
+    title: String,
+    summary: String,
+    courses: Vec<Slug>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CourseEntry {
+    slug: Slug,
+    title: String,
+    summary: String,
+    modules: Vec<Slug>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleEntry {
+    slug: Slug,
+    title: String,
+    summary: String,
+    estimated_minutes: u32,
+}
+
+/// The sample users; their passwords stand in the file and in the README.
+pub fn users() -> Result<Vec<User>, SampleError> {
+    serde_json::from_str(USERS).map_err(|source| SampleError::File { file: "users.json", source })
+}
+
+/// The sample catalogue.
+pub fn catalog() -> Result<Catalog, SampleError> {
+    let file: CatalogFile = serde_json::from_str(CATALOG)
+        .map_err(|source| SampleError::File { file: "catalog.json", source })?;
+    let pathways = file.pathways.into_iter().map(|entry| {
+        let PathwayEntry { slug, title, summary, courses } = entry;
+        Pathway { slug, title, summary, courses }
+    });
+    let courses = file.courses.into_iter().map(|entry| {
+        let CourseEntry { slug, title, summary, modules } = entry;
+        Course { slug, title, summary, modules }
+    });
+    let modules = file.modules.into_iter().map(|entry| {
+        let ModuleEntry { slug, title, summary, estimated_minutes } = entry;
+        Module { slug, title, summary, estimated_minutes }
+    });
+    Ok(Catalog::new(pathways.collect(), courses.collect(), modules.collect())?)
+}
+
+/// A local cloud of every function, with `users` to sign in as.
+pub fn options(
+    folder: Option<PathBuf>,
+    ports: PortChoice,
+    program: PathBuf,
+    users: Vec<User>,
+) -> Options {
+    Options {
+        folder,
+        ports,
+        functions: catalogue::functions(),
+        program: (program, vec!["function".to_owned()]),
+        settings,
+        secrets: vec![
+            (SecretName::CsrfKey, "a-csrf-key-for-local-use-only".to_owned()),
+            (SecretName::OidcClientSecret, "a-client-secret-for-local-use-only".to_owned()),
+            (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
+        ],
+        provider: Box::new(move |addresses, folder, clock| {
+            provider_options(addresses, folder, clock, users.clone())
+        }),
+        hubspot: (
+            vec![hubspot::Token {
+                value: HUBSPOT_TOKEN.to_owned(),
+                scopes: hubspot::Scopes::All,
+            }],
+            hubspot::Settings::default(),
+        ),
+        origins,
+    }
+}
+
+/// Stores the sample catalogue in a running local cloud.
+pub async fn publish_catalog(cloud: &Cloud) -> Result<(), SampleError> {
+    let connection = operator(&cloud.addresses);
+    let publisher = CatalogPublisher::new(&Tables::new(&connection, "dev"));
+    publisher.publish(&catalog()?, SystemClock.now()).await?;
+    Ok(())
+}
+
+/// A connection that may do everything in the local cloud.
+pub fn operator(addresses: &Addresses) -> Connection {
+    let dynamodb = Addresses::url(addresses.dynamodb);
+    let messages = Addresses::url(addresses.messages);
+    Connection::new(Environment {
+        region: "us-east-1".to_owned(),
+        access_key_id: OPERATOR_ACCESS_KEY_ID.to_owned(),
+        secret_access_key: OPERATOR_ACCESS_KEY_ID.to_owned(),
+        session_token: None,
+        endpoints: vec![
+            (Service::DynamoDb, dynamodb.clone()),
+            (Service::DynamoDbStreams, dynamodb),
+            (Service::Sqs, messages.clone()),
+            (Service::SecretsManager, messages),
+        ],
+    })
+}
+
+fn origins(addresses: &Addresses) -> Vec<String> {
+    vec![Addresses::url(addresses.api), "http://localhost:3000".to_owned()]
+}
+
+fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
+    let api = Addresses::url(addresses.api);
+    let provider = Addresses::url(addresses.provider);
+    BTreeMap::from([
+        (STAGE.name, "dev".to_owned()),
+        (rollcall_edge::session::ORIGINS.name, origins(addresses).join(" ")),
+        (identity::SITE_URL.name, api.clone()),
+        (identity::LANDING_PATH.name, "/auth/me".to_owned()),
+        (identity::OIDC_ISSUER.name, format!("{provider}/{POOL}")),
+        (identity::OIDC_CLIENT_ID.name, CLIENT_ID.to_owned()),
+        (identity::OIDC_REDIRECT_URI.name, format!("{api}/auth/callback")),
+        (identity::OIDC_PROFILE.name, "cognito".to_owned()),
+        (identity::OIDC_CLIENT_AUTHENTICATION.name, "none".to_owned()),
+        (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
+        (crm::HUBSPOT_API.name, "2026-09".to_owned()),
+        (crm::HUBSPOT_KEY.name, "rollcall_user_id".to_owned()),
+    ])
+}
+
+const POOL: &str = "us-east-1_rollcall";
+const CLIENT_ID: &str = "rollcall-web";
+
+fn provider_options(
+    addresses: &Addresses,
+    folder: Option<PathBuf>,
+    clock: LocalClock,
+    users: Vec<User>,
+) -> provider::Options {
+    let api = Addresses::url(addresses.api);
+    provider::Options {
+        folder,
+        clock,
+        base_url: Addresses::url(addresses.provider),
+        pool_id: POOL.to_owned(),
+        profile: Profile::Cognito,
+        users,
+        clients: vec![Client {
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: None,
+            redirect_uris: vec![
+                format!("{api}/auth/callback"),
+                "http://localhost:3000/auth/callback".to_owned(),
+            ],
+            logout_uris: vec![api, "http://localhost:3000".to_owned()],
+            scopes: ["openid", "email", "profile"].map(ToOwned::to_owned).to_vec(),
+        }],
+    }
+}

@@ -1,0 +1,137 @@
+//! Shows one published pathway, course or module, for everybody.
+
+use rollcall_domain::slug::Slug;
+use rollcall_edge::problem::NOT_FOUND;
+use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_runtime::declaration::Operation;
+use rollcall_runtime::openapi::schema;
+use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::catalog::CatalogReader;
+use rollcall_store::{Capability, PortError};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::catalog_list::MAX_AGE_SECONDS;
+use crate::target::slug;
+use crate::view::{CourseView, ModuleView, PathwayView};
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "catalog-get",
+    purpose: "Shows one published pathway, course or module.",
+    triggers: &[
+        Trigger::Http(Route {
+            method: Method::Get,
+            path: "/pathways/{slug}",
+        }),
+        Trigger::Http(Route {
+            method: Method::Get,
+            path: "/courses/{slug}",
+        }),
+        Trigger::Http(Route {
+            method: Method::Get,
+            path: "/modules/{slug}",
+        }),
+    ],
+    grants: &[CatalogReader::GRANTS],
+    operation: Operation {
+        success_status: 200,
+        response: Some(schema::<Output>),
+        problems: &[&NOT_FOUND],
+        ..Operation::EMPTY
+    },
+    start: |startup| rollcall_edge::public(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::PUBLIC
+};
+
+struct Ports {
+    catalog: CatalogReader,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            catalog: startup.capability()?,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Input {
+    kind: Kind,
+    slug: Slug,
+    if_none_match: Option<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Pathway,
+    Course,
+    Module,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let kind = match request.route() {
+            "GET /pathways/{slug}" => Kind::Pathway,
+            "GET /courses/{slug}" => Kind::Course,
+            _ => Kind::Module,
+        };
+        let if_none_match = request.header("if-none-match").map(ToOwned::to_owned);
+        Ok(Self {
+            kind,
+            slug: slug(request)?,
+            if_none_match,
+        })
+    }
+}
+
+/// One published entry.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Output {
+    /// A pathway.
+    Pathway(PathwayView),
+    /// A course.
+    Course(CourseView),
+    /// A module.
+    Module(ModuleView),
+}
+
+async fn handle(
+    ports: &Ports,
+    context: &Context,
+    input: Input,
+) -> Result<Response, CatalogGetError> {
+    let catalog = ports.catalog.load(context.now).await?;
+    let output = match input.kind {
+        Kind::Pathway => catalog
+            .pathway(&input.slug)
+            .map(|entry| Output::Pathway(entry.into())),
+        Kind::Course => catalog
+            .course(&input.slug)
+            .map(|entry| Output::Course(entry.into())),
+        Kind::Module => catalog
+            .module(&input.slug)
+            .map(|entry| Output::Module(entry.into())),
+    };
+    let output = output.ok_or(CatalogGetError::NotFound)?;
+    Ok(Response::json(200, &output).cacheable(MAX_AGE_SECONDS, input.if_none_match.as_deref()))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CatalogGetError {
+    #[error("no such entry")]
+    NotFound,
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl From<CatalogGetError> for Problem {
+    fn from(error: CatalogGetError) -> Self {
+        match error {
+            CatalogGetError::NotFound => Self::new(&NOT_FOUND),
+            CatalogGetError::Port(error) => Self::port(&error),
+        }
+    }
+}

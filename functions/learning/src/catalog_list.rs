@@ -1,0 +1,107 @@
+//! Lists the published pathways or courses, for everybody.
+//!
+//! The whole list is one page: the catalogue is bounded and small. The answer carries an entity tag
+//! and may be cached for half a minute, the bound within which all instances agree on a publication.
+
+use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_runtime::declaration::Operation;
+use rollcall_runtime::openapi::schema;
+use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::catalog::{CACHE_SECONDS, CatalogReader};
+use rollcall_store::{Capability, PortError};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::view::{CourseView, PathwayView};
+
+/// How long anybody may keep the list, in seconds.
+pub(crate) const MAX_AGE_SECONDS: u32 = CACHE_SECONDS.unsigned_abs() as u32;
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "catalog-list",
+    purpose: "Lists the published pathways or courses.",
+    triggers: &[
+        Trigger::Http(Route {
+            method: Method::Get,
+            path: "/pathways",
+        }),
+        Trigger::Http(Route {
+            method: Method::Get,
+            path: "/courses",
+        }),
+    ],
+    grants: &[CatalogReader::GRANTS],
+    operation: Operation {
+        success_status: 200,
+        response: Some(schema::<Output>),
+        ..Operation::EMPTY
+    },
+    start: |startup| rollcall_edge::public(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::PUBLIC
+};
+
+struct Ports {
+    catalog: CatalogReader,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            catalog: startup.capability()?,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Input {
+    pathways: bool,
+    if_none_match: Option<String>,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        Ok(Self {
+            pathways: request.route().ends_with("/pathways"),
+            if_none_match: request.header("if-none-match").map(ToOwned::to_owned),
+        })
+    }
+}
+
+/// The published entries of one kind, by slug.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Output {
+    /// All pathways.
+    Pathways(Vec<PathwayView>),
+    /// All courses.
+    Courses(Vec<CourseView>),
+}
+
+async fn handle(
+    ports: &Ports,
+    context: &Context,
+    input: Input,
+) -> Result<Response, CatalogListError> {
+    let catalog = ports.catalog.load(context.now).await?;
+    let output = if input.pathways {
+        Output::Pathways(catalog.pathways().map(PathwayView::from).collect())
+    } else {
+        Output::Courses(catalog.courses().map(CourseView::from).collect())
+    };
+    Ok(Response::json(200, &output).cacheable(MAX_AGE_SECONDS, input.if_none_match.as_deref()))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CatalogListError {
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl From<CatalogListError> for Problem {
+    fn from(error: CatalogListError) -> Self {
+        match error {
+            CatalogListError::Port(error) => Self::port(&error),
+        }
+    }
+}
