@@ -23,7 +23,7 @@ pub(crate) fn router(hubspot: HubSpot) -> Router {
 async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Response {
     let (head, body) = incoming.into_parts();
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-        return respond(&Answer::empty(413));
+        return respond(&Answer::empty(413), String::new());
     };
     let authorization = head
         .headers
@@ -37,7 +37,9 @@ async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Respons
         body: body.to_vec(),
     };
     if request.path.starts_with("/_emulator/") {
-        return respond(&control(&hubspot, &request));
+        let answer = control(&hubspot, &request);
+        let text = answer.body.as_ref().map(ToString::to_string);
+        return respond(&answer, text.unwrap_or_default());
     }
     let outcome = hubspot.portal().exchange(&request, hubspot.clock().now());
     if request.method != "GET" {
@@ -47,7 +49,7 @@ async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Respons
         tokio::time::sleep(outcome.delay).await;
     }
     match outcome.answer {
-        Some(answer) => respond(&answer),
+        Some(answer) => respond(&answer, outcome.text),
         None => dropped(),
     }
 }
@@ -83,12 +85,8 @@ fn clock(hubspot: &HubSpot, request: &Request) -> Result<serde_json::Value, Refu
     Ok(json!({ "now": hubspot.clock().now() }))
 }
 
-fn respond(answer: &Answer) -> Response {
-    let body = answer
-        .body
-        .as_ref()
-        .map_or_else(Body::empty, |body| Body::from(body.to_string()));
-    let mut response = Response::new(body);
+fn respond(answer: &Answer, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
@@ -112,3 +110,6 @@ fn dropped() -> Response {
     let failing = futures::stream::iter([Err::<Bytes, _>(closed)]);
     Response::new(Body::from_stream(failing))
 }
+
+#[cfg(test)]
+mod tests;

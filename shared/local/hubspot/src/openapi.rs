@@ -261,3 +261,90 @@ fn request_schemas(schemas: &Value) -> Value {
     }
     schemas
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published() -> Published {
+        let names = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+        let content =
+            |name: &str| json!({ "content": { "application/json": { "schema": names(name) } } });
+        let document = json!({
+            "paths": { "/crm/objects/2026-09/{objectType}": { "post": {
+                "requestBody": content("Input"),
+                "responses": { "201": content("SimplePublicObject"), "default": {} },
+            } } },
+            "components": { "schemas": {
+                "Error": { "type": "object", "required": ["category"],
+                           "properties": { "message": { "type": "string" } } },
+                "Input": { "type": "object", "required": ["properties"], "properties": {
+                    "properties": { "type": "object",
+                                    "additionalProperties": { "type": "string" } },
+                    "note": { "type": "string", "nullable": true } } },
+                "SimplePublicObject": { "type": "object", "required": ["id"], "properties": {
+                    "id": { "type": "string" },
+                    "createdAt": { "type": "string", "format": "date-time" },
+                    "properties": { "type": "object",
+                                    "additionalProperties": { "type": "string" } } } },
+            } },
+        });
+        Published {
+            operations: read(&document),
+        }
+    }
+
+    #[test]
+    fn requests_are_held_to_every_field() {
+        for (path, body, valid) in [
+            (
+                "/crm/objects/2026-09/contacts",
+                json!({"properties": {"a": "b"}}),
+                true,
+            ),
+            (
+                "/crm/objects/2026-03/contacts?x=y",
+                json!({"properties": {}, "note": null}),
+                true,
+            ),
+            (
+                "/crm/objects/2026-09/contacts",
+                json!({"properties": {"a": null}}),
+                false,
+            ),
+            (
+                "/crm/objects/2026-09/contacts",
+                json!({"properties": {}, "noet": "x"}),
+                false,
+            ),
+            ("/crm/objects/2026-09/contacts", json!({}), false),
+            ("/crm/objects/2026-09/contacts", Value::Null, false),
+            ("/crm/objects/2026-09", json!({"properties": {}}), false),
+        ] {
+            let found = published().validate_request("POST", path, &body);
+            assert_eq!(found.is_ok(), valid, "{path} {body}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_held_to_their_status_and_shape() {
+        for (status, body, valid) in [
+            (201, json!({"id": "7", "properties": {"a": null}}), true),
+            (207, json!({"id": "7"}), true),
+            (200, json!({"id": "7"}), false),
+            (201, json!({"id": 7}), false),
+            (201, json!({"id": "7", "createdAt": "yesterday"}), false),
+            (201, Value::Null, false),
+            (
+                429,
+                json!({"message": "slow down", "policyName": "DAILY"}),
+                true,
+            ),
+            (400, json!({"message": 1}), false),
+        ] {
+            let path = "/crm/objects/2026-09/contacts";
+            let found = published().validate_response("POST", path, status, &body);
+            assert_eq!(found.is_ok(), valid, "{status} {body}: {found:?}");
+        }
+    }
+}

@@ -207,12 +207,13 @@ impl Portal {
         };
         let answer = self.answer(&context, &mut call);
         call.status = answer.as_ref().map(|answer| answer.status);
-        if let Some(body) = answer.as_ref().and_then(|answer| answer.body.as_ref()) {
-            call.answer = body.to_string();
-        }
+        let body = answer.as_ref().and_then(|answer| answer.body.as_ref());
+        let text = body.map(Value::to_string).unwrap_or_default();
+        call.answer.clone_from(&text);
         self.record(call);
         Outcome {
             answer,
+            text,
             delay: plan.delay,
         }
     }
@@ -481,3 +482,10 @@ impl Token {
         Err(Refusal::new(403, "MISSING_SCOPES", message).with_required_scopes(needed.to_vec()))
     }
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "test data reads best in place"
+)]
+mod tests;

@@ -97,6 +97,8 @@ impl Answer {
 pub(crate) struct Outcome {
     /// `None` closes the connection without a byte.
     pub(crate) answer: Option<Answer>,
+    /// The answer's body as it goes over the wire.
+    pub(crate) text: String,
     /// How long the answer, or the close, is held back.
     pub(crate) delay: Duration,
 }
