@@ -27,10 +27,12 @@ use rollcall_store::{Capability, PortError};
 use crate::account;
 use crate::answer::{Answer, AnswerError};
 use crate::page;
-use crate::provider::{
-    AuthenticatedClient, CLIENT_AUTHENTICATION, CLIENT_ID, ISSUER, PROFILE, REDIRECT_URI,
+use crate::provider::AuthenticatedClient;
+use crate::settings::{
+    OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
+    SITE_URL,
 };
-use crate::site::{LOGIN_COOKIE, SITE_URL, Site};
+use crate::site::{LOGIN_COOKIE, Site};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -49,11 +51,11 @@ pub static FUNCTION: Function = Function {
     ],
     settings: &[
         &SITE_URL,
-        &ISSUER,
-        &CLIENT_ID,
-        &REDIRECT_URI,
-        &PROFILE,
-        &CLIENT_AUTHENTICATION,
+        &OIDC_ISSUER,
+        &OIDC_CLIENT_ID,
+        &OIDC_REDIRECT_URI,
+        &OIDC_PROFILE,
+        &OIDC_CLIENT_AUTHENTICATION,
     ],
     operation: Operation {
         query: &[

@@ -20,8 +20,9 @@ use rollcall_store::logins::LoginStarter;
 use rollcall_store::{Capability, PortError};
 
 use crate::page;
-use crate::provider::{self, CLIENT_ID, ISSUER, PROFILE, REDIRECT_URI};
-use crate::site::{LANDING_PATH, LOGIN_COOKIE, landing_path};
+use crate::provider::public_client;
+use crate::settings::{LANDING_PATH, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI};
+use crate::site::{LOGIN_COOKIE, landing_path};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -35,10 +36,10 @@ pub static FUNCTION: Function = Function {
     settings: &[
         &ORIGINS,
         &LANDING_PATH,
-        &ISSUER,
-        &CLIENT_ID,
-        &REDIRECT_URI,
-        &PROFILE,
+        &OIDC_ISSUER,
+        &OIDC_CLIENT_ID,
+        &OIDC_REDIRECT_URI,
+        &OIDC_PROFILE,
     ],
     operation: Operation {
         query: &[Parameter {
@@ -65,7 +66,7 @@ impl Ports {
         let origins = startup.setting(&ORIGINS)?.split(' ');
         Ok(Self {
             logins: startup.capability()?,
-            provider: provider::public_client(startup)?,
+            provider: public_client(startup)?,
             random: startup.random(),
             origins: origins.map(ToOwned::to_owned).collect(),
             landing_path: landing_path(startup)?,

@@ -17,8 +17,8 @@ use rollcall_store::sessions::SessionEnder;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::provider::{self, CLIENT_ID, ISSUER, PROFILE, REDIRECT_URI};
-use crate::site::{LANDING_PATH, SITE_URL, Site, landing_path};
+use crate::provider::public_client;
+use crate::settings::{OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI, SITE_URL};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -31,11 +31,10 @@ pub static FUNCTION: Function = Function {
     grants: &[SessionEnder::GRANTS],
     settings: &[
         &SITE_URL,
-        &LANDING_PATH,
-        &ISSUER,
-        &CLIENT_ID,
-        &REDIRECT_URI,
-        &PROFILE,
+        &OIDC_ISSUER,
+        &OIDC_CLIENT_ID,
+        &OIDC_REDIRECT_URI,
+        &OIDC_PROFILE,
     ],
     operation: Operation {
         success_status: 200,
@@ -49,15 +48,15 @@ pub static FUNCTION: Function = Function {
 struct Ports {
     sessions: SessionEnder,
     provider: Client,
-    landing_page: String,
+    site_url: String,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         Ok(Self {
             sessions: startup.capability()?,
-            provider: provider::public_client(startup)?,
-            landing_page: Site::new(startup)?.page(&landing_path(startup)?),
+            provider: public_client(startup)?,
+            site_url: startup.setting(&SITE_URL)?.to_owned(),
         })
     }
 }
@@ -80,7 +79,7 @@ async fn handle(
     ports.sessions.end(&caller.session.hash).await?;
     let logout_url = ports
         .provider
-        .logout_url(&ports.landing_page, context.now)
+        .logout_url(&ports.site_url, context.now)
         .await
         .map(String::from)
         .inspect_err(|error| {

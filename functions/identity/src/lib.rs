@@ -10,7 +10,8 @@ pub mod auth_login;
 pub mod auth_logout;
 pub mod auth_me;
 mod page;
-pub mod provider;
+mod provider;
+pub mod settings;
 pub mod site;
 
 /// Every function of this context.

@@ -11,64 +11,31 @@ use rollcall_domain::secret::Secret;
 use rollcall_domain::time::Timestamp;
 use rollcall_oidc::{Client, ProviderProfile, Settings, SettingsError};
 use rollcall_resources::SecretName;
-use rollcall_runtime::settings::{Setting, SettingKind};
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
 
-/// Who vouches for people. A text and not a URL of ours: issuers are compared letter by letter and
-/// some end with a slash.
-pub static ISSUER: Setting = Setting {
-    name: "ROLLCALL_OIDC_ISSUER",
-    description: "The issuer of the OpenID Connect provider, exactly as its tokens name it.",
-    kind: SettingKind::Text,
-};
-
-/// Who we are there.
-pub static CLIENT_ID: Setting = Setting {
-    name: "ROLLCALL_OIDC_CLIENT_ID",
-    description: "Our client id at the provider.",
-    kind: SettingKind::Text,
-};
-
-/// Where the provider sends browsers back to.
-pub static REDIRECT_URI: Setting = Setting {
-    name: "ROLLCALL_OIDC_REDIRECT_URI",
-    description: "The URL of auth-callback as registered at the provider.",
-    kind: SettingKind::Url,
-};
-
-/// Whose deviations from the standards are expected.
-pub static PROFILE: Setting = Setting {
-    name: "ROLLCALL_OIDC_PROFILE",
-    description: "What the provider is: cognito, or generic for any that follows the standards.",
-    kind: SettingKind::OneOf(&["cognito", "generic"]),
-};
-
-/// Whether we have a secret there.
-pub static CLIENT_AUTHENTICATION: Setting = Setting {
-    name: "ROLLCALL_OIDC_CLIENT_AUTHENTICATION",
-    description: "secret when our client has a secret (oidc-client-secret), none when it is public.",
-    kind: SettingKind::OneOf(&["none", "secret"]),
+use crate::settings::{
+    OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
 };
 
 /// What we ask for: who it is, and what the profile page shows.
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
 
 /// A client that sends browsers to the provider and has no secret.
-pub fn public_client(startup: &Startup) -> Result<Client, StartupError> {
+pub(crate) fn public_client(startup: &Startup) -> Result<Client, StartupError> {
     Client::new(settings(startup)?).map_err(unusable)
 }
 
 fn settings(startup: &Startup) -> Result<Settings, StartupError> {
-    let profile = match startup.setting(&PROFILE)? {
+    let profile = match startup.setting(&OIDC_PROFILE)? {
         "cognito" => ProviderProfile::Cognito,
         _ => ProviderProfile::Generic,
     };
     Ok(Settings {
-        issuer: startup.setting(&ISSUER)?.to_owned(),
-        client_id: startup.setting(&CLIENT_ID)?.to_owned(),
+        issuer: startup.setting(&OIDC_ISSUER)?.to_owned(),
+        client_id: startup.setting(&OIDC_CLIENT_ID)?.to_owned(),
         client_secret: None,
-        redirect_uri: startup.setting(&REDIRECT_URI)?.to_owned(),
+        redirect_uri: startup.setting(&OIDC_REDIRECT_URI)?.to_owned(),
         profile,
         scopes: SCOPES.map(str::to_owned).to_vec(),
     })
@@ -82,7 +49,7 @@ fn unusable(error: SettingsError) -> StartupError {
 }
 
 /// The client that speaks in its own name, with the secret that is valid at the moment.
-pub struct AuthenticatedClient {
+pub(crate) struct AuthenticatedClient {
     settings: Settings,
     secret: Option<SecretReader>,
     current: RefCell<Current>,
@@ -95,9 +62,9 @@ struct Current {
 
 impl AuthenticatedClient {
     /// The client that the settings describe. Its secret is read at the first use.
-    pub fn new(startup: &Startup) -> Result<Self, StartupError> {
+    pub(crate) fn new(startup: &Startup) -> Result<Self, StartupError> {
         let settings = settings(startup)?;
-        let secret = match startup.setting(&CLIENT_AUTHENTICATION)? {
+        let secret = match startup.setting(&OIDC_CLIENT_AUTHENTICATION)? {
             "secret" => Some(startup.secret(SecretName::OidcClientSecret)?),
             _ => None,
         };
@@ -114,7 +81,7 @@ impl AuthenticatedClient {
 
     /// The client. After a rotation of the secret it is made anew and asks the provider again for
     /// what it had learned.
-    pub async fn get(&self, now: Timestamp) -> Result<Rc<Client>, PortError> {
+    pub(crate) async fn get(&self, now: Timestamp) -> Result<Rc<Client>, PortError> {
         if let Some(reader) = &self.secret {
             let secret = reader.read(now).await?;
             let mut current = self.current.borrow_mut();

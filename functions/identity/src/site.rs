@@ -1,26 +1,13 @@
 //! Our own site, as the browser is sent there, and the cookie of a sign-in in flight.
 
 use rollcall_domain::text;
-use rollcall_runtime::settings::{Setting, SettingKind};
 use rollcall_runtime::{Startup, StartupError};
 use url::Url;
 
+use crate::settings::{LANDING_PATH, SITE_URL};
+
 /// The cookie that binds a sign-in to the browser that began it.
 pub const LOGIN_COOKIE: &str = "__Host-rollcall_login";
-
-/// The site that people return to.
-pub static SITE_URL: Setting = Setting {
-    name: "ROLLCALL_SITE_URL",
-    description: "The site that people return to after signing in, such as https://rollcall.example.",
-    kind: SettingKind::Url,
-};
-
-/// The page for those who asked for none.
-pub static LANDING_PATH: Setting = Setting {
-    name: "ROLLCALL_LANDING_PATH",
-    description: "The path on the site for people who asked for no page of their own, such as /learn.",
-    kind: SettingKind::Text,
-};
 
 /// The site that people return to.
 pub struct Site(String);
