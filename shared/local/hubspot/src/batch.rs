@@ -14,7 +14,7 @@ use crate::objects::written;
 use crate::portal::{Context, Portal};
 use crate::records::Record;
 use crate::standard::ObjectType;
-use crate::wire::{Answer, Refusal};
+use crate::wire::{Answer, Refusal, instant};
 use crate::write::{Properties, Writer};
 
 /// Inputs of one batch call.
@@ -391,8 +391,8 @@ pub(crate) fn envelope(
     let mut body = Map::new();
     body.insert("status".to_owned(), json!("COMPLETE"));
     body.insert("results".to_owned(), Value::Array(results));
-    body.insert("startedAt".to_owned(), json!(context.now));
-    body.insert("completedAt".to_owned(), json!(context.now));
+    body.insert("startedAt".to_owned(), json!(instant(context.now)));
+    body.insert("completedAt".to_owned(), json!(instant(context.now)));
     if errors.is_empty() {
         return Answer::json(status, Value::Object(body));
     }

@@ -137,7 +137,7 @@ pub enum ViolationKind {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     calls: VecDeque<Call>,
-    violations: Vec<Violation>,
+    violations: VecDeque<Violation>,
     last_number: u64,
 }
 
@@ -152,8 +152,11 @@ impl Log {
         self.last_number
     }
 
-    pub(crate) fn violate(&mut self, violation: Violation) {
-        self.violations.push(violation);
+    pub(crate) fn violate(&mut self, violation: Violation, kept: usize) {
+        self.violations.push_back(violation);
+        while self.violations.len() > kept {
+            self.violations.pop_front();
+        }
     }
 
     /// The calls after number `after`, oldest first.
@@ -161,7 +164,7 @@ impl Log {
         self.calls.iter().filter(move |call| call.number > after)
     }
 
-    pub(crate) fn violations(&self) -> &[Violation] {
+    pub(crate) fn violations(&self) -> &VecDeque<Violation> {
         &self.violations
     }
 }

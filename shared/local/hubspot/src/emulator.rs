@@ -1,6 +1,7 @@
 //! The portal behind a lock, with the clock, the snapshot and the views that tests need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,12 +31,21 @@ pub enum Scopes {
 
 /// A bearer token that the local HubSpot accepts. Values that begin with `oauth` count as OAuth
 /// access tokens, all others as private-app or service-key tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// What follows `Bearer `.
     pub value: String,
     /// What it may do.
     pub scopes: Scopes,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Token")
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How to start a local HubSpot.
@@ -64,7 +74,6 @@ pub struct Contact {
     pub archived: bool,
 }
 
-#[derive(Debug)]
 struct Shared {
     portal: Mutex<Portal>,
     clock: LocalClock,
@@ -76,9 +85,15 @@ struct Shared {
 }
 
 /// A running local HubSpot. Cloning shares it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HubSpot {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for HubSpot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HubSpot").finish_non_exhaustive()
+    }
 }
 
 impl HubSpot {
@@ -119,7 +134,7 @@ impl HubSpot {
 
     /// What callers did that no well-behaved client does.
     pub fn violations(&self) -> Vec<Violation> {
-        self.portal().log.violations().to_vec()
+        self.portal().log.violations().iter().cloned().collect()
     }
 
     /// Every contact, archived ones included, in the order of their ids.

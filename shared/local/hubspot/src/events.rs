@@ -13,7 +13,7 @@ use crate::properties::{Choice, Kind, Property};
 use crate::records::Record;
 use crate::standard::object_type;
 use crate::values;
-use crate::wire::{Answer, Refusal};
+use crate::wire::{Answer, Refusal, instant};
 use crate::write::Properties;
 
 const OCCURRENCES_MAX: usize = 500;
@@ -81,8 +81,8 @@ impl Definition {
             "archived": false,
             "associations": [],
             "properties": self.properties,
-            "createdAt": self.created_at,
-            "updatedAt": self.created_at,
+            "createdAt": instant(self.created_at),
+            "updatedAt": instant(self.created_at),
         })
     }
 
@@ -388,7 +388,7 @@ impl Portal {
                     "eventType": event.definition,
                     "objectType": kind.label(),
                     "objectId": record.id.to_string(),
-                    "occurredAt": event.occurred_at,
+                    "occurredAt": instant(event.occurred_at),
                     "properties": event.properties,
                 })
             })

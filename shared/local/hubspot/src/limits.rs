@@ -1,5 +1,6 @@
 //! Rate limits: a sliding window of 10 seconds per app, a day per account, and a sliding second
-//! for searches. Only accepted calls count.
+//! for searches. Only accepted calls count; a search counts in all three, which is the stricter
+//! reading of HubSpot's documents.
 
 use std::collections::{BTreeMap, VecDeque};
 

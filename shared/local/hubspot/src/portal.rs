@@ -4,6 +4,7 @@
 //! HubSpot, the scopes, the handler, faults after the handler, the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
 use rand::rngs::StdRng;
@@ -21,7 +22,7 @@ use crate::records::{SavedTable, Source, Table};
 use crate::routes::{Area, Route};
 use crate::settings::{ErrorGeneration, Settings};
 use crate::standard::{self, OBJECT_TYPES, ObjectType};
-use crate::wire::{Answer, Outcome, Refusal, Request};
+use crate::wire::{Answer, Outcome, Refusal, Request, instant};
 use crate::write::Writer;
 use crate::{Scopes, Token};
 
@@ -53,7 +54,6 @@ pub(crate) struct Context<'a> {
 }
 
 /// The account.
-#[derive(Debug)]
 pub(crate) struct Portal {
     pub(crate) settings: Settings,
     pub(crate) base_url: String,
@@ -239,12 +239,13 @@ impl Portal {
             kinds.push(ViolationKind::Unauthorized { status });
         }
         for kind in kinds {
-            self.log.violate(Violation {
+            let violation = Violation {
                 call: number,
                 at,
                 route: route.clone(),
                 kind,
-            });
+            };
+            self.log.violate(violation, kept);
         }
     }
 
@@ -269,7 +270,7 @@ impl Portal {
         let now_ms = context.now.as_millisecond();
         let admitted = self
             .limits
-            .admit(&self.settings, &token.value, search, now_ms);
+            .admit(&self.settings, &token.app(), search, now_ms);
         if let Err(exceeded) = admitted {
             call.limited_by = Some(exceeded.policy);
             let mut answer = self.over_limit(exceeded);
@@ -312,7 +313,7 @@ impl Portal {
         let batch = context.request.path.contains("/batch/");
         match (outcome, context.plan.empty_results) {
             (Ok(_), Some(status)) if batch => {
-                let now = context.now;
+                let now = instant(context.now);
                 let body = json!({"status": "COMPLETE", "results": [], "errors": [],
                                   "startedAt": now, "completedAt": now});
                 Answer::json(status, body)
@@ -434,7 +435,7 @@ impl Portal {
         if search {
             return;
         }
-        let left = self.limits.left(&self.settings, &token.value);
+        let left = self.limits.left(&self.settings, &token.app());
         let mut add = |name: &str, value: String| {
             answer
                 .headers
@@ -465,6 +466,13 @@ impl Token {
         } else {
             TokenKind::PrivateApp
         }
+    }
+
+    /// Names the app in the limits, which are saved, without giving the token away.
+    fn app(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.value.hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// Any one of `needed` suffices; an empty list needs nothing.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::properties::Schema;
 use crate::standard::ObjectType;
+use crate::wire::instant;
 
 /// Versions of one property that are kept.
 const VERSIONS_MAX: usize = 20;
@@ -93,10 +94,10 @@ impl Record {
     /// The value of any property, computed ones included; `None` when it has none.
     pub(crate) fn value(&self, kind: &ObjectType, name: &str) -> Option<String> {
         if name == kind.created {
-            return Some(self.created_at.to_string());
+            return Some(instant(self.created_at));
         }
         if name == kind.modified {
-            return Some(self.updated_at.to_string());
+            return Some(instant(self.updated_at));
         }
         let value = match name {
             "hs_object_id" => self.id.to_string(),
@@ -136,11 +137,11 @@ impl Record {
         let mut object = Map::new();
         object.insert("id".to_owned(), json!(self.id.to_string()));
         object.insert("properties".to_owned(), Value::Object(properties));
-        object.insert("createdAt".to_owned(), json!(self.created_at));
-        object.insert("updatedAt".to_owned(), json!(self.updated_at));
+        object.insert("createdAt".to_owned(), json!(instant(self.created_at)));
+        object.insert("updatedAt".to_owned(), json!(instant(self.updated_at)));
         object.insert("archived".to_owned(), json!(self.archived_at.is_some()));
         if let Some(archived_at) = self.archived_at {
-            object.insert("archivedAt".to_owned(), json!(archived_at));
+            object.insert("archivedAt".to_owned(), json!(instant(archived_at)));
         }
         object
     }
@@ -156,7 +157,7 @@ impl Record {
             let versions = versions.iter().rev().map(|version| {
                 json!({
                     "value": version.value,
-                    "timestamp": version.at,
+                    "timestamp": instant(version.at),
                     "sourceType": version.source,
                 })
             });

@@ -118,7 +118,7 @@ pub struct Settings {
     pub retry_after_on_429: bool,
     /// Seed of the order of batch results and of correlation ids.
     pub shuffle_seed: u64,
-    /// How many calls the log keeps before it forgets the oldest.
+    /// How many calls, and violations, the log keeps before it forgets the oldest.
     pub calls_kept: usize,
 }
 

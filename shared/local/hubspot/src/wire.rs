@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -231,6 +232,15 @@ impl Refusal {
             "errors": self.details(),
             "links": {},
         })
+    }
+}
+
+/// A moment as HubSpot writes it: milliseconds with three digits, or none.
+pub(crate) fn instant(moment: Timestamp) -> String {
+    if moment.subsec_nanosecond() == 0 {
+        moment.to_string()
+    } else {
+        format!("{moment:.3}")
     }
 }
 
