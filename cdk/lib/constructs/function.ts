@@ -1,0 +1,73 @@
+// One Lambda function as the catalogue declares it, with a role and a log group of its own.
+
+import { Duration, RemovalPolicy } from "aws-cdk-lib";
+import {
+  ApplicationLogLevel,
+  Architecture,
+  Code,
+  Function as LambdaFunction,
+  LoggingFormat,
+  Runtime,
+  Tracing,
+} from "aws-cdk-lib/aws-lambda";
+import { LogGroup } from "aws-cdk-lib/aws-logs";
+import { Construct } from "constructs";
+
+import { artefactFolder, type Artefacts } from "../artefacts.ts";
+import type { FunctionDeclaration } from "../catalogue.ts";
+import { fullName, logGroupName } from "../names.ts";
+import { environmentOf } from "../settings.ts";
+import type { Stage } from "../stage.ts";
+import { createRole, type StreamArns } from "./role.ts";
+
+/** What all functions of a stage have in common. */
+export interface FunctionSurroundings {
+  readonly stage: Stage;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly artefacts: Artefacts;
+  readonly streamArns: StreamArns;
+}
+
+export class DeclaredFunction extends Construct {
+  readonly lambda: LambdaFunction;
+
+  constructor(scope: Construct, declaration: FunctionDeclaration, around: FunctionSurroundings) {
+    super(scope, declaration.name);
+    const { stage } = around;
+    const logGroup = new LogGroup(this, "Logs", {
+      logGroupName: logGroupName(stage.name, declaration.name),
+      retention: stage.logRetention,
+      removalPolicy: stage.protectsData
+        ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        : RemovalPolicy.DESTROY,
+    });
+    const role = createRole(this, {
+      stage: stage.name,
+      declaration,
+      logGroup,
+      streamArns: around.streamArns,
+    });
+    this.lambda = new LambdaFunction(this, "Function", {
+      functionName: fullName(stage.name, declaration.name),
+      description: declaration.purpose,
+      runtime: Runtime.PROVIDED_AL2023,
+      architecture: Architecture.ARM_64,
+      handler: "bootstrap",
+      code: Code.fromAsset(artefactFolder(around.artefacts, declaration.name)),
+      // The role is complete: what CDK would add for traces or failures must be declared instead.
+      role: role.withoutPolicyUpdates(),
+      memorySize: declaration.memory_mb,
+      timeout: Duration.seconds(declaration.timeout_seconds),
+      environment: environmentOf(declaration, stage, around.settings),
+      tracing: Tracing.ACTIVE,
+      logGroup,
+      // Lambda then sets AWS_LAMBDA_LOG_LEVEL, which our programs read.
+      loggingFormat: LoggingFormat.JSON,
+      applicationLogLevelV2: ApplicationLogLevel.INFO,
+      ...(stage.reservesConcurrency &&
+        declaration.reserved_concurrency !== null && {
+          reservedConcurrentExecutions: declaration.reserved_concurrency,
+        }),
+    });
+  }
+}

@@ -1,0 +1,71 @@
+// A working queue, born together with its dead-letter queue, the permission between them and the
+// alarm that says when something waits for a person.
+
+import { Duration } from "aws-cdk-lib";
+import { Alarm, ComparisonOperator, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
+import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
+import type { ITopic } from "aws-cdk-lib/aws-sns";
+import { Queue, QueueEncryption, RedrivePermission, type QueueProps } from "aws-cdk-lib/aws-sqs";
+import { Construct } from "constructs";
+
+import type { QueueDeclaration } from "../catalogue.ts";
+import { fullName, queueArn } from "../names.ts";
+import type { Stage } from "../stage.ts";
+
+export interface QueuePairProps {
+  readonly stage: Stage;
+  readonly queue: QueueDeclaration;
+  readonly receivesMax: number;
+  readonly deadLetterQueue: QueueDeclaration;
+  /** Who is told of dead letters; nobody where the stage has no topic. */
+  readonly topic: ITopic | undefined;
+}
+
+export class QueuePair extends Construct {
+  readonly queue: Queue;
+  readonly deadLetterQueue: Queue;
+  readonly depthAlarm: Alarm;
+
+  constructor(scope: Construct, id: string, props: QueuePairProps) {
+    super(scope, id);
+    const { stage, queue, deadLetterQueue } = props;
+    // By its ARN, since the two queues would otherwise need each other to be created.
+    const source = Queue.fromQueueArn(this, "Source", queueArn(this, stage.name, queue.name));
+    this.deadLetterQueue = new Queue(this, "DeadLetters", {
+      ...queueProps(stage, deadLetterQueue),
+      redriveAllowPolicy: {
+        redrivePermission: RedrivePermission.BY_QUEUE,
+        sourceQueues: [source],
+      },
+    });
+    this.queue = new Queue(this, "Queue", {
+      ...queueProps(stage, queue),
+      deadLetterQueue: { queue: this.deadLetterQueue, maxReceiveCount: props.receivesMax },
+    });
+    this.depthAlarm = new Alarm(this, "Depth", {
+      alarmName: `${fullName(stage.name, deadLetterQueue.name)}-depth`,
+      alarmDescription: `P1: messages of ${queue.name} were given up and wait in ${deadLetterQueue.name}.`,
+      metric: this.deadLetterQueue.metricApproximateNumberOfMessagesVisible({
+        period: Duration.minutes(1),
+        statistic: Stats.MAXIMUM,
+      }),
+      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      threshold: 0,
+      evaluationPeriods: 1,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    });
+    if (props.topic !== undefined) {
+      this.depthAlarm.addAlarmAction(new SnsAction(props.topic));
+    }
+  }
+}
+
+function queueProps(stage: Stage, declaration: QueueDeclaration): QueueProps {
+  return {
+    queueName: fullName(stage.name, declaration.name),
+    visibilityTimeout: Duration.seconds(declaration.visibility_timeout_seconds),
+    retentionPeriod: Duration.seconds(declaration.retention_seconds),
+    encryption: QueueEncryption.SQS_MANAGED,
+    enforceSSL: true,
+  };
+}

@@ -1,0 +1,50 @@
+// What belongs to one deployment of Rollcall and not to the product: hosts and the registrations at
+// third parties. It stands in cdk.json, under the context key `rollcall`, by stage.
+
+import type { Node } from "constructs";
+import * as z from "zod";
+
+import { STAGE_NAMES, type StageName } from "./stage.ts";
+
+/** An origin: no path and no slash at the end, as browsers send it and our programs compare it. */
+const origin = z.url({ protocol: /^https?$/ }).refine((text) => URL.canParse(text) && new URL(text).origin === text, {
+  error: "must be an origin such as https://www.rollcall.example, without a path",
+});
+/** Compared letter by letter with what tokens say, so a slash at the end may belong to it. */
+const issuer = z.url({ protocol: /^https$/ });
+const url = issuer.refine((text) => !text.endsWith("/"), {
+  error: "must not end in a slash",
+});
+
+const deployment = z.strictObject({
+  /** Where people use Rollcall; the API trusts this origin and no other. */
+  site_url: origin,
+  oidc_issuer: issuer,
+  oidc_client_id: z.string().min(1),
+  oidc_profile: z.enum(["cognito", "generic"]),
+  hubspot_url: url,
+  hubspot_api: z.string().min(1),
+});
+
+const deployments = z
+  .strictObject({ dev: deployment, staging: deployment, prod: deployment })
+  .superRefine((stages, context) => {
+    for (const stage of STAGE_NAMES) {
+      // Only a developer's own machine may be reached without TLS.
+      if (stage !== "dev" && !stages[stage].site_url.startsWith("https:")) {
+        const path = [stage, "site_url"];
+        context.addIssue({ code: "custom", path, message: "must be an https URL" });
+      }
+    }
+  });
+
+export type Deployment = z.infer<typeof deployment>;
+
+/** Reads the deployments of all stages from the app's context. */
+export function readDeployments(node: Node): Readonly<Record<StageName, Deployment>> {
+  const parsed = deployments.safeParse(node.tryGetContext("rollcall"));
+  if (!parsed.success) {
+    throw new Error(`cdk.json, context "rollcall":\n${z.prettifyError(parsed.error)}`);
+  }
+  return parsed.data;
+}

@@ -1,0 +1,79 @@
+// Queues, and the functions behind streams, queues and schedules.
+
+import { Stack } from "aws-cdk-lib";
+import type { ITopic } from "aws-cdk-lib/aws-sns";
+import type { Construct } from "constructs";
+
+import { isHttp, type Catalogue, type FunctionDeclaration } from "./catalogue.ts";
+import { mapQueue, mapStream, schedule } from "./constructs/event-sources.ts";
+import { DeclaredFunction, type FunctionSurroundings } from "./constructs/function.ts";
+import { QueuePair } from "./constructs/queue.ts";
+import { fullName } from "./names.ts";
+
+export interface EventsStackProps {
+  readonly catalogue: Catalogue;
+  readonly around: FunctionSurroundings;
+  /** Who is told of dead letters. */
+  readonly deadLetterTopic: ITopic | undefined;
+}
+
+export class EventsStack extends Stack {
+  private readonly pairs: ReadonlyMap<string, QueuePair>;
+
+  constructor(scope: Construct, private readonly props: EventsStackProps) {
+    super(scope, "events");
+    this.pairs = new Map(this.createQueues());
+    for (const declaration of props.catalogue.functions.filter((each) => !isHttp(each))) {
+      this.createFunction(declaration);
+    }
+  }
+
+  private createQueues(): [string, QueuePair][] {
+    const { catalogue, around, deadLetterTopic } = this.props;
+    return catalogue.queues.flatMap((queue): [string, QueuePair][] => {
+      const dead = catalogue.queues.find(({ name }) => name === queue.redrive?.dead_letter_queue);
+      if (queue.redrive === null || dead === undefined) {
+        return [];
+      }
+      const pair = new QueuePair(this, `${queue.name}-queue`, {
+        stage: around.stage,
+        queue,
+        receivesMax: queue.redrive.receives_max,
+        deadLetterQueue: dead,
+        topic: deadLetterTopic,
+      });
+      return [[queue.name, pair]];
+    });
+  }
+
+  private createFunction(declaration: FunctionDeclaration): void {
+    const { around } = this.props;
+    const declared = new DeclaredFunction(this, declaration, around);
+    for (const trigger of declaration.triggers) {
+      switch (trigger.kind) {
+        case "stream": {
+          const failures = this.queueArn(trigger.failure_queue);
+          mapStream(declared.lambda, trigger, around.streamArns(trigger.table), failures);
+          break;
+        }
+        case "queue":
+          mapQueue(declared.lambda, trigger, this.queueArn(trigger.queue));
+          break;
+        case "schedule":
+          schedule(declared, declared.lambda, trigger);
+          break;
+        case "http":
+          throw new Error(`function ${declaration.name} belongs to the HTTP API`);
+      }
+    }
+  }
+
+  private queueArn(queue: string): string {
+    const pair = this.pairs.get(queue);
+    if (pair === undefined) {
+      const name = fullName(this.props.around.stage.name, queue);
+      throw new Error(`${name} is a dead-letter queue: no function works on it`);
+    }
+    return pair.queue.queueArn;
+  }
+}

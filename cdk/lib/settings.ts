@@ -1,0 +1,47 @@
+// The values of settings, by stage. Which function gets which is declared in the code; a setting
+// without a value here stops the synthesis.
+
+import type { FunctionDeclaration } from "./catalogue.ts";
+import type { Deployment } from "./deployment.ts";
+import type { Stage } from "./stage.ts";
+
+/** The value of every setting in a stage. */
+export function settingValues(stage: Stage, deployment: Deployment): Readonly<Record<string, string>> {
+  return {
+    ROLLCALL_STAGE: stage.name,
+    ROLLCALL_ORIGINS: origins(deployment).join(" "),
+    ROLLCALL_SITE_URL: deployment.site_url,
+    ROLLCALL_LANDING_PATH: "/",
+    ROLLCALL_OIDC_ISSUER: deployment.oidc_issuer,
+    ROLLCALL_OIDC_CLIENT_ID: deployment.oidc_client_id,
+    ROLLCALL_OIDC_REDIRECT_URI: `${deployment.site_url}/auth/callback`,
+    ROLLCALL_OIDC_PROFILE: deployment.oidc_profile,
+    ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
+    ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
+    ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
+  };
+}
+
+/** The origins that the gateway answers with credentials, and that functions take cookies from. */
+export function origins(deployment: Deployment): string[] {
+  return [deployment.site_url];
+}
+
+/** The environment of a function: the settings it declares and nothing else. */
+export function environmentOf(
+  declaration: FunctionDeclaration,
+  stage: Stage,
+  values: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    declaration.settings.map((setting) => {
+      const value = values[setting];
+      if (value === undefined) {
+        throw new Error(
+          `setting ${setting} of function ${declaration.name} has no value in stage ${stage.name}`,
+        );
+      }
+      return [setting, value];
+    }),
+  );
+}

@@ -1,0 +1,69 @@
+// Synthesises every stage in memory, once per test file.
+
+import { existsSync, readFileSync } from "node:fs";
+
+import { App } from "aws-cdk-lib";
+
+import { parseCatalogue, readCatalogue, type Catalogue } from "../lib/catalogue.ts";
+import { readDeployments, type Deployment } from "../lib/deployment.ts";
+import { RollcallStage } from "../lib/rollcall-stage.ts";
+import { STAGE_NAMES, STAGES, type Stage, type StageName } from "../lib/stage.ts";
+import { readResources, type Resource } from "./template.ts";
+
+/** A catalogue, synthesised for a stage. */
+export interface Synthesis {
+  readonly title: string;
+  readonly catalogue: Catalogue;
+  readonly stage: Stage;
+  readonly deployment: Deployment;
+  readonly app: RollcallStage;
+  readonly resources: readonly Resource[];
+}
+
+const CDK_JSON: { context: Record<string, unknown> } = JSON.parse(
+  readFileSync(new URL("../cdk.json", import.meta.url), "utf8"),
+);
+const FIXTURE = new URL("fixture/functions.json", import.meta.url);
+const GENERATED = new URL("../functions.json", import.meta.url);
+
+/** The context of cdk.json, as the CDK command would hand it over. */
+export function context(): Record<string, unknown> {
+  return structuredClone(CDK_JSON.context);
+}
+
+export function fixture(): Catalogue {
+  return readCatalogue(FIXTURE);
+}
+
+/** The generated catalogue, once the code has declared one. */
+export function generated(): Catalogue | undefined {
+  return existsSync(GENERATED) ? readCatalogue(GENERATED) : undefined;
+}
+
+export function synthesise(name: StageName, catalogue: Catalogue, title: string = name): Synthesis {
+  const app = new App({ context: context() });
+  const stage = STAGES[name];
+  const deployment = readDeployments(app.node)[name];
+  const artefacts = { folder: "no such folder: placeholders", required: false };
+  const whole = new RollcallStage(app, {
+    catalogue: parseCatalogue(catalogue),
+    stage,
+    deployment,
+    artefacts,
+  });
+  const stacks = [whole.data, whole.observability, whole.events, whole.api];
+  return { title, catalogue, stage, deployment, app: whole, resources: readResources(stacks) };
+}
+
+/** Every catalogue in every stage. */
+export const SYNTHESES: readonly Synthesis[] = STAGE_NAMES.flatMap((name) => {
+  const real = generated();
+  return [
+    synthesise(name, fixture(), `${name}, fixture`),
+    ...(real === undefined ? [] : [synthesise(name, real, `${name}, functions.json`)]),
+  ];
+});
+
+export function ofType(synthesis: Synthesis, type: string): Resource[] {
+  return synthesis.resources.filter((resource) => resource.Type === type);
+}
