@@ -125,20 +125,28 @@ impl Record {
         schema: &Schema,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Map<String, Value> {
+        let id = self.id.to_string();
+        let created = instant(self.created_at);
+        let modified = instant(self.updated_at);
         let mut properties = Map::new();
         for name in names {
             if schema.property(name).is_some() {
-                properties.insert(name.to_owned(), json!(self.value(kind, name)));
+                let value = self.value(kind, name).map(Value::String);
+                properties.insert(name.to_owned(), value.unwrap_or_default());
             }
         }
-        for name in [kind.created, kind.modified, "hs_object_id"] {
-            properties.insert(name.to_owned(), json!(self.value(kind, name)));
+        for (name, value) in [
+            (kind.created, &created),
+            (kind.modified, &modified),
+            ("hs_object_id", &id),
+        ] {
+            properties.insert(name.to_owned(), Value::String(value.clone()));
         }
         let mut object = Map::new();
-        object.insert("id".to_owned(), json!(self.id.to_string()));
+        object.insert("id".to_owned(), Value::String(id));
         object.insert("properties".to_owned(), Value::Object(properties));
-        object.insert("createdAt".to_owned(), json!(instant(self.created_at)));
-        object.insert("updatedAt".to_owned(), json!(instant(self.updated_at)));
+        object.insert("createdAt".to_owned(), Value::String(created));
+        object.insert("updatedAt".to_owned(), Value::String(modified));
         object.insert("archived".to_owned(), json!(self.archived_at.is_some()));
         if let Some(archived_at) = self.archived_at {
             object.insert("archivedAt".to_owned(), json!(instant(archived_at)));
@@ -169,6 +177,16 @@ impl Record {
 
 fn join<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
     items.iter().map(text).collect::<Vec<_>>().join(";")
+}
+
+/// The values by which `record` is found in a unique property: for e-mail, every address.
+fn identifying<'a>(record: &'a Record, property: &str) -> impl Iterator<Item = &'a str> {
+    let addresses = property == "email";
+    let emails = addresses.then(|| record.emails()).into_iter().flatten();
+    let value = (!addresses)
+        .then(|| record.get(property))
+        .filter(|value| !value.is_empty());
+    emails.chain(value)
 }
 
 #[derive(Clone, Debug)]
@@ -301,27 +319,14 @@ impl Table {
     }
 
     /// The first unique value of `record` that another record holds: property, value, holder.
-    pub(crate) fn conflict(&self, record: &Record) -> Option<(String, String, u64)> {
-        self.keys(record).into_iter().find_map(|(property, value)| {
-            let holder = self.holder(&property, &value)?;
-            (holder != record.id).then_some((property, value, holder))
+    pub(crate) fn conflict<'a>(&'a self, record: &'a Record) -> Option<(&'a str, &'a str, u64)> {
+        self.unique.iter().find_map(|(property, holders)| {
+            let mut values = identifying(record, property);
+            values.find_map(|value| {
+                let holder = *holders.get(value)?;
+                (holder != record.id).then_some((property.as_str(), value, holder))
+            })
         })
-    }
-
-    fn keys(&self, record: &Record) -> Vec<(String, String)> {
-        let mut keys = Vec::new();
-        for property in self.unique.keys() {
-            if property == "email" {
-                keys.extend(
-                    record
-                        .emails()
-                        .map(|email| (property.clone(), email.to_owned())),
-                );
-            } else if !record.get(property).is_empty() {
-                keys.push((property.clone(), record.get(property).to_owned()));
-            }
-        }
-        keys
     }
 
     /// Stores a record.
@@ -349,9 +354,9 @@ impl Table {
     fn put_unrecorded(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
         let old = self.take(record.id);
         if record.archived_at.is_none() {
-            for (property, value) in self.keys(&record) {
-                if let Some(holders) = self.unique.get_mut(&property) {
-                    holders.insert(value, record.id);
+            for (property, holders) in &mut self.unique {
+                for value in identifying(&record, property) {
+                    holders.insert(value.to_owned(), record.id);
                 }
             }
         }
@@ -361,11 +366,11 @@ impl Table {
 
     fn take(&mut self, id: u64) -> Option<Arc<Record>> {
         let old = self.records.remove(&id)?;
-        for (property, value) in self.keys(&old) {
-            if let Some(holders) = self.unique.get_mut(&property)
-                && holders.get(&value) == Some(&id)
-            {
-                holders.remove(&value);
+        for (property, holders) in &mut self.unique {
+            for value in identifying(&old, property) {
+                if holders.get(value) == Some(&id) {
+                    holders.remove(value);
+                }
             }
         }
         Some(old)

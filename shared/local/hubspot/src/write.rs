@@ -103,7 +103,7 @@ impl Writer<'_> {
             return Err(self.invalid(&invalid));
         }
         if let Some((property, value, holder)) = self.table.conflict(&record) {
-            return Err(self.conflict(&record, &property, &value, holder));
+            return Err(self.conflict(&record, property, value, holder));
         }
         Ok(self.table.put(record, self.now))
     }
