@@ -69,6 +69,8 @@ pub(crate) struct Portal {
     pub(crate) random: StdRng,
     /// Properties without definition that the present call tried to write.
     pub(crate) unknown_properties: BTreeSet<String>,
+    /// Status with which the present call's credential was turned away.
+    unauthorized: Option<u16>,
 }
 
 /// What a snapshot keeps of an account: its data, not its settings, faults and log.
@@ -110,6 +112,7 @@ impl Portal {
             next_id: FIRST_ID,
             random,
             unknown_properties: BTreeSet::new(),
+            unauthorized: None,
         };
         if let Some(mut saved) = saved {
             for kind in OBJECT_TYPES {
@@ -219,10 +222,10 @@ impl Portal {
     }
 
     fn record(&mut self, call: Call) {
-        let (at, status) = (call.at, call.status);
+        let at = call.at;
         let route = format!("{} {}", call.method, call.path);
         let limited_by = call.limited_by;
-        let (faulty, kept) = (call.faulty, self.settings.calls_kept);
+        let kept = self.settings.calls_kept;
         let number = self.log.push(call, kept);
         let unknown = std::mem::take(&mut self.unknown_properties);
         let mut kinds = Vec::new();
@@ -233,9 +236,7 @@ impl Portal {
             let names = unknown.into_iter().collect();
             kinds.push(ViolationKind::UnknownProperties { names });
         }
-        if let Some(status @ (401 | 403)) = status
-            && !faulty
-        {
+        if let Some(status) = self.unauthorized.take() {
             kinds.push(ViolationKind::Unauthorized { status });
         }
         for kind in kinds {
@@ -262,7 +263,10 @@ impl Portal {
         }
         let token = match self.token(request) {
             Ok(token) => token,
-            Err(refusal) => return Some(self.refused(&refusal)),
+            Err(refusal) => {
+                self.unauthorized = Some(refusal.status);
+                return Some(self.refused(&refusal));
+            }
         };
         call.token = Some(token.kind());
         let route = Route::parse(&request.path);
@@ -331,7 +335,10 @@ impl Portal {
     ) -> Result<Answer, Refusal> {
         let rest: Vec<&str> = route.rest.iter().map(String::as_str).collect();
         let method = context.request.method.as_str();
-        token.allows(&route.scopes(method))?;
+        if let Err(refusal) = token.allows(&route.scopes(method)) {
+            self.unauthorized = Some(refusal.status);
+            return Err(refusal);
+        }
         match &route.area {
             Area::Objects(Some(kind)) => self.objects(context, kind, &rest),
             Area::Properties(Some(kind)) => self.definitions(context, kind, route.dated, &rest),

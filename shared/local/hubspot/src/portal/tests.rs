@@ -849,6 +849,23 @@ fn a_token_is_needed_and_its_scopes_count() {
     let refused = bench.check("GET", CONTACTS, Value::Null, 401);
     assert_eq!(refused["category"], "INVALID_AUTHENTICATION");
     assert!(bench.portal.log.calls(0).last().unwrap().counted.is_empty());
+    let violations: Vec<_> = bench
+        .portal
+        .log
+        .violations()
+        .iter()
+        .map(|violation| violation.kind.clone())
+        .collect();
+    let expected = [403, 401, 401].map(|status| ViolationKind::Unauthorized { status });
+    assert_eq!(violations, expected);
+}
+
+#[test]
+fn an_account_without_custom_events_says_so_and_that_is_no_violation() {
+    let mut bench = Bench::with(json!({"custom_events": false}));
+    let refused = bench.check("GET", "/events/v3/event-definitions", Value::Null, 403);
+    assert_eq!(refused["category"], "MISSING_SCOPES");
+    assert!(bench.portal.log.violations().is_empty());
 }
 
 #[test]
