@@ -1,0 +1,496 @@
+//! The engine: drives [`crate::run`] over the ports.
+//!
+//! It may be dropped at any await. What makes that safe: a lease is taken before the state is read
+//! and released only together with what the CRM acknowledged, so a lease that ran out tells the next
+//! sender that the CRM may hold anything; and whoever asked (stream record or pending row) asks
+//! again until it was answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use rollcall_domain::facet::Facet;
+use rollcall_domain::id::UserId;
+use rollcall_domain::random::{Random, fraction};
+use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after, after_seconds};
+
+use crate::ledger::{Lease, LeaseAttempt};
+use crate::limits::{
+    BATCH_INPUTS_MAX, DRAIN_ROUNDS_MAX, DRAIN_ROWS_MAX, INVOCATION_RESERVE_SECONDS, LEASE_SECONDS,
+    NUDGE_DELAY_SECONDS_MAX, NUDGE_DELAY_SECONDS_MIN, STORE_CALLS_AT_ONCE,
+};
+use crate::pending::{Dirty, Mark, PendingRow, Reason, Reschedule, token};
+use crate::port::{
+    BudgetStore, Confirmation, Crm, FacetSource, LedgerStore, Nudge, PendingStore, PortError, Sleep,
+};
+use crate::projection::{Projected, project};
+use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
+
+mod calls;
+
+/// What the engine works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// The CRM.
+    pub crm: Arc<dyn Crm>,
+    /// Our own state.
+    pub source: Arc<dyn FacetSource>,
+    /// The ledger and the leases.
+    pub ledger: Arc<dyn LedgerStore>,
+    /// The rows that wait.
+    pub pending: Arc<dyn PendingStore>,
+    /// What all senders share.
+    pub budget: Arc<dyn BudgetStore>,
+    /// Wakes the drain.
+    pub nudge: Arc<dyn Nudge>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Sleeps.
+    pub sleep: Arc<dyn Sleep>,
+    /// Jitter, marks and ids.
+    pub random: Arc<dyn Random>,
+}
+
+/// What an invocation did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Facets by what became of them.
+    pub tally: Tally,
+    /// Calls made to the CRM.
+    pub calls: usize,
+    /// Users whose changes are not stored anywhere yet: they must be asked for again.
+    pub failed: BTreeSet<UserId>,
+    /// The first failure of a port.
+    pub error: Option<PortError>,
+    /// It was not soon our turn to call.
+    stopped: bool,
+    /// When the first row is due that was written in this invocation.
+    first_due: Option<Timestamp>,
+}
+
+impl Report {
+    fn failed(&mut self, user: UserId, error: PortError) {
+        self.failed.insert(user);
+        self.error.get_or_insert(error);
+    }
+
+    fn waits(&mut self, marks: &[Mark], reschedules: &[Reschedule]) {
+        let marks = marks.iter().map(|mark| mark.due_at);
+        let due = marks
+            .chain(reschedules.iter().map(|later| later.due_at))
+            .min();
+        self.first_due = self.first_due.into_iter().chain(due).min();
+    }
+}
+
+/// The sync engine.
+#[derive(Clone)]
+pub struct Engine {
+    ports: Ports,
+    function_version: String,
+}
+
+enum Opened {
+    Candidate(Box<Candidate>),
+    Busy(Work),
+}
+
+impl Engine {
+    /// An engine over these ports. `function_version` is kept with dead letters.
+    pub fn new(ports: Ports, function_version: impl Into<String>) -> Self {
+        Self {
+            ports,
+            function_version: function_version.into(),
+        }
+    }
+
+    /// Brings what changed to the CRM, or to the pending rows what cannot be sent before
+    /// `deadline`. Users in [`Report::failed`] must be handed in again.
+    pub async fn sync(&self, dirty: Vec<Dirty>, deadline: Timestamp) -> Report {
+        let mut works: BTreeMap<UserId, Work> = BTreeMap::new();
+        for Dirty {
+            user,
+            facet,
+            trace_id,
+        } in dirty
+        {
+            let work = works.entry(user.clone()).or_insert_with(|| Work {
+                user,
+                facets: BTreeMap::new(),
+            });
+            work.facets.insert(
+                facet,
+                Want {
+                    trace_id,
+                    row: None,
+                },
+            );
+        }
+        let mut report = Report::default();
+        let mut works: Vec<Work> = works.into_values().collect();
+        while !works.is_empty() {
+            let rest = works.split_off(works.len().min(BATCH_INPUTS_MAX));
+            let open = match self.portal_is_open(&mut report).await {
+                Some(open) => open && self.has_time(deadline),
+                None => false,
+            };
+            if open {
+                self.run(works, &mut report).await;
+            } else {
+                let dirty = works.into_iter().flat_map(Work::into_dirty).collect();
+                self.mark_all(dirty, Reason::Portal, &mut report).await;
+            }
+            works = rest;
+        }
+        self.wake_drain(&mut report).await;
+        report
+    }
+
+    /// Sends what waits and is due, until nothing is, the portal must be left alone, or `deadline`
+    /// is near; then wakes the next drain if rows remain.
+    pub async fn drain(&self, deadline: Timestamp) -> Report {
+        let mut report = Report::default();
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            if !self.has_time(deadline) || self.portal_is_open(&mut report).await != Some(true) {
+                break;
+            }
+            let rows = match self
+                .ports
+                .pending
+                .due(self.ports.clock.now(), DRAIN_ROWS_MAX)
+                .await
+            {
+                Ok(rows) => rows,
+                Err(error) => {
+                    report.error.get_or_insert(error);
+                    break;
+                }
+            };
+            if rows.is_empty() {
+                break;
+            }
+            let mut works = works(rows);
+            works.truncate(BATCH_INPUTS_MAX);
+            self.run(works, &mut report).await;
+            if report.error.is_some() || report.stopped {
+                break;
+            }
+        }
+        match self.ports.pending.next_due().await {
+            Ok(due) => report.first_due = report.first_due.into_iter().chain(due).min(),
+            Err(error) => {
+                report.error.get_or_insert(error);
+            }
+        }
+        self.wake_drain(&mut report).await;
+        report
+    }
+
+    /// Marks changes as pending and wakes the drain. Users in [`Report::failed`] are not marked.
+    pub async fn mark(&self, dirty: Vec<Dirty>, reason: Reason) -> Report {
+        let mut report = Report::default();
+        self.mark_all(dirty, reason, &mut report).await;
+        self.wake_drain(&mut report).await;
+        report
+    }
+
+    fn has_time(&self, deadline: Timestamp) -> bool {
+        after_seconds(self.ports.clock.now(), INVOCATION_RESERVE_SECONDS) <= deadline
+    }
+
+    /// `None`: the budget cannot be read.
+    async fn portal_is_open(&self, report: &mut Report) -> Option<bool> {
+        match self.ports.budget.load().await {
+            Ok(versioned) => Some(
+                versioned
+                    .budget
+                    .paused_until(self.ports.clock.now())
+                    .is_none(),
+            ),
+            Err(error) => {
+                report.error.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    async fn run(&self, works: Vec<Work>, report: &mut Report) {
+        let trace_id = works
+            .iter()
+            .find_map(Work::trace_id)
+            .unwrap_or_else(|| self.token());
+        let candidates = self.open_all(works, report).await;
+        if candidates.is_empty() {
+            return;
+        }
+        let schema_known = match self.ports.budget.load().await {
+            Ok(versioned) => calls::knows_schema(&versioned.budget),
+            Err(error) => {
+                report.error.get_or_insert(error);
+                true
+            }
+        };
+        let mut run = Run::new(candidates, self.ports.crm.key(), schema_known);
+        while let Some(task) = run.next_task() {
+            if let Err(error) = self.perform(task, &mut run, &trace_id, report).await {
+                report.error.get_or_insert(error);
+                run.stop(Reason::Paced);
+            }
+            self.settle(&mut run, report).await;
+        }
+        self.settle(&mut run, report).await;
+    }
+
+    async fn open_all(&self, works: Vec<Work>, report: &mut Report) -> Vec<Candidate> {
+        let opening = works.into_iter().map(|work| -> BoxFuture<'_, _> {
+            Box::pin(async move { (work.user.clone(), self.open(work).await) })
+        });
+        let opened: Vec<_> = futures::stream::iter(opening)
+            .buffer_unordered(STORE_CALLS_AT_ONCE)
+            .collect()
+            .await;
+        let mut candidates = Vec::new();
+        for (user, opened) in opened {
+            match opened {
+                Ok(Opened::Candidate(candidate)) => candidates.push(*candidate),
+                Ok(Opened::Busy(work)) => self.put_off(work, report).await,
+                Err(error) => report.failed(user, error),
+            }
+        }
+        candidates
+    }
+
+    async fn open(&self, work: Work) -> Result<Opened, PortError> {
+        let now = self.ports.clock.now();
+        let lease = Lease {
+            token: self.token(),
+            until: after_seconds(now, LEASE_SECONDS),
+        };
+        match self
+            .ports
+            .ledger
+            .take_lease(&work.user, &lease, now)
+            .await?
+        {
+            LeaseAttempt::Busy => Ok(Opened::Busy(work)),
+            LeaseAttempt::Taken { ledger, abandoned } => {
+                let state = self.ports.source.load(&work.user).await?;
+                let state: BTreeMap<Facet, Projected> = state
+                    .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
+                    .map_or_else(BTreeMap::new, BTreeMap::from);
+                let candidate = Candidate {
+                    work,
+                    lease,
+                    ledger,
+                    abandoned,
+                    state,
+                };
+                Ok(Opened::Candidate(Box::new(candidate)))
+            }
+        }
+    }
+
+    async fn put_off(&self, work: Work, report: &mut Report) {
+        let user = work.user.clone();
+        let (marks, reschedules) = busy(work, self.settling());
+        report.tally.pending += marks.len() + reschedules.len();
+        report.waits(&marks, &reschedules);
+        if let Err(error) = self.store_waiting(&marks, &reschedules).await {
+            report.failed(user, error);
+        }
+    }
+
+    async fn settle(&self, run: &mut Run, report: &mut Report) {
+        let settlements = run.settle(self.settling());
+        let storing = settlements
+            .into_iter()
+            .map(|settlement| -> BoxFuture<'_, _> {
+                Box::pin(async move {
+                    let stored = self.store(&settlement).await;
+                    (settlement, stored)
+                })
+            });
+        let stored: Vec<_> = futures::stream::iter(storing)
+            .buffer_unordered(STORE_CALLS_AT_ONCE)
+            .collect()
+            .await;
+        for (settlement, stored) in stored {
+            report.waits(&settlement.marks, &settlement.reschedules);
+            match stored {
+                Ok(lost) => {
+                    report.tally.add(settlement.tally);
+                    if lost {
+                        report.waits(&settlement.if_lost, &[]);
+                    }
+                }
+                Err(error) => report.failed(settlement.user, error),
+            }
+        }
+    }
+
+    /// In this order, so that a crash in between leaves too much to do and never too little. `true`:
+    /// the lease was lost.
+    async fn store(&self, settlement: &Settlement) -> Result<bool, PortError> {
+        self.store_waiting(&settlement.marks, &settlement.reschedules)
+            .await?;
+        let Settlement {
+            user,
+            ledger,
+            dead_letters,
+            resolved,
+            if_lost,
+            ..
+        } = settlement;
+        if let Some(token) = &settlement.confirm
+            && self
+                .ports
+                .ledger
+                .confirm(user, token, ledger, dead_letters)
+                .await?
+                == Confirmation::LeaseLost
+        {
+            self.store_waiting(if_lost, &[]).await?;
+            return Ok(true);
+        }
+        for (facet, mark) in resolved {
+            self.ports.pending.resolve(user, *facet, mark).await?;
+        }
+        Ok(false)
+    }
+
+    async fn store_waiting(
+        &self,
+        marks: &[Mark],
+        reschedules: &[Reschedule],
+    ) -> Result<(), PortError> {
+        for mark in marks {
+            self.ports.pending.mark(mark).await?;
+        }
+        for later in reschedules {
+            self.ports.pending.reschedule(later).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark_all(&self, dirty: Vec<Dirty>, reason: Reason, report: &mut Report) {
+        let now = self.ports.clock.now();
+        let marking = dirty.into_iter().map(|dirty| -> BoxFuture<'_, _> {
+            let mark = Mark {
+                dirty,
+                mark: self.token(),
+                reason,
+                attempts: 0,
+                now,
+                due_at: now,
+            };
+            Box::pin(async move {
+                let marked = self.ports.pending.mark(&mark).await;
+                (mark.dirty.user, marked)
+            })
+        });
+        let marked: Vec<_> = futures::stream::iter(marking)
+            .buffer_unordered(STORE_CALLS_AT_ONCE)
+            .collect()
+            .await;
+        for (user, marked) in marked {
+            match marked {
+                Ok(()) => {
+                    report.tally.pending += 1;
+                    report.first_due = report.first_due.into_iter().chain([now]).min();
+                }
+                Err(error) => report.failed(user, error),
+            }
+        }
+    }
+
+    /// Wakes the drain for the first row that waits, and not before the portal may be called. A
+    /// failure is only reported: the drain's schedule wakes it anyway.
+    async fn wake_drain(&self, report: &mut Report) {
+        if let Some(due) = report.first_due
+            && let Err(error) = self.wake_drain_for(due).await
+        {
+            report.error.get_or_insert(error);
+        }
+    }
+
+    async fn wake_drain_for(&self, due: Timestamp) -> Result<(), PortError> {
+        let budget = self.ports.budget.load().await?.budget;
+        let now = self.ports.clock.now();
+        let at = due.max(budget.paused_until(now).unwrap_or(now));
+        // Rounded up, since an early nudge is in vain.
+        let wait = at
+            .duration_since(now)
+            .saturating_add(SignedDuration::from_nanos(999_999_999));
+        let seconds = wait
+            .as_secs()
+            .clamp(NUDGE_DELAY_SECONDS_MIN, NUDGE_DELAY_SECONDS_MAX);
+        let delay = SignedDuration::from_secs(seconds);
+        if self.ports.budget.claim_wake(after(now, delay), now).await? {
+            self.ports.nudge.nudge(delay).await?;
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> String {
+        token(&*self.ports.random)
+    }
+
+    fn fraction(&self) -> f64 {
+        fraction(&*self.ports.random)
+    }
+
+    fn settling(&self) -> Settling<'_> {
+        Settling {
+            now: self.ports.clock.now(),
+            random: &*self.ports.random,
+            function_version: &self.function_version,
+        }
+    }
+}
+
+impl Work {
+    fn into_dirty(self) -> Vec<Dirty> {
+        let user = self.user;
+        let facets = self.facets.into_iter();
+        facets
+            .map(|(facet, want)| Dirty {
+                user: user.clone(),
+                facet,
+                trace_id: want.trace_id,
+            })
+            .collect()
+    }
+
+    fn trace_id(&self) -> Option<String> {
+        self.facets.values().find_map(|want| want.trace_id.clone())
+    }
+}
+
+/// Rows by user, the longest overdue first.
+fn works(rows: Vec<PendingRow>) -> Vec<Work> {
+    let mut works: Vec<Work> = Vec::new();
+    let mut rows = rows;
+    rows.sort_by_key(|row| row.due_at);
+    let mut places: BTreeMap<UserId, usize> = BTreeMap::new();
+    for row in rows {
+        let place = *places.entry(row.dirty.user.clone()).or_insert(works.len());
+        if place == works.len() {
+            works.push(Work {
+                user: row.dirty.user.clone(),
+                facets: BTreeMap::new(),
+            });
+        }
+        if let Some(work) = works.get_mut(place) {
+            let trace_id = row.dirty.trace_id.clone();
+            work.facets.insert(
+                row.dirty.facet,
+                Want {
+                    trace_id,
+                    row: Some(row),
+                },
+            );
+        }
+    }
+    works
+}

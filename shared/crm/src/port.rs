@@ -1,0 +1,303 @@
+//! The ports: what the engine needs from the world. Each method is one atomic step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use rollcall_domain::facet::Facet;
+use rollcall_domain::id::{DeadLetterId, UserId};
+use rollcall_domain::time::{SignedDuration, Timestamp};
+
+use crate::classifier::Failure;
+use crate::dead_letter::{DeadLetter, DeadLetterChange};
+use crate::ledger::{Lease, LeaseAttempt, Ledger};
+use crate::pending::{Mark, PendingRow, Reschedule};
+use crate::portal::{Budget, Quota};
+use crate::projection::{Properties, UserState};
+use crate::schema::Schema;
+
+/// What kind of failure a port met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortErrorClass {
+    /// Too many requests; later it works.
+    Throttled,
+    /// No answer, or a fault on the other side.
+    Unavailable,
+    /// The request is wrong or not permitted.
+    Rejected,
+    /// What is stored makes no sense.
+    Corrupt,
+}
+
+impl fmt::Display for PortErrorClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Rejected => "rejected",
+            Self::Corrupt => "corrupt",
+        })
+    }
+}
+
+/// A port could not do its step.
+#[derive(Debug, thiserror::Error)]
+#[error("{step}: {class}")]
+pub struct PortError {
+    /// The step.
+    pub step: &'static str,
+    /// The kind of failure.
+    pub class: PortErrorClass,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// How the CRM finds the contact of an input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Address {
+    /// By our unique property; the contact is made if there is none.
+    UserId(UserId),
+    /// By e-mail address; the contact is made if there is none.
+    Email(String),
+    /// By the CRM's own id; there must be one.
+    ContactId(String),
+}
+
+/// One user's properties in a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Whose. It is the trace id of the input too (`objectWriteTraceId`): distinct within a call,
+    /// and results are matched by it alone.
+    pub user: UserId,
+    /// The facets that the properties belong to.
+    pub facets: Vec<Facet>,
+    /// Where they go.
+    pub address: Address,
+    /// The properties.
+    pub properties: Properties,
+}
+
+/// What became of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemResult {
+    /// It was written.
+    Written {
+        /// The contact.
+        contact_id: String,
+    },
+    /// It was not.
+    Failed(Failure),
+}
+
+/// What became of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// It was answered input by input, by trace id. Inputs without a result may or may not be written.
+    Answered(BTreeMap<String, ItemResult>),
+    /// It was refused as a whole.
+    Refused(Failure),
+    /// It never left us.
+    NotSent,
+    /// It left us and no answer came that can be understood.
+    Unknown,
+}
+
+/// What became of a call, and what the CRM told about its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What became of it.
+    pub outcome: CallOutcome,
+    /// What the CRM told about its limits.
+    pub quota: Quota,
+}
+
+/// The parts of a schema, in the order in which they must be declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaPart {
+    /// The property group.
+    Group,
+    /// Our properties.
+    Properties,
+}
+
+/// By what the CRM can find a contact it may have to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// By our unique property.
+    UserId,
+    /// By e-mail address, then by the CRM's own id: for portals that refuse unique keys.
+    Email,
+}
+
+/// The CRM. Every method but the first two is one call, for which the caller holds a turn.
+#[async_trait]
+pub trait Crm: Send + Sync {
+    /// By what contacts are found.
+    fn key(&self) -> KeyKind;
+
+    /// Fetches the credentials anew. `false`: they are the ones we had.
+    async fn renew_credentials(&self) -> bool;
+
+    /// Writes inputs whose addresses are of one kind; they carry distinct users and addresses.
+    /// Returns within [`crate::limits::CALL_SECONDS_MAX`].
+    async fn write(&self, inputs: &[Input], trace_id: &str) -> Reply;
+
+    /// Declares a part of the schema; what exists already counts as done.
+    async fn declare(&self, schema: &Schema, part: SchemaPart, trace_id: &str) -> Reply;
+
+    /// The value of our key on each of these contacts, by contact id; missing contacts are left out.
+    async fn owners(
+        &self,
+        contact_ids: &[String],
+        trace_id: &str,
+    ) -> Result<BTreeMap<String, Option<String>>, Reply>;
+}
+
+/// Our own state of users.
+#[async_trait]
+pub trait FacetSource: Send + Sync {
+    /// Everything about a user that some facet tells the CRM, read strongly consistent; `None` when
+    /// there is no such user.
+    async fn load(&self, user: &UserId) -> Result<Option<UserState>, PortError>;
+}
+
+/// Whether a holder still had its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It had; everything is stored and the lease is released.
+    Confirmed,
+    /// Somebody else took it; nothing is stored.
+    LeaseLost,
+}
+
+/// The ledger of every user, and the right to send.
+#[async_trait]
+pub trait LedgerStore: Send + Sync {
+    /// Takes the lease of `user` if it is free or ended before `now`.
+    async fn take_lease(
+        &self,
+        user: &UserId,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<LeaseAttempt, PortError>;
+
+    /// Stores the ledger and changes of dead letters and releases the lease: all or nothing, and
+    /// nothing unless the lease is still held with `token`.
+    async fn confirm(
+        &self,
+        user: &UserId,
+        token: &str,
+        ledger: &Ledger,
+        dead_letters: &[DeadLetterChange],
+    ) -> Result<Confirmation, PortError>;
+}
+
+/// The rows that wait.
+#[async_trait]
+pub trait PendingStore: Send + Sync {
+    /// Marks a row, making it if there is none.
+    async fn mark(&self, mark: &Mark) -> Result<(), PortError>;
+
+    /// Puts a row off, unless it was marked anew.
+    async fn reschedule(&self, later: &Reschedule) -> Result<(), PortError>;
+
+    /// Removes a row, unless it was marked anew.
+    async fn resolve(&self, user: &UserId, facet: Facet, mark: &str) -> Result<(), PortError>;
+
+    /// Up to `rows_max` rows that are due at `now`. May be a moment behind.
+    async fn due(&self, now: Timestamp, rows_max: usize) -> Result<Vec<PendingRow>, PortError>;
+
+    /// When the next row is due, past or future. May be a moment behind.
+    async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
+}
+
+/// A budget and the version under which it was read; 0 when there was none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versioned {
+    /// The budget.
+    pub budget: Budget,
+    /// Its version.
+    pub version: u64,
+}
+
+/// What all senders share.
+#[async_trait]
+pub trait BudgetStore: Send + Sync {
+    /// The budget.
+    async fn load(&self) -> Result<Versioned, PortError>;
+
+    /// Stores a budget if it still has the version under which it was read. `false`: it has not.
+    async fn store(&self, budget: &Budget, seen: u64) -> Result<bool, PortError>;
+
+    /// Notes that the drain will be woken at `at`. `false`: it will be woken earlier anyway.
+    async fn claim_wake(&self, at: Timestamp, now: Timestamp) -> Result<bool, PortError>;
+}
+
+/// Wakes the drain.
+#[async_trait]
+pub trait Nudge: Send + Sync {
+    /// Wakes it after `delay`, whole seconds, at most [`crate::limits::NUDGE_DELAY_SECONDS_MAX`].
+    async fn nudge(&self, delay: SignedDuration) -> Result<(), PortError>;
+}
+
+/// Sleeps.
+#[async_trait]
+pub trait Sleep: Send + Sync {
+    /// Returns at `at` or a little later.
+    async fn until(&self, at: Timestamp);
+}
+
+/// A page of dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterPage {
+    /// Newest first.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Where the next page begins, if there is one.
+    pub cursor: Option<String>,
+}
+
+/// The dead-letter desk.
+#[async_trait]
+pub trait DeadLetterStore: Send + Sync {
+    /// Open dead letters, by when they were last seen, newest first.
+    async fn open(
+        &self,
+        letters_max: usize,
+        cursor: Option<&str>,
+    ) -> Result<DeadLetterPage, PortError>;
+
+    /// One dead letter.
+    async fn find(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
+
+    /// Marks an open dead letter as replaying and its facet as pending and forced, both or neither.
+    /// `false`: it is not open.
+    async fn replay(&self, letter: &DeadLetter, mark: &Mark) -> Result<bool, PortError>;
+}
+
+/// Where the sync stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Pending rows by facet, counted up to [`crate::limits::STATUS_ROWS_MAX`].
+    pub pending: BTreeMap<Facet, usize>,
+    /// Whether there are more than were counted.
+    pub pending_has_more: bool,
+    /// Since when the oldest of them waits.
+    pub pending_since: Option<Timestamp>,
+    /// The budget.
+    pub budget: Budget,
+    /// Open dead letters, counted up to [`crate::limits::STATUS_ROWS_MAX`].
+    pub dead_letters_open: usize,
+    /// Tables whose changes were lost to the stream and have to be compared as a whole.
+    pub tables_to_reconcile: Vec<String>,
+}
+
+/// Looks at everything.
+#[async_trait]
+pub trait Overseer: Send + Sync {
+    /// Where the sync stands.
+    async fn overview(&self) -> Result<Overview, PortError>;
+
+    /// Notes that changes of `table` were lost to the stream.
+    async fn need_reconcile(&self, table: &str, now: Timestamp) -> Result<(), PortError>;
+}

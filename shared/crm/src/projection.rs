@@ -1,0 +1,311 @@
+//! The projection: from what is stored about a user to the CRM properties of one facet.
+//!
+//! Values derive from state, never from increments, so that sending one twice is sending it once.
+
+use std::collections::BTreeMap;
+
+use rollcall_domain::catalog::Catalog;
+use rollcall_domain::enrollment::{Target, TargetKind};
+use rollcall_domain::facet::Facet;
+use rollcall_domain::learning::{Learner, Status};
+use rollcall_domain::time::Timestamp;
+use rollcall_domain::user::User;
+use sha2::{Digest, Sha256};
+
+use crate::limits::TEXT_CHARACTERS_MAX;
+use crate::schema;
+
+/// CRM properties by name. An empty text clears a property.
+pub type Properties = BTreeMap<&'static str, String>;
+
+/// Everything about a user that some facet tells the CRM.
+#[derive(Clone, Debug)]
+pub struct UserState {
+    /// The account.
+    pub user: User,
+    /// What the user learned.
+    pub learner: Learner,
+    /// The published catalogue, for denominators.
+    pub catalog: std::sync::Arc<Catalog>,
+}
+
+/// One facet as the CRM should see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projected {
+    /// The properties.
+    pub properties: Properties,
+    /// Names these values; equal hashes are equal values.
+    pub hash: String,
+    /// Version of the state they derive from.
+    pub version: u64,
+}
+
+/// `facet` of `state` as the CRM should see it.
+pub fn project(state: &UserState, facet: Facet) -> Projected {
+    let (properties, version) = match facet {
+        Facet::Identity => (identity(&state.user), state.user.version),
+        Facet::Learning => (
+            learning(&state.learner, &state.catalog),
+            state.learner.version,
+        ),
+    };
+    Projected {
+        hash: hash(&properties),
+        properties,
+        version,
+    }
+}
+
+/// Who the user is. What is not known is left out, so that nothing a colleague wrote is blanked.
+pub fn identity(user: &User) -> Properties {
+    let mut properties = Properties::from([
+        (schema::USER_ID, user.id.to_string()),
+        (schema::JOINED_AT, instant(user.joined_at)),
+        (schema::LAST_SEEN_ON, user.last_seen_on()),
+    ]);
+    if let Some(email) = &user.email {
+        properties.insert(schema::EMAIL, email.to_lowercase());
+    }
+    for (name, value) in [
+        (schema::FIRST_NAME, &user.given_name),
+        (schema::LAST_NAME, &user.family_name),
+    ] {
+        if !value.is_empty() {
+            properties.insert(name, value.clone());
+        }
+    }
+    properties
+}
+
+/// What the user enrolled in and how far they are.
+pub fn learning(learner: &Learner, catalog: &Catalog) -> Properties {
+    let enrolled = learner
+        .enrollments
+        .values()
+        .filter(|enrollment| enrollment.is_active());
+    let modules_completed = learner
+        .modules
+        .values()
+        .filter(|module| module.completed_at.is_some())
+        .count();
+    Properties::from([
+        (
+            schema::ENROLLED_COURSES,
+            join(courses(enrolled.map(|e| &e.target)), ";"),
+        ),
+        (
+            schema::COMPLETED_COURSES,
+            join(courses(learner.completions.keys()), ";"),
+        ),
+        (
+            schema::PROGRESS_SUMMARY,
+            join(progress(learner, catalog), "; "),
+        ),
+        (schema::MODULES_COMPLETED, modules_completed.to_string()),
+        (
+            schema::LAST_LEARNING_AT,
+            learner.last_learning_at().map(instant).unwrap_or_default(),
+        ),
+    ])
+}
+
+/// Names `properties`: SHA-256 over names and values, each with its length.
+pub fn hash(properties: &Properties) -> String {
+    let mut digest = Sha256::new();
+    for (name, value) in properties {
+        for text in [*name, value.as_str()] {
+            digest.update(text.len().to_be_bytes());
+            digest.update(text);
+        }
+    }
+    format!("{:x}", digest.finalize())
+}
+
+fn instant(timestamp: Timestamp) -> String {
+    timestamp.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+fn courses<'a>(targets: impl Iterator<Item = &'a Target>) -> impl Iterator<Item = String> {
+    targets
+        .filter(|target| target.kind == TargetKind::Course)
+        .map(|target| target.slug.to_string())
+}
+
+fn progress(learner: &Learner, catalog: &Catalog) -> impl Iterator<Item = String> {
+    catalog.courses().filter_map(|course| {
+        let status = learner.course_status(course);
+        let target = Target::course(course.slug.clone());
+        let enrolled = learner
+            .enrollments
+            .get(&target)
+            .is_some_and(|enrollment| enrollment.is_active());
+        (enrolled || status.status != Status::NotStarted).then(|| {
+            format!(
+                "{}: {}/{}",
+                course.slug,
+                status.modules_completed,
+                status.modules.len()
+            )
+        })
+    })
+}
+
+/// Entries up to the first that would not fit: a property that is too long is refused as a whole.
+fn join(entries: impl Iterator<Item = String>, separator: &str) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        let between = if text.is_empty() { "" } else { separator };
+        if text.len() + between.len() + entry.len() > TEXT_CHARACTERS_MAX {
+            break;
+        }
+        text.push_str(between);
+        text.push_str(&entry);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_domain::catalog::{Course, Module};
+    use rollcall_domain::id::UserId;
+    use rollcall_domain::progress::{LearningEvent, ModuleAction, record};
+    use rollcall_domain::random::SeededRandom;
+
+    use super::*;
+    use crate::schema::SCHEMA;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn state() -> UserState {
+        let module = |name: &str| Module {
+            slug: name.parse().unwrap(),
+            title: String::new(),
+            summary: String::new(),
+            estimated_minutes: 1,
+        };
+        let course = |name: &str, modules: &[&str]| Course {
+            slug: name.parse().unwrap(),
+            title: String::new(),
+            summary: String::new(),
+            modules: modules
+                .iter()
+                .map(|module| module.parse().unwrap())
+                .collect(),
+        };
+        let courses = vec![course("two", &["b", "c"]), course("one", &["a", "b"])];
+        let catalog =
+            Catalog::new(Vec::new(), courses, ["a", "b", "c"].map(module).to_vec()).unwrap();
+        let events = ["a", "b"].map(|module| LearningEvent {
+            action: ModuleAction::Completed,
+            module: module.parse().unwrap(),
+            course: Some("one".parse().unwrap()),
+        });
+        let mut learner = Learner {
+            version: 7,
+            ..Learner::default()
+        };
+        let changes = record(&learner, &catalog, &events, at(86_400)).unwrap();
+        learner
+            .modules
+            .extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
+        learner.enrollments.extend(
+            changes
+                .enrollments
+                .into_iter()
+                .map(|e| (e.target.clone(), e)),
+        );
+        learner.completions.extend(
+            changes
+                .completions
+                .into_iter()
+                .map(|c| (c.target.clone(), c)),
+        );
+        let user = User {
+            id: UserId::new(at(0), &SeededRandom::new(1)),
+            issuer: String::new(),
+            subject: String::new(),
+            email: Some("Ada@Example.org".to_owned()),
+            given_name: "Ada".to_owned(),
+            family_name: String::new(),
+            roles: Vec::new(),
+            joined_at: at(1),
+            last_seen_at: at(86_400),
+            version: 3,
+        };
+        UserState {
+            user,
+            learner,
+            catalog: std::sync::Arc::new(catalog),
+        }
+    }
+
+    #[test]
+    fn a_user_is_projected_to_exactly_these_values() {
+        let state = state();
+        let identity = project(&state, Facet::Identity);
+        assert_eq!(identity.version, 3);
+        assert_eq!(
+            identity.properties,
+            Properties::from([
+                (schema::USER_ID, state.user.id.to_string()),
+                (schema::EMAIL, "ada@example.org".to_owned()),
+                (schema::FIRST_NAME, "Ada".to_owned()),
+                (schema::JOINED_AT, "1970-01-01T00:00:01.000Z".to_owned()),
+                (schema::LAST_SEEN_ON, "1970-01-02".to_owned()),
+            ])
+        );
+        let learning = project(&state, Facet::Learning);
+        assert_eq!(learning.version, 7);
+        assert_eq!(
+            learning.properties,
+            Properties::from([
+                (schema::ENROLLED_COURSES, "one".to_owned()),
+                (schema::COMPLETED_COURSES, "one".to_owned()),
+                (schema::PROGRESS_SUMMARY, "one: 2/2; two: 1/2".to_owned()),
+                (schema::MODULES_COMPLETED, "2".to_owned()),
+                (
+                    schema::LAST_LEARNING_AT,
+                    "1970-01-02T00:00:00.000Z".to_owned()
+                ),
+            ])
+        );
+    }
+
+    #[test]
+    fn every_projected_property_is_declared_for_its_facet_and_for_no_other() {
+        let state = state();
+        for facet in Facet::ALL {
+            for name in project(&state, facet).properties.keys() {
+                let declared: Vec<Facet> = SCHEMA
+                    .properties
+                    .iter()
+                    .filter(|property| property.name == *name)
+                    .map(|property| property.facet)
+                    .collect();
+                assert_eq!(declared, [facet], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn moving_text_between_values_changes_the_hash() {
+        let of = |first: &str, last: &str| {
+            hash(&Properties::from([
+                (schema::FIRST_NAME, first.to_owned()),
+                (schema::LAST_NAME, last.to_owned()),
+            ]))
+        };
+        assert_ne!(of("ab", "c"), of("a", "bc"));
+        assert_eq!(of("a", "b"), of("a", "b"));
+    }
+
+    #[test]
+    fn a_list_that_would_be_refused_is_cut_between_entries() {
+        let entries = std::iter::repeat_with(|| "x".repeat(1_000)).take(100);
+        let text = join(entries, ";");
+        assert!(text.len() <= TEXT_CHARACTERS_MAX);
+        assert!(text.split(';').all(|entry| entry.len() == 1_000));
+    }
+}

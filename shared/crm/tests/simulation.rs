@@ -1,0 +1,60 @@
+//! The engine against a simulated world: seeded, with a virtual clock, where every port call may
+//! interleave with every other, fail before or after its effect, or be the last thing a crashing
+//! function does. A failing seed prints itself and reproduces exactly.
+
+mod simulation {
+    pub(crate) mod crm;
+    pub(crate) mod executor;
+    pub(crate) mod stores;
+    pub(crate) mod world;
+}
+
+use rollcall_crm::port::KeyKind;
+use simulation::executor::Simulation;
+use simulation::world::{Chances, World};
+
+const OPERATIONS: usize = 1_500;
+
+fn check(seed: u64, key: KeyKind, chances: Chances) {
+    let mut simulation = Simulation::new(World::new(seed, key, chances));
+    simulation.run(OPERATIONS);
+    simulation.settle();
+    simulation.world.verify();
+}
+
+#[test]
+fn the_crm_ends_at_the_newest_state_whatever_fails() {
+    for seed in 0..12 {
+        check(seed, KeyKind::UserId, Chances::STORMY);
+    }
+}
+
+#[test]
+fn the_crm_ends_at_the_newest_state_when_contacts_are_found_by_e_mail() {
+    for seed in 100..106 {
+        check(seed, KeyKind::Email, Chances::STORMY);
+    }
+}
+
+#[test]
+fn a_crm_that_refuses_whole_calls_holds_up_nobody_but_the_bad_input() {
+    for seed in 200..206 {
+        check(
+            seed,
+            KeyKind::UserId,
+            Chances {
+                whole_calls: true,
+                ..Chances::STORMY
+            },
+        );
+    }
+}
+
+#[test]
+fn without_faults_nothing_ever_waits_for_long() {
+    let mut simulation = Simulation::new(World::new(300, KeyKind::UserId, Chances::CALM));
+    simulation.run(OPERATIONS);
+    let waited = simulation.settle();
+    simulation.world.verify();
+    assert!(waited <= 10_000, "{waited} ms");
+}

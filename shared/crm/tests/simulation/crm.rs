@@ -1,0 +1,302 @@
+//! The simulated CRM: HubSpot's upsert rules, and everything that goes wrong on the way.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rollcall_crm::classifier::{Failure, ITEM};
+use rollcall_crm::port::{
+    Address, CallOutcome, Crm, Input, ItemResult, KeyKind, Reply, SchemaPart,
+};
+use rollcall_crm::portal::Quota;
+use rollcall_crm::schema::{EMAIL, SCHEMA, Schema, USER_ID};
+use rollcall_domain::time::SignedDuration;
+
+use super::world::{Commit, State, World, is_bad};
+
+/// What becomes of one call.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Good,
+    NotSent,
+    Status(u16),
+    /// A server's fault, told after everything was written.
+    WrittenThen(u16),
+    /// No answer in time; written never, in time, or after we gave up.
+    TimeOut(Option<i64>),
+    /// 200 with nothing in it; written or not.
+    Empty(bool),
+}
+
+const CLIENT_GIVES_UP_MS: i64 = 10_000;
+const LATEST_COMMIT_MS: usize = 11_900;
+
+impl World {
+    fn fate(&self) -> Fate {
+        let now = self.state().now;
+        if self.fault(8) {
+            let minutes = 1 + self.below(10);
+            self.state().outage_until = now + i64::try_from(minutes).unwrap() * 60_000;
+        }
+        let is_out = {
+            let state = self.state();
+            state.faults && state.outage_until > now
+        };
+        if is_out {
+            return [Fate::Status(503), Fate::NotSent, Fate::TimeOut(None)][self.below(3)];
+        }
+        if !self.fault(self.chances.call) {
+            return Fate::Good;
+        }
+        let late = i64::try_from(self.below(LATEST_COMMIT_MS)).unwrap();
+        [
+            Fate::NotSent,
+            Fate::Status(503),
+            Fate::Status(429),
+            Fate::Status(423),
+            Fate::Status(477),
+            Fate::Status(401),
+            Fate::WrittenThen(502),
+            Fate::TimeOut(None),
+            Fate::TimeOut(Some(late)),
+            Fate::TimeOut(Some(late)),
+            Fate::Empty(true),
+            Fate::Empty(false),
+        ][self.below(12)]
+    }
+
+    fn arrive(&self, inputs: &[Input]) -> i64 {
+        let mut state = self.state();
+        let now = state.now;
+        state.calls.push(now);
+        for input in inputs {
+            let busy_until = state.in_flight.get(&input.user).copied().unwrap_or(0);
+            assert!(
+                busy_until <= now,
+                "seed {}: two senders for {}",
+                self.seed,
+                input.user
+            );
+        }
+        now
+    }
+
+    /// Lets the CRM work on `inputs` at `at`; the answer is in `committed` afterwards.
+    fn schedule(&self, inputs: &[Input], at: i64) -> usize {
+        let id = self.below(usize::MAX);
+        let mut state = self.state();
+        for input in inputs {
+            state.in_flight.insert(input.user.clone(), at);
+        }
+        state.commits.push(Commit {
+            id,
+            at,
+            inputs: inputs.to_vec(),
+        });
+        id
+    }
+
+    /// Does what the CRM had taken in by now.
+    pub(crate) fn commit_due(&self) {
+        let due = {
+            let mut state = self.state();
+            let now = state.now;
+            let (mut due, rest): (Vec<Commit>, Vec<Commit>) =
+                state.commits.drain(..).partition(|commit| commit.at <= now);
+            state.commits = rest;
+            due.sort_by_key(|commit| commit.at);
+            due
+        };
+        for Commit { id, inputs, .. } in due {
+            let any_bad = inputs.iter().any(|input| is_bad(input.properties.values()));
+            let result = if self.chances.whole_calls && any_bad {
+                Err("Property values were not valid".to_owned())
+            } else {
+                Ok(inputs.iter().map(|input| self.commit(input)).collect())
+            };
+            self.state().committed.insert(id, result);
+        }
+    }
+
+    fn commit(&self, input: &Input) -> (String, ItemResult) {
+        let result = if self.fault(self.chances.item) {
+            Err(failure(ITEM, "INTERNAL_ERROR", ""))
+        } else {
+            self.state().upsert(input)
+        };
+        let result = match result {
+            Ok(contact_id) => ItemResult::Written { contact_id },
+            Err(failure) => ItemResult::Failed(failure),
+        };
+        (input.user.to_string(), result)
+    }
+
+    fn refuse(&self, status: u16) -> CallOutcome {
+        let retry_after = (status == 477).then(|| SignedDuration::from_secs(30));
+        let policy = if self.below(10) == 0 {
+            "DAILY"
+        } else {
+            "TEN_SECONDLY_ROLLING"
+        };
+        let mut failure = failure(status, "", "");
+        failure.retry_after = retry_after;
+        policy.clone_into(&mut failure.policy);
+        CallOutcome::Refused(failure)
+    }
+}
+
+fn failure(status: u16, category: &str, message: &str) -> Failure {
+    Failure {
+        status,
+        category: category.to_owned(),
+        message: message.to_owned(),
+        ..Failure::default()
+    }
+}
+
+impl State {
+    fn by(&self, name: &str, value: &str) -> Option<String> {
+        let mut contacts = self.contacts.iter();
+        contacts
+            .find(|(_, contact)| contact.get(name).is_some_and(|held| held == value))
+            .map(|(id, _)| id.clone())
+    }
+
+    fn upsert(&mut self, input: &Input) -> Result<String, Failure> {
+        if !self.declared.1 {
+            let message = "Property values were not valid: [{\"error\":\"PROPERTY_DOESNT_EXIST\"}]";
+            return Err(failure(ITEM, "VALIDATION_ERROR", message));
+        }
+        if is_bad(input.properties.values()) {
+            return Err(failure(ITEM, "VALIDATION_ERROR", "bad value"));
+        }
+        let found = match &input.address {
+            Address::UserId(user) => self.by(USER_ID, user.as_str()),
+            Address::Email(email) => self.by(EMAIL, email),
+            Address::ContactId(id) => {
+                if !self.contacts.contains_key(id) {
+                    return Err(failure(ITEM, "OBJECT_NOT_FOUND", ""));
+                }
+                Some(id.clone())
+            }
+        };
+        let email_owner = input
+            .properties
+            .get(EMAIL)
+            .and_then(|email| self.by(EMAIL, email));
+        if let Some(owner) = email_owner.filter(|owner| found.as_ref() != Some(owner)) {
+            let message = format!("Contact already exists. Existing ID: {owner}");
+            return Err(failure(ITEM, "CONFLICT", &message));
+        }
+        let id = found.unwrap_or_else(|| (self.contacts.len() + 1).to_string());
+        let contact = self.contacts.entry(id.clone()).or_default();
+        match &input.address {
+            Address::UserId(user) => {
+                contact.insert(USER_ID.to_owned(), user.to_string());
+            }
+            // "Partial upserts are not supported": what is left out may be blanked.
+            Address::Email(email) => {
+                contact.retain(|name, _| SCHEMA.properties.iter().all(|p| p.name != name));
+                contact.insert(EMAIL.to_owned(), email.clone());
+            }
+            Address::ContactId(_) => {}
+        }
+        for (name, value) in &input.properties {
+            contact.insert((*name).to_owned(), value.clone());
+        }
+        Ok(id)
+    }
+}
+
+#[async_trait]
+impl Crm for World {
+    fn key(&self) -> KeyKind {
+        self.key
+    }
+
+    async fn renew_credentials(&self) -> bool {
+        self.step().await;
+        self.below(2) == 0
+    }
+
+    async fn write(&self, inputs: &[Input], _: &str) -> Reply {
+        let start = self.arrive(inputs);
+        let fate = self.fate();
+        let latency = i64::try_from(5 + self.below(300)).unwrap();
+        let commit_at = match fate {
+            Fate::Good | Fate::WrittenThen(_) | Fate::Empty(true) => Some(start + latency / 2),
+            Fate::TimeOut(Some(late)) => Some(start + late),
+            Fate::NotSent | Fate::Status(_) | Fate::TimeOut(None) | Fate::Empty(false) => None,
+        };
+        let id = commit_at.map(|at| self.schedule(inputs, at));
+        let answer_at = match fate {
+            Fate::TimeOut(_) => start + CLIENT_GIVES_UP_MS,
+            _ => start + latency,
+        };
+        World::until(self, answer_at).await;
+        let results = id.and_then(|id| self.state().committed.remove(&id));
+        let outcome = match fate {
+            Fate::Good => match results.unwrap() {
+                Err(message) => CallOutcome::Refused(failure(400, "VALIDATION_ERROR", &message)),
+                Ok(mut results) => {
+                    results.retain(|_, _| !self.fault(self.chances.item / 2));
+                    CallOutcome::Answered(results)
+                }
+            },
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::TimeOut(_) => CallOutcome::Unknown,
+            Fate::Empty(_) => CallOutcome::Answered(BTreeMap::new()),
+        };
+        Reply {
+            outcome,
+            quota: Quota::default(),
+        }
+    }
+
+    async fn declare(&self, _: &Schema, part: SchemaPart, _: &str) -> Reply {
+        self.arrive(&[]);
+        self.step().await;
+        let outcome = match self.fate() {
+            Fate::Good => {
+                let mut state = self.state();
+                match part {
+                    SchemaPart::Group => state.declared.0 = true,
+                    SchemaPart::Properties => state.declared.1 = state.declared.0,
+                }
+                CallOutcome::Answered(BTreeMap::new())
+            }
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
+        };
+        Reply {
+            outcome,
+            quota: Quota::default(),
+        }
+    }
+
+    async fn owners(
+        &self,
+        contact_ids: &[String],
+        _: &str,
+    ) -> Result<BTreeMap<String, Option<String>>, Reply> {
+        self.arrive(&[]);
+        self.step().await;
+        let outcome = match self.fate() {
+            Fate::Status(status) => self.refuse(status),
+            Fate::TimeOut(_) => CallOutcome::Unknown,
+            Fate::Good | Fate::NotSent | Fate::WrittenThen(_) | Fate::Empty(_) => {
+                let state = self.state();
+                let owner = |id: &String| {
+                    let contact = state.contacts.get(id)?;
+                    Some((id.clone(), contact.get(USER_ID).cloned()))
+                };
+                return Ok(contact_ids.iter().filter_map(owner).collect());
+            }
+        };
+        Err(Reply {
+            outcome,
+            quota: Quota::default(),
+        })
+    }
+}

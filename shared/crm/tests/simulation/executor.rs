@@ -1,0 +1,257 @@
+//! Runs the functions: polls one at random, crashes some, delivers stream batches and nudges.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+
+use rollcall_crm::dead_letter::Status;
+use rollcall_crm::engine::{Engine, Ports, Report};
+use rollcall_crm::pending::{Dirty, Mark, Reason, token};
+use rollcall_domain::time::{Clock, after_seconds};
+
+use super::world::{SHARDS, World};
+
+const INVOCATION_SECONDS: i64 = 60;
+const DRAIN_EVERY_MS: i64 = 60_000;
+const BATCH_RECORDS_MAX: usize = 8;
+
+enum Source {
+    /// A shard, and how many records the batch has.
+    Shard(usize, usize),
+    Drain,
+}
+
+struct Function {
+    source: Source,
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    report: Arc<Mutex<Option<Report>>>,
+    ready_at: i64,
+    killed_at: i64,
+}
+
+pub(crate) struct Simulation {
+    pub(crate) world: World,
+    engine: Engine,
+    functions: Vec<Function>,
+    next_schedule: i64,
+}
+
+impl Simulation {
+    pub(crate) fn new(world: World) -> Self {
+        let shared = Arc::new(world.clone());
+        let ports = Ports {
+            crm: shared.clone(),
+            source: shared.clone(),
+            ledger: shared.clone(),
+            pending: shared.clone(),
+            budget: shared.clone(),
+            nudge: shared.clone(),
+            clock: shared.clone(),
+            sleep: shared.clone(),
+            random: Arc::clone(&world.random) as _,
+        };
+        Self {
+            world,
+            engine: Engine::new(ports, "test"),
+            functions: Vec::new(),
+            next_schedule: 0,
+        }
+    }
+
+    /// Lets `operations` random writes happen while everything runs and fails.
+    pub(crate) fn run(&mut self, operations: usize) {
+        let mut left = operations;
+        while left > 0 {
+            if self.world.below(12) == 0 {
+                self.world.write();
+                left -= 1;
+            }
+            if self.world.below(800) == 0 {
+                self.replay();
+            }
+            self.turn();
+        }
+    }
+
+    /// Ends all faults and runs until nothing is left to do; returns how long that took, in ms.
+    pub(crate) fn settle(&mut self) -> i64 {
+        self.world.state().faults = false;
+        let begin = self.world.state().now;
+        let hours = 8;
+        loop {
+            let now = {
+                let state = self.world.state();
+                let idle = state
+                    .stream
+                    .iter()
+                    .all(std::collections::VecDeque::is_empty)
+                    && state.pending.is_empty();
+                if idle && self.functions.is_empty() {
+                    return state.now - begin;
+                }
+                state.now
+            };
+            assert!(
+                now - begin < hours * 3_600_000,
+                "seed {}: still at work after {hours} h: {:?}",
+                self.world.seed,
+                self.world.state().pending
+            );
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        self.start_functions();
+        self.world.commit_due();
+        let now = self.world.state().now;
+        let ready: Vec<usize> = (0..self.functions.len())
+            .filter(|index| self.functions[*index].ready_at <= now)
+            .collect();
+        if ready.is_empty() {
+            self.advance(now);
+            return;
+        }
+        self.poll(ready[self.world.below(ready.len())]);
+        let passed = i64::from(self.world.below(3) == 0);
+        self.world.state().now += passed;
+    }
+
+    /// To the next moment at which something happens.
+    fn advance(&self, now: i64) {
+        let mut state = self.world.state();
+        let functions = self.functions.iter().map(|function| function.ready_at);
+        let commits = state.commits.iter().map(|commit| commit.at);
+        let next = functions.chain(commits).chain(state.nudges.iter().copied());
+        // Writes go on while nothing else happens.
+        let step = if state.faults { 200 } else { DRAIN_EVERY_MS };
+        let next = next
+            .chain([self.next_schedule, now + step])
+            .filter(|at| *at > now)
+            .min();
+        state.now = next.unwrap_or(now + 1);
+    }
+
+    fn start_functions(&mut self) {
+        for shard in 0..SHARDS {
+            let busy = self.functions.iter().any(
+                |function| matches!(function.source, Source::Shard(other, _) if other == shard),
+            );
+            let waiting = self.world.state().stream[shard].len();
+            if !busy && waiting > 0 {
+                let records = (1 + self.world.below(BATCH_RECORDS_MAX)).min(waiting);
+                let batch: Vec<Dirty> = self.world.state().stream[shard]
+                    .iter()
+                    .take(records)
+                    .cloned()
+                    .collect();
+                self.start(Source::Shard(shard, records), batch);
+            }
+        }
+        let now = self.world.state().now;
+        let nudged = {
+            let mut state = self.world.state();
+            let before = state.nudges.len();
+            state.nudges.retain(|at| *at > now);
+            before > state.nudges.len()
+        };
+        let drains = self
+            .functions
+            .iter()
+            .filter(|f| matches!(f.source, Source::Drain))
+            .count();
+        if (nudged || self.next_schedule <= now) && drains < 2 {
+            self.start(Source::Drain, Vec::new());
+        }
+        if self.next_schedule <= now {
+            self.next_schedule = now + DRAIN_EVERY_MS;
+        }
+    }
+
+    fn start(&mut self, source: Source, batch: Vec<Dirty>) {
+        let now = self.world.now();
+        let deadline = after_seconds(now, INVOCATION_SECONDS);
+        let report = Arc::new(Mutex::new(None));
+        let (engine, slot) = (self.engine.clone(), Arc::clone(&report));
+        let drains = matches!(source, Source::Drain);
+        let future = Box::pin(async move {
+            let report = if drains {
+                engine.drain(deadline).await
+            } else {
+                engine.sync(batch, deadline).await
+            };
+            *slot.lock().unwrap() = Some(report);
+        });
+        let (ready_at, killed_at) = (now.as_millisecond(), deadline.as_millisecond());
+        self.functions.push(Function {
+            source,
+            future,
+            report,
+            ready_at,
+            killed_at,
+        });
+    }
+
+    fn poll(&mut self, index: usize) {
+        let now = self.world.state().now;
+        if self.functions[index].killed_at <= now || self.world.fault(self.world.chances.crash) {
+            // A crash: the batch is delivered again, the rows are still there.
+            self.functions.swap_remove(index);
+            return;
+        }
+        self.world.state().wait = None;
+        let function = &mut self.functions[index];
+        let polled = function
+            .future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if polled.is_pending() {
+            function.ready_at = self.world.state().wait.unwrap_or(now);
+            return;
+        }
+        let function = self.functions.swap_remove(index);
+        let report = function.report.lock().unwrap().take().unwrap();
+        if let Source::Shard(shard, records) = function.source {
+            let failed: BTreeSet<_> = report.failed;
+            let duplicated = self.world.fault(50);
+            let mut state = self.world.state();
+            let good = state.stream[shard]
+                .iter()
+                .take(records)
+                .take_while(|dirty| !failed.contains(&dirty.user))
+                .count();
+            if !duplicated {
+                state.stream[shard].drain(..good);
+            }
+        }
+    }
+
+    /// An operator replays a dead letter.
+    fn replay(&self) {
+        let now = self.world.now();
+        let mark = token(&*self.world.random);
+        let mut state = self.world.state();
+        let open = state
+            .letters
+            .values_mut()
+            .find(|letter| letter.status == Status::Open);
+        let Some(letter) = open else { return };
+        letter.status = Status::Replaying;
+        let dirty = Dirty {
+            user: letter.user.clone(),
+            facet: letter.facet,
+            trace_id: None,
+        };
+        let mark = Mark {
+            dirty,
+            mark,
+            reason: Reason::Replay,
+            attempts: 0,
+            now,
+            due_at: now,
+        };
+        state.mark(&mark, true);
+    }
+}

@@ -1,0 +1,417 @@
+//! The simulated world: our tables, the stream, the CRM's contacts and the clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use rollcall_crm::dead_letter::{DeadLetter, Status};
+use rollcall_crm::ledger::{Lease, Ledger};
+use rollcall_crm::pending::{Dirty, PendingRow};
+use rollcall_crm::port::{Input, ItemResult, KeyKind, PortError, PortErrorClass, Versioned};
+use rollcall_crm::projection::{UserState, project};
+use rollcall_crm::schema;
+use rollcall_domain::catalog::Catalog;
+use rollcall_domain::enrollment::{Enrollment, Target};
+use rollcall_domain::facet::Facet;
+use rollcall_domain::id::{DeadLetterId, UserId};
+use rollcall_domain::learning::Learner;
+use rollcall_domain::random::{Random, SeededRandom, fraction};
+use rollcall_domain::time::{Clock, Timestamp};
+use rollcall_domain::user::User;
+
+/// How often things go wrong, in parts of a thousand.
+#[derive(Clone, Copy)]
+pub(crate) struct Chances {
+    /// A function crashes at an await.
+    pub(crate) crash: u32,
+    /// A store call fails, before or after its effect.
+    pub(crate) store: u32,
+    /// A CRM call meets some fault.
+    pub(crate) call: u32,
+    /// An input of a CRM call meets some fault.
+    pub(crate) item: u32,
+    /// A written value is one that the CRM refuses.
+    pub(crate) bad: u32,
+    /// The CRM refuses a call as a whole when one input is bad.
+    pub(crate) whole_calls: bool,
+}
+
+impl Chances {
+    pub(crate) const STORMY: Self = Self {
+        crash: 4,
+        store: 4,
+        call: 350,
+        item: 40,
+        bad: 150,
+        whole_calls: false,
+    };
+    pub(crate) const CALM: Self = Self {
+        crash: 0,
+        store: 0,
+        call: 0,
+        item: 0,
+        bad: 0,
+        whole_calls: false,
+    };
+}
+
+/// A value that the CRM refuses for good.
+pub(crate) const BAD: &str = "bad";
+const USERS: usize = 5;
+pub(crate) const SHARDS: usize = 3;
+
+pub(crate) struct Commit {
+    pub(crate) id: usize,
+    pub(crate) at: i64,
+    pub(crate) inputs: Vec<Input>,
+}
+
+pub(crate) struct State {
+    pub(crate) now: i64,
+    /// When a task that waits can go on; the executor resets it before each poll.
+    pub(crate) wait: Option<i64>,
+    pub(crate) faults: bool,
+    pub(crate) outage_until: i64,
+    pub(crate) users: BTreeMap<UserId, UserState>,
+    pub(crate) stream: [VecDeque<Dirty>; SHARDS],
+    pub(crate) ledger: BTreeMap<UserId, (Ledger, Option<Lease>)>,
+    pub(crate) pending: BTreeMap<(UserId, Facet), PendingRow>,
+    /// The index of due rows, which lags behind.
+    pub(crate) index: BTreeMap<(UserId, Facet), PendingRow>,
+    pub(crate) budget: Versioned,
+    pub(crate) wake_at: Option<Timestamp>,
+    pub(crate) nudges: Vec<i64>,
+    pub(crate) letters: BTreeMap<DeadLetterId, DeadLetter>,
+    pub(crate) contacts: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) declared: (bool, bool),
+    pub(crate) commits: Vec<Commit>,
+    pub(crate) committed: BTreeMap<usize, Result<BTreeMap<String, ItemResult>, String>>,
+    pub(crate) calls: Vec<i64>,
+    /// Until when something sent about a user may still take effect.
+    pub(crate) in_flight: BTreeMap<UserId, i64>,
+}
+
+/// Shared by all ports.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) key: KeyKind,
+    pub(crate) chances: Chances,
+    pub(crate) random: Arc<SeededRandom>,
+    state: Arc<Mutex<State>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, key: KeyKind, chances: Chances) -> Self {
+        let random = SeededRandom::new(seed);
+        let now = 1_700_000_000_000;
+        let users: BTreeMap<UserId, UserState> =
+            (0..USERS).map(|index| user(index, now, &random)).collect();
+        // The first user's address is on a contact that was there before us.
+        let old = BTreeMap::from([(schema::EMAIL.to_owned(), email(0, 0))]);
+        let state = State {
+            now,
+            wait: None,
+            faults: true,
+            outage_until: 0,
+            stream: [(); SHARDS].map(|()| VecDeque::new()),
+            ledger: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            index: BTreeMap::new(),
+            budget: Versioned::default(),
+            wake_at: None,
+            nudges: Vec::new(),
+            letters: BTreeMap::new(),
+            contacts: BTreeMap::from([("1".to_owned(), old)]),
+            declared: (false, false),
+            commits: Vec::new(),
+            committed: BTreeMap::new(),
+            calls: Vec::new(),
+            in_flight: BTreeMap::new(),
+            users,
+        };
+        let world = Self {
+            seed,
+            key,
+            chances,
+            random: Arc::new(random),
+            state: Arc::new(Mutex::new(state)),
+        };
+        for user in world.state().users.keys().cloned().collect::<Vec<_>>() {
+            for facet in Facet::ALL {
+                world.publish(&user, facet);
+            }
+        }
+        world
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn below(&self, bound: usize) -> usize {
+        let mut bytes = [0_u8; 4];
+        self.random.fill(&mut bytes);
+        usize::try_from(u32::from_le_bytes(bytes)).unwrap() % bound.max(1)
+    }
+
+    pub(crate) fn chance(&self, per_thousand: u32) -> bool {
+        per_thousand > 0 && fraction(&*self.random) * 1000.0 < f64::from(per_thousand)
+    }
+
+    /// The same, but only while things go wrong at all.
+    pub(crate) fn fault(&self, per_thousand: u32) -> bool {
+        self.chance(per_thousand) && self.state().faults
+    }
+
+    /// Lets others go first: each port call does it before and after its effect.
+    pub(crate) async fn step(&self) {
+        let at = self.state().now;
+        Until {
+            world: self.clone(),
+            at,
+            polled: false,
+        }
+        .await;
+    }
+
+    pub(crate) async fn until(&self, at: i64) {
+        Until {
+            world: self.clone(),
+            at,
+            polled: false,
+        }
+        .await;
+    }
+
+    /// A store call: `effect` happens at once or not at all, and its answer may be lost.
+    pub(crate) async fn store<T>(
+        &self,
+        step: &'static str,
+        effect: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, PortError> {
+        let error = || PortError {
+            step,
+            class: PortErrorClass::Unavailable,
+            source: None,
+        };
+        self.step().await;
+        if self.fault(self.chances.store / 2) {
+            return Err(error());
+        }
+        let result = effect(&mut self.state());
+        self.step().await;
+        if self.fault(self.chances.store / 2) {
+            Err(error())
+        } else {
+            Ok(result)
+        }
+    }
+
+    fn publish(&self, user: &UserId, facet: Facet) {
+        let shard = self.below(SHARDS);
+        let trace_id = Some("trace".to_owned());
+        self.state().stream[shard].push_back(Dirty {
+            user: user.clone(),
+            facet,
+            trace_id,
+        });
+    }
+
+    /// A random write of a random user, published to a random shard.
+    pub(crate) fn write(&self) {
+        let (place, kind, value) = (self.below(USERS), self.below(4), self.below(6));
+        let bad = self.chance(self.chances.bad);
+        let user = self.state().users.keys().nth(place).unwrap().clone();
+        let facet = {
+            let mut state = self.state();
+            let now = Timestamp::from_millisecond(state.now).unwrap();
+            let entry = state.users.get_mut(&user).unwrap();
+            match kind {
+                0 | 1 => {
+                    entry.user.given_name = if bad {
+                        BAD.to_owned()
+                    } else {
+                        format!("name {value}")
+                    };
+                    if kind == 1 && value == 0 {
+                        entry.user.email = Some(email(place, value));
+                    }
+                    entry.user.last_seen_at = now;
+                    entry.user.version += 1;
+                    Facet::Identity
+                }
+                _ => {
+                    let slug = if bad {
+                        BAD.to_owned()
+                    } else {
+                        format!("course-{value}")
+                    };
+                    let target = Target::course(slug.parse().unwrap());
+                    if entry.learner.enrollments.remove(&target).is_none() {
+                        entry
+                            .learner
+                            .enrollments
+                            .insert(target.clone(), enrollment(target, now));
+                    }
+                    entry.learner.version += 1;
+                    Facet::Learning
+                }
+            }
+        };
+        self.publish(&user, facet);
+    }
+
+    /// What has to hold once everything is quiet.
+    pub(crate) fn verify(&self) {
+        let state = self.state();
+        let seed = self.seed;
+        let mut ours = 0;
+        for (id, entry) in &state.users {
+            let contacts: Vec<_> = state
+                .contacts
+                .values()
+                .filter(|contact| {
+                    contact
+                        .get(schema::USER_ID)
+                        .is_some_and(|v| v == id.as_str())
+                })
+                .collect();
+            assert!(
+                contacts.len() <= 1,
+                "seed {seed}: {id} has {} contacts",
+                contacts.len()
+            );
+            ours += contacts.len();
+            let identity_open = state.open_letter(id, Facet::Identity);
+            for facet in Facet::ALL {
+                let projected = project(entry, facet);
+                let bad = is_bad(projected.properties.values());
+                let open = state.open_letter(id, facet);
+                let held = contacts.first().is_some_and(|contact| {
+                    projected
+                        .properties
+                        .iter()
+                        .all(|(name, value)| contact.get(*name).is_some_and(|held| held == value))
+                });
+                // A user whose identity was never accepted has no contact; the desk says so.
+                let blocked = contacts.is_empty() && identity_open;
+                assert_eq!(
+                    open,
+                    bad && !(blocked && facet == Facet::Learning && !open),
+                    "seed {seed}: {id} {facet} is on the desk: {open}, is bad: {bad}"
+                );
+                assert!(
+                    held || bad || blocked,
+                    "seed {seed}: {id} {facet} is not in the CRM: {:?} {contacts:?}",
+                    projected.properties
+                );
+            }
+        }
+        let strangers = state
+            .contacts
+            .values()
+            .filter(|c| !c.contains_key(schema::USER_ID));
+        assert_eq!(
+            ours + strangers.count(),
+            state.contacts.len(),
+            "seed {seed}"
+        );
+        let limit = 100;
+        for (index, first) in state.calls.iter().enumerate() {
+            let within = state.calls[index..]
+                .iter()
+                .take_while(|at| **at - first <= 10_000);
+            assert!(within.count() <= limit, "seed {seed}: too many calls");
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn open_letter(&self, user: &UserId, facet: Facet) -> bool {
+        let mut letters = self.letters.values();
+        letters.any(|letter| {
+            letter.user == *user
+                && letter.facet == facet
+                && matches!(letter.status, Status::Open | Status::Replaying)
+        })
+    }
+}
+
+/// Whether the CRM refuses these values.
+pub(crate) fn is_bad<'a>(values: impl IntoIterator<Item = &'a String>) -> bool {
+    values
+        .into_iter()
+        .any(|value| value.split(';').any(|part| part == BAD))
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.state().now).unwrap()
+    }
+}
+
+struct Until {
+    world: World,
+    at: i64,
+    polled: bool,
+}
+
+impl Future for Until {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let at = self.at;
+        let first = !std::mem::replace(&mut self.polled, true);
+        let mut state = self.world.state();
+        if !first && state.now >= at {
+            return Poll::Ready(());
+        }
+        state.wait = Some(state.wait.map_or(at, |wait| wait.min(at)));
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+fn email(user: usize, variant: usize) -> String {
+    format!("user-{user}-{variant}@example.org")
+}
+
+fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
+    let at = Timestamp::from_millisecond(now).unwrap();
+    let id = UserId::new(at, random);
+    let user = User {
+        id: id.clone(),
+        issuer: String::new(),
+        subject: String::new(),
+        email: Some(email(index, 0)),
+        given_name: "name".to_owned(),
+        family_name: String::new(),
+        roles: Vec::new(),
+        joined_at: at,
+        last_seen_at: at,
+        version: 1,
+    };
+    let catalog = Arc::new(Catalog::default());
+    (
+        id,
+        UserState {
+            user,
+            learner: Learner::default(),
+            catalog,
+        },
+    )
+}
+
+fn enrollment(target: Target, now: Timestamp) -> Enrollment {
+    Enrollment {
+        target,
+        source: None,
+        enrolled_at: now,
+        withdrawn_at: None,
+        version: 1,
+        updated_at: now,
+    }
+}
