@@ -1,1 +1,42 @@
-//! rollcall-tests
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this crate exists for tests, where a broken expectation is a failed test"
+)]
+//! What whole-system tests are written with: a private local cloud, browsers that sign in to it, and
+//! patience that ends.
+
+mod browser;
+mod world;
+
+pub use browser::{Answer, Browser};
+pub use world::{Outcome, World, member};
+
+use std::time::Duration;
+
+/// How long a test waits for something that must happen. Far longer than it ever takes: a test
+/// fails by this only when the thing does not happen at all.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at something that must happen.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// Looks again and again until `look` finds something.
+///
+/// # Panics
+///
+/// When nothing was found within [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .unwrap_or_else(|_elapsed| panic!("this never happened: {what}"))
+}

@@ -59,11 +59,9 @@ impl Answer {
     /// §3.1: none may come twice).
     ///
     /// A refusal needs no proof of where it comes from: it changes nothing but this one page.
-    pub(crate) fn read<'query>(
-        parameter: impl Fn(&str) -> Option<&'query str>,
-    ) -> Result<Self, AnswerError> {
+    pub(crate) fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Self, AnswerError> {
         if let Some(error) = parameter("error") {
-            return Err(AnswerError::of_code(error));
+            return Err(AnswerError::of_code(&error));
         }
         let bounded = |name, bytes_max| {
             let value = parameter(name).filter(|value| (1..=bytes_max).contains(&value.len()));
@@ -71,8 +69,8 @@ impl Answer {
         };
         Ok(Self {
             code: Secret::new(bounded("code", CODE_BYTES_MAX)?),
-            state: bounded("state", STATE_BYTES_MAX)?.to_owned(),
-            issuer: parameter("iss").map(ToOwned::to_owned),
+            state: bounded("state", STATE_BYTES_MAX)?,
+            issuer: parameter("iss"),
         })
     }
 }

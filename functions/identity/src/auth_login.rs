@@ -90,9 +90,8 @@ struct Input {
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let redirect_url = request.query_parameter("redirect_url");
         Ok(Self {
-            redirect_url: redirect_url.map(ToOwned::to_owned),
+            redirect_url: request.query_parameter("redirect_url"),
         })
     }
 }

@@ -6,12 +6,11 @@ use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::catalog::CatalogReader;
+use rollcall_store::catalog::{CACHE_SECONDS, CatalogReader};
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::catalog_list::MAX_AGE_SECONDS;
 use crate::target::slug;
 use crate::view::{CourseView, ModuleView, PathwayView};
 
@@ -116,7 +115,7 @@ async fn handle(
             .map(|entry| Output::Module(entry.into())),
     };
     let output = output.ok_or(CatalogGetError::NotFound)?;
-    Ok(Response::json(200, &output).cacheable(MAX_AGE_SECONDS, input.if_none_match.as_deref()))
+    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -14,9 +14,6 @@ use serde::Serialize;
 
 use crate::view::{CourseView, PathwayView};
 
-/// How long anybody may keep the list, in seconds.
-pub(crate) const MAX_AGE_SECONDS: u32 = CACHE_SECONDS.unsigned_abs() as u32;
-
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "catalog-list",
@@ -89,7 +86,7 @@ async fn handle(
     } else {
         Output::Courses(catalog.courses().map(CourseView::from).collect())
     };
-    Ok(Response::json(200, &output).cacheable(MAX_AGE_SECONDS, input.if_none_match.as_deref()))
+    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
 }
 
 #[derive(Debug, thiserror::Error)]

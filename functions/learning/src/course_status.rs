@@ -75,6 +75,7 @@ struct Output {
 
 /// How far the caller is in one module.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct ModuleStatusView {
     /// The module.
     module_slug: String,

@@ -7,56 +7,56 @@ use serde::Serialize;
 
 /// A pathway.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct PathwayView {
+pub(crate) struct PathwayView {
     /// Its name in URLs.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Its name for people.
-    pub title: String,
+    pub(crate) title: String,
     /// What it is about.
-    pub summary: String,
+    pub(crate) summary: String,
     /// The slugs of its courses, in order.
-    pub courses: Vec<String>,
+    pub(crate) courses: Vec<String>,
 }
 
 /// A course.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct CourseView {
+pub(crate) struct CourseView {
     /// Its name in URLs.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Its name for people.
-    pub title: String,
+    pub(crate) title: String,
     /// What it is about.
-    pub summary: String,
+    pub(crate) summary: String,
     /// The slugs of its modules, in order.
-    pub modules: Vec<String>,
+    pub(crate) modules: Vec<String>,
 }
 
 /// A module.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ModuleView {
+pub(crate) struct ModuleView {
     /// Its name in URLs.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Its name for people.
-    pub title: String,
+    pub(crate) title: String,
     /// What it is about.
-    pub summary: String,
+    pub(crate) summary: String,
     /// How long it takes, in minutes.
-    pub estimated_minutes: u32,
+    pub(crate) estimated_minutes: u32,
 }
 
 /// An enrolment.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct EnrollmentView {
+pub(crate) struct EnrollmentView {
     /// `pathway` or `course`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Which one.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Where the enrolment came from, as first told.
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// When the user first enrolled (RFC 3339, UTC).
-    pub enrolled_at: String,
+    pub(crate) enrolled_at: String,
     /// When the user left, if they did (RFC 3339, UTC).
-    pub withdrawn_at: Option<String>,
+    pub(crate) withdrawn_at: Option<String>,
 }
 
 impl From<&Pathway> for PathwayView {

@@ -109,9 +109,19 @@ impl HttpRequest {
             .unwrap_or_default()
     }
 
-    /// A parameter of the query.
-    pub fn query_parameter(&self, name: &str) -> Option<&str> {
-        self.event.query_string_parameters.first(name)
+    /// A parameter of the query, if it came once. Read from the raw query: the gateway's own map
+    /// joins repeated values with commas, which values may hold themselves.
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        let raw = self.event.raw_query_string.as_deref().unwrap_or_default();
+        let mut values =
+            form_urlencoded::parse(raw.as_bytes()).filter(|(other, _)| other.as_ref() == name);
+        let (_, value) = values.next()?;
+        if values.next().is_some() { None } else { Some(value.into_owned()) }
+    }
+
+    /// Whether the request has a body.
+    pub fn has_body(&self) -> bool {
+        !self.body.is_empty()
     }
 
     /// The body as `T`: 400 when it is not JSON, 422 with the field when it is not a `T`.
@@ -197,6 +207,7 @@ mod tests {
             "version": "2.0",
             "routeKey": "POST /x",
             "rawPath": "/x",
+            "rawQueryString": "one=a%2Cb,c&two=1&two=2",
             "headers": { "content-type": content_type },
             "cookies": ["x__Host-a=1", "__Host-a=2"],
             "requestContext": { "http": { "method": "POST", "path": "/x", "protocol": "HTTP/1.1" } },
@@ -228,6 +239,14 @@ mod tests {
         check(r#"{"events":[],"more":1}"#, json, 422, Some("/more"));
         check(r#"{"events":[]}"#, "text/plain", 415, None);
         check(&"1".repeat(41), json, 413, None);
+    }
+
+    #[test]
+    fn a_query_parameter_counts_when_it_came_once() {
+        let request = request("", "").unwrap();
+        assert_eq!(request.query_parameter("one").as_deref(), Some("a,b,c"));
+        assert_eq!(request.query_parameter("two"), None);
+        assert_eq!(request.query_parameter("three"), None);
     }
 
     #[test]

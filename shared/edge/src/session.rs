@@ -87,9 +87,12 @@ impl Guard {
         {
             return Err(Problem::new(&FORBIDDEN));
         }
-        if session.needs_touch(context.now) {
+        let session = if session.needs_touch(context.now) {
             self.touch(&session, context).await?;
-        }
+            Session { last_used_at: context.now, ..session }
+        } else {
+            session
+        };
         Ok(Caller {
             user: session.user.clone(),
             roles: session.roles.clone(),

@@ -15,4 +15,9 @@ pub use rollcall_local_hubspot as hubspot;
 pub use rollcall_local_kit as kit;
 pub use rollcall_local_lambda as lambda;
 pub use rollcall_local_provider as provider;
-pub use start::{Options, PortChoice, StartError};
+pub use start::{Options, PortChoice, ProviderChoice, StartError};
+
+/// The full names of all queues.
+pub fn queues() -> Vec<String> {
+    rollcall_resources::Queue::ALL.map(|queue| queue.full_name(cloud::STAGE)).to_vec()
+}

@@ -1,10 +1,15 @@
 //! Tables' streams and queues in the form that event source mappings take them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rollcall_local_dynamodb::{DynamoDb, StreamError};
 use rollcall_local_lambda::{FailureDestination, QueueSource, StreamSource, Trimmed};
 use rollcall_local_messages::Messages;
 use serde_json::Value;
+
+/// After a failed read of a stream.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 pub(crate) struct TableStream {
     pub(crate) dynamodb: DynamoDb,
@@ -27,12 +32,15 @@ impl StreamSource for TableStream {
         after_sequence: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Value>, Trimmed> {
-        match self.dynamodb.read_stream(&self.table, shard, after_sequence, limit) {
-            Ok(records) => Ok(records),
-            Err(StreamError::Trimmed) => Err(Trimmed),
-            Err(error) => {
-                tracing::warn!(%error, table = self.table, "a stream cannot be read now");
-                Ok(Vec::new())
+        // An empty page would let the mapping sleep until the next write, so wait here instead.
+        loop {
+            match self.dynamodb.read_stream(&self.table, shard, after_sequence, limit) {
+                Ok(records) => return Ok(records),
+                Err(StreamError::Trimmed) => return Err(Trimmed),
+                Err(error) => {
+                    tracing::warn!(%error, table = self.table, "a stream cannot be read now");
+                    tokio::time::sleep(READ_AGAIN).await;
+                }
             }
         }
     }

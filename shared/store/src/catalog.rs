@@ -20,7 +20,7 @@ const PUBLISHED: &str = "published";
 
 /// How long an instance answers from the catalogue it read: the bound within which all instances
 /// agree after a publication.
-pub const CACHE_SECONDS: i64 = 30;
+pub const CACHE_SECONDS: u32 = 30;
 
 /// Items of one batch write (DynamoDB's own limit).
 const BATCH_ITEMS_MAX: usize = 25;
@@ -86,7 +86,7 @@ impl CatalogReader {
     pub async fn load(&self, now: Timestamp) -> Result<Arc<Catalog>, PortError> {
         let mut cache = self.cache.lock().await;
         if let Some(cached) = cache.as_ref()
-            && now.duration_since(cached.read_at) < SignedDuration::from_secs(CACHE_SECONDS)
+            && now.duration_since(cached.read_at) < SignedDuration::from_secs(i64::from(CACHE_SECONDS))
         {
             return Ok(Arc::clone(&cached.catalog));
         }

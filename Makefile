@@ -1,0 +1,70 @@
+# The front door. `make help` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PORT ?= 9000
+# arm64 is what runs in AWS; ARCHITECTURE=x86_64 builds where its standard library cannot be added.
+ARCHITECTURE ?= arm64
+
+TOOLS := .tools/venv
+TOOLS_READY := .tools/ready
+DENY := .tools/cargo/bin/cargo-deny
+DENY_VERSION := 0.20.2
+NODE_READY := cdk/node_modules/.package-lock.json
+
+help: ## lists the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its data
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+	@cargo build --quiet --bin rollcall
+	@exec target/debug/rollcall dev --port $(PORT) $(if $(filter 1,$(RESET)),--reset)
+
+test: test-rust test-cdk ## runs every test
+
+test-rust:
+	rm -rf target/grants-used
+	cargo test --workspace --quiet
+	cargo run --quiet --bin rollcall -- grants
+
+test-cdk: $(NODE_READY) $(TOOLS_READY)
+	cd cdk && npm test
+
+check: check-rust check-cdk ## format, lints, licences, documents, generated files
+
+check-rust: $(DENY)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	$(DENY) --log-level error check bans licenses sources
+	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
+	cargo run --quiet --bin rollcall -- generate --check
+	cargo build --workspace --bins --quiet
+
+check-cdk: $(NODE_READY)
+	cd cdk && npm run check
+
+generate: ## writes the files that are made from the functions' declarations
+	cargo run --quiet --bin rollcall -- generate
+
+build: $(TOOLS_READY) ## makes the release bundles in target/lambda and prints their sizes
+	scripts/build.sh $(ARCHITECTURE)
+
+clean: ## removes what was built; data of the local cloud stay
+	rm -rf target cdk/node_modules cdk/cdk.out .tools
+
+$(TOOLS_READY): tools.txt
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.9 or newer"; exit 1; }
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --requirement tools.txt
+	touch $@
+
+$(DENY):
+	cargo install --quiet --locked --debug --root .tools/cargo --version $(DENY_VERSION) cargo-deny
+
+$(NODE_READY): cdk/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
+	cd cdk && npm ci --no-audit --no-fund
+
+.PHONY: help dev test test-rust test-cdk check check-rust check-cdk generate build clean

@@ -1,0 +1,190 @@
+//! A browser as the API sees it: it keeps cookies, sends its origin, and follows no redirect by
+//! itself.
+
+use std::collections::BTreeMap;
+
+use rollcall_local::Addresses;
+use serde_json::{Value, json};
+
+/// An answer, read whole.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers; several of one name are joined by a newline.
+    pub headers: BTreeMap<String, String>,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// A header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// A browser.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    http: reqwest::Client,
+    /// Where the API is.
+    pub api: String,
+    provider: String,
+    /// The API's cookies.
+    pub cookies: BTreeMap<String, String>,
+    csrf: Option<String>,
+}
+
+impl Browser {
+    /// A browser that nobody has signed in with.
+    #[expect(clippy::disallowed_methods, reason = "a test client has no product's room")]
+    pub fn new(addresses: &Addresses) -> Self {
+        let provider = rustls::crypto::ring::default_provider();
+        let roots = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .expect("ring knows the default protocol versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client can be made");
+        Self {
+            http,
+            api: Addresses::url(addresses.api),
+            provider: Addresses::url(addresses.provider),
+            cookies: BTreeMap::new(),
+            csrf: None,
+        }
+    }
+
+    /// Signs in through the provider, as `username`, and fetches the CSRF token.
+    pub async fn sign_in(&mut self, username: &str) -> Answer {
+        let login = self.get("/auth/login").await;
+        assert_eq!(login.status, 302, "{login:?}");
+        let order = json!({ "authorize_url": login.header("location"), "username": username });
+        let url = format!("{}/_emulator/login-as", self.provider);
+        let callback = self.plain("POST", &url, Some(order)).await.json();
+        let callback = callback["callback_url"].as_str().expect("a callback").to_owned();
+        let answer = self.send("GET", &callback, None, &[]).await;
+        assert_eq!(answer.status, 303, "{answer:?}");
+        self.fetch_csrf().await;
+        answer
+    }
+
+    /// Fetches the session's CSRF token, to send with everything that changes something.
+    pub async fn fetch_csrf(&mut self) {
+        let answer = self.get("/auth/csrf").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.csrf = answer.json()["token"].as_str().map(ToOwned::to_owned);
+    }
+
+    /// `GET path`.
+    pub async fn get(&mut self, path: &str) -> Answer {
+        let url = format!("{}{path}", self.api);
+        self.send("GET", &url, None, &[]).await
+    }
+
+    /// `PUT path`.
+    pub async fn put(&mut self, path: &str, body: Option<Value>) -> Answer {
+        self.change("PUT", path, body).await
+    }
+
+    /// `POST path`.
+    pub async fn post(&mut self, path: &str, body: Option<Value>) -> Answer {
+        self.change("POST", path, body).await
+    }
+
+    /// `DELETE path`.
+    pub async fn delete(&mut self, path: &str) -> Answer {
+        self.change("DELETE", path, None).await
+    }
+
+    /// A request that changes something, as our own page sends it: with origin and CSRF token.
+    pub async fn change(&mut self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let url = format!("{}{path}", self.api);
+        let origin = self.api.clone();
+        let token = self.csrf.clone().unwrap_or_default();
+        let mut headers = vec![("origin", origin.as_str())];
+        if self.csrf.is_some() {
+            headers.push(("x-csrf-token", token.as_str()));
+        }
+        self.send(method, &url, body.map(|body| body.to_string()), &headers).await
+    }
+
+    /// Any request with this browser's cookies; a body is sent as JSON unless a header says else.
+    pub async fn send(
+        &mut self,
+        method: &str,
+        url: &str,
+        body: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method, url);
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !cookies.is_empty() {
+            request = request.header("cookie", cookies.join("; "));
+        }
+        if let Some(body) = body {
+            if !headers.iter().any(|(name, _)| *name == "content-type") {
+                request = request.header("content-type", "application/json");
+            }
+            request = request.body(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = read(request.send().await.expect("an answer")).await;
+        for line in answer.header("set-cookie").lines() {
+            self.keep(line);
+        }
+        answer
+    }
+
+    /// A request to any part of the local cloud, without cookies.
+    pub async fn plain(&self, method: &str, url: &str, body: Option<Value>) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method, url).bearer_auth(rollcall_cli::sample::HUBSPOT_TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        read(request.send().await.expect("an answer")).await
+    }
+
+    fn keep(&mut self, line: &str) {
+        let mut parts = line.split("; ");
+        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { return };
+        if parts.any(|attribute| attribute == "Max-Age=0") {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+async fn read(response: reqwest::Response) -> Answer {
+    let status = response.status().as_u16();
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in response.headers() {
+        let value = value.to_str().unwrap_or_default();
+        headers
+            .entry(name.to_string())
+            .and_modify(|values| {
+                values.push('\n');
+                values.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    let text = response.text().await.expect("a body");
+    Answer { status, headers, text }
+}

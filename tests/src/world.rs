@@ -1,0 +1,156 @@
+//! A private local cloud for one test.
+
+use std::path::PathBuf;
+
+use rollcall_cli::sample;
+use rollcall_local::hubspot::Contact;
+use rollcall_local::provider::User;
+use rollcall_local::{Addresses, Cloud, Options, PortChoice};
+use serde_json::{Value, json};
+
+use crate::{Answer, Browser, eventually};
+
+/// What a test says about its local cloud when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// No function logged an error, and no queue holds a message.
+    Clean,
+    /// The test broke something on purpose, so errors were logged.
+    Troubled,
+}
+
+/// A private local cloud.
+pub struct World {
+    /// The local cloud.
+    pub cloud: Cloud,
+}
+
+impl World {
+    /// A local cloud in memory, with the sample users.
+    pub async fn start(program: &str) -> Self {
+        Self::start_with(program, Vec::new(), |_| {}).await
+    }
+
+    /// A local cloud with more users than the sample's, changed by `change` before it starts.
+    pub async fn start_with(
+        program: &str,
+        more_users: Vec<User>,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
+        let mut users = sample::users().expect("the sample users are valid");
+        users.extend(more_users);
+        let program = PathBuf::from(program);
+        let mut options = sample::options(None, PortChoice::Free, program, users);
+        change(&mut options);
+        let cloud = Cloud::start(options).await.expect("the local cloud starts");
+        sample::publish_catalog(&cloud).await.expect("the sample catalogue can be published");
+        Self { cloud }
+    }
+
+    /// A browser that nobody has signed in with.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.cloud.addresses)
+    }
+
+    /// A browser of somebody who has signed in.
+    pub async fn signed_in(&self, username: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.sign_in(username).await;
+        browser
+    }
+
+    /// Orders something at the local HubSpot's controls.
+    pub async fn hubspot(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let url = format!("{}{path}", Addresses::url(self.cloud.addresses.hubspot));
+        self.browser().plain(method, &url, body).await
+    }
+
+    /// Takes HubSpot down.
+    pub async fn break_hubspot(&self) {
+        let answer = self.hubspot("POST", "/_emulator/faults", Some(json!({ "kind": "outage" }))).await;
+        assert!(answer.status < 300, "{answer:?}");
+    }
+
+    /// Brings HubSpot back.
+    pub async fn mend_hubspot(&self) {
+        let answer = self.hubspot("DELETE", "/_emulator/faults", None).await;
+        assert!(answer.status < 300, "{answer:?}");
+    }
+
+    /// The contact of a user, once it has these properties.
+    pub async fn contact_with(&self, user_id: &str, expected: &[(&str, &str)]) -> Contact {
+        let what = format!("the contact of {user_id} has {expected:?}");
+        let found = eventually(&what, async || {
+            self.contact(user_id).filter(|contact| {
+                expected.iter().all(|(name, value)| {
+                    contact.properties.get(*name).map(String::as_str).unwrap_or_default() == *value
+                })
+            })
+        });
+        found.await
+    }
+
+    /// The contact of a user as it is now.
+    pub fn contact(&self, user_id: &str) -> Option<Contact> {
+        let contacts = self.cloud.hubspot.contacts().into_iter();
+        let mut own = contacts.filter(|contact| {
+            !contact.archived
+                && contact.properties.get("rollcall_user_id").map(String::as_str) == Some(user_id)
+        });
+        let contact = own.next();
+        assert!(own.next().is_none(), "two contacts for {user_id}");
+        contact
+    }
+
+    /// Ends the local cloud, and looks that nothing is left that should not be.
+    ///
+    /// # Panics
+    ///
+    /// When IAM refused a function something, when HubSpot's limits or schema were violated, and,
+    /// if the outcome is to be clean, when an error was logged or a message is left over.
+    pub async fn finish(self, outcome: Outcome) {
+        let denials = self.cloud.iam.denials();
+        assert!(denials.is_empty(), "denied by IAM: {denials:#?}");
+        let violations = self.cloud.hubspot.violations();
+        assert!(violations.is_empty(), "HubSpot was misused: {violations:#?}");
+        if outcome == Outcome::Clean {
+            let lines = self.cloud.logs.lines();
+            let errors: Vec<_> =
+                lines.iter().filter(|line| line.line.contains(r#""level":"ERROR""#)).collect();
+            assert!(errors.is_empty(), "errors were logged: {errors:#?}");
+            for queue in rollcall_local::queues() {
+                let depth = self.cloud.messages.depth(&queue);
+                assert!(
+                    !queue.ends_with("-dead") || depth.visible == 0,
+                    "{queue} holds messages: {depth:?}"
+                );
+            }
+        }
+        record_uses(&self.cloud);
+        self.cloud.stop().await;
+    }
+}
+
+/// Writes what the functions used, for `rollcall grants`.
+fn record_uses(cloud: &Cloud) {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/grants-used"));
+    std::fs::create_dir_all(&folder).expect("target can be written");
+    let text = serde_json::to_vec(&cloud.iam.uses()).expect("uses are JSON");
+    let name = format!("{}-{}.json", std::process::id(), cloud.addresses.api);
+    std::fs::write(folder.join(name), text).expect("target can be written");
+}
+
+/// A user beside the sample's: `member-{number}`.
+pub fn member(number: usize) -> User {
+    let username = format!("member-{number}");
+    User {
+        subject: format!("5c0ffee0-0000-4000-9000-{number:012}"),
+        email: format!("{username}@rollcall.example"),
+        email_verified: true,
+        given_name: format!("Member{number}"),
+        family_name: "Sample".to_owned(),
+        groups: Vec::new(),
+        password: format!("Member-{number}-password!"),
+        username,
+    }
+}

@@ -1,0 +1,151 @@
+//! Every route, without a session, with a wrong one, and with a stranger's.
+
+use rollcall_cli::catalogue;
+use rollcall_domain::role::Role;
+use rollcall_runtime::declaration::{Access, Method};
+use rollcall_tests::Outcome;
+use serde_json::json;
+
+use crate::world;
+
+/// The path of a route with something plausible in place of each parameter.
+fn example(path: &str) -> String {
+    path.replace("{kind}", "course")
+        .replace("{slug}", "first-steps")
+        .replace("{id}", "dlt_00000000000070008000000000000000")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
+    let world = world().await;
+    let mut nobody = world.browser();
+    let mut forger = world.browser();
+    forger.cookies.insert("__Host-rollcall_session".to_owned(), "x".repeat(43));
+    let mut ada = world.signed_in("ada").await;
+    let mut checked = 0;
+    for function in catalogue::functions() {
+        for route in function.routes() {
+            let (method, path) = (route.method.as_str(), example(route.path));
+            if matches!(function.access, Access::User | Access::Role(_)) {
+                for browser in [&mut nobody, &mut forger] {
+                    let answer = browser.change(method, &path, None).await;
+                    assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
+                    assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"Rollcall\"");
+                    assert_eq!(answer.json()["code"], "unauthenticated");
+                }
+                checked += 1;
+            }
+            if function.access == Access::Role(Role::Admin) {
+                let answer = ada.change(method, &path, None).await;
+                assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+            }
+        }
+    }
+    assert!(checked >= 9, "only {checked} routes need a session");
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_17_nothing_changes_unless_a_page_of_ours_asks_with_its_own_token() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let mut lin = world.signed_in("lin").await;
+    let own = ada.get("/auth/csrf").await.json()["token"].as_str().unwrap().to_owned();
+    let strangers = lin.get("/auth/csrf").await.json()["token"].as_str().unwrap().to_owned();
+    let ours = ada.api.clone();
+    let evil = "https://evil.example".to_owned();
+    let url = format!("{ours}/enrollments/course/first-steps");
+    let (origin, token) = ("origin", "x-csrf-token");
+    let refused: [&[(&str, &str)]; 8] = [
+        &[],
+        &[(origin, &ours)],
+        &[(token, &own)],
+        &[(origin, &ours), (token, &strangers)],
+        &[(origin, &evil), (token, &own)],
+        &[(origin, "null"), (token, &own)],
+        &[("sec-fetch-site", "cross-site"), (token, &own)],
+        &[(origin, &ours), (token, "")],
+    ];
+    for headers in refused {
+        let answer = ada.send("PUT", &url, None, headers).await;
+        assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
+        assert_eq!(answer.json()["code"], "csrf-refused");
+    }
+    assert_eq!(ada.get("/enrollments").await.json()["enrollments"], json!([]));
+    let accepted: [&[(&str, &str)]; 2] =
+        [&[(origin, &ours), (token, &own)], &[("sec-fetch-site", "same-origin"), (token, &own)]];
+    for headers in accepted {
+        assert_eq!(ada.send("PUT", &url, None, headers).await.status, 200, "{headers:?}");
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_or_changes_what_is_anothers() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let mut lin = world.signed_in("lin").await;
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    assert_eq!(lin.get("/enrollments").await.json()["enrollments"], json!([]));
+    assert_eq!(lin.delete("/enrollments/course/first-steps").await.status, 404);
+    let list = ada.get("/enrollments").await.json();
+    assert_eq!(list["enrollments"].as_array().unwrap().len(), 1);
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_answered_with_the_field_and_changes_nothing() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let long = "x".repeat(70_000);
+    let event = |name: &str, module: &str| json!({ "event_name": name, "module_slug": module });
+    let good = event("learning_module_started", "follow-a-change");
+    let many = vec![good.clone(); 51];
+    let track = "/events/track";
+    let cases = [
+        ("POST", track, json!({}), 422, ""),
+        ("POST", track, json!({ "events": [] }), 422, "/events"),
+        ("POST", track, json!({ "events": many }), 422, "/events"),
+        ("POST", track, json!({ "events": [good, event("learning_module_started", "nowhere")] }), 422, "/events/1/module_slug"),
+        ("POST", track, json!({ "events": [event("other", "follow-a-change")] }), 422, "/events/0/event_name"),
+        ("POST", track, json!({ "events": [event("learning_module_started", "__proto__")] }), 422, "/events/0/module_slug"),
+        ("POST", track, json!({ "events": [], "user_id": "usr_1" }), 422, "/user_id"),
+        ("POST", track, json!({ "events": long }), 413, ""),
+        ("PUT", "/enrollments/course/first-steps", json!({ "source": "" }), 422, "/source"),
+        ("PUT", "/enrollments/course/first-steps", json!({ "source": "a\u{7}b" }), 422, "/source"),
+        ("PUT", "/enrollments/course/First-Steps", json!({}), 404, ""),
+        ("PUT", "/enrollments/module/first-steps", json!({}), 404, ""),
+    ];
+    for (method, path, body, status, pointer) in cases {
+        let shown: String = body.to_string().chars().take(80).collect();
+        let answer = ada.change(method, path, Some(body)).await;
+        assert_eq!(answer.status, status, "{method} {path} {shown}: {answer:?}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{shown}");
+        let named = answer.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(named, pointer, "{method} {path} {shown}: {answer:?}");
+    }
+    let url = format!("{}{track}", ada.api);
+    let token = ada.get("/auth/csrf").await.json()["token"].as_str().unwrap().to_owned();
+    let api = ada.api.clone();
+    for (body, content_type, status) in
+        [("{", "application/json", 400), ("a=b", "application/x-www-form-urlencoded", 415)]
+    {
+        let headers =
+            [("origin", api.as_str()), ("x-csrf-token", &token), ("content-type", content_type)];
+        let answer = ada.send("POST", &url, Some(body.to_owned()), &headers).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(ada.get("/enrollments").await.json()["enrollments"], json!([]));
+    let course = ada.get("/courses/first-steps/status").await.json();
+    assert_eq!(course["course_status"], "not_started");
+    world.finish(Outcome::Clean).await;
+}
+
+#[test]
+fn no_function_changes_anything_by_get() {
+    for function in catalogue::functions() {
+        let gets = function.routes().any(|route| route.method == Method::Get);
+        let others = function.routes().any(|route| route.method != Method::Get);
+        assert!(!(gets && others), "{} answers GET and others by one handler", function.name);
+    }
+}

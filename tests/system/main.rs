@@ -1,0 +1,24 @@
+#![cfg(test)]
+//! Whole-system tests: over HTTP, as a client would, through sign-in, on a private local cloud each.
+
+mod access;
+mod crowd;
+mod dev;
+mod edge;
+mod events;
+mod first_path;
+mod outage;
+mod published;
+mod recovery;
+mod sign_in;
+mod tidy;
+
+use rollcall_tests::World;
+
+/// The program that holds every function, as fresh as these tests.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-under-test");
+
+/// A private local cloud with the sample data.
+async fn world() -> World {
+    World::start(PROGRAM).await
+}

@@ -1,0 +1,99 @@
+//! Functions die, records come twice: the CRM ends at the newest state all the same.
+
+use rollcall_local::lambda::CrashPoint;
+use rollcall_tests::{Outcome, eventually};
+use serde_json::{Value, json};
+
+use crate::world;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_killed_in_the_middle_of_a_batch_loses_nothing() {
+    let world = world().await;
+    // The call to HubSpot hangs, so the function dies between sending and knowing.
+    let slow = json!({ "kind": "drop_after_commit", "delay_ms": 3_000, "count": 1 });
+    let answer = world.hubspot("POST", "/_emulator/faults", Some(slow)).await;
+    assert!(answer.status < 300, "{answer:?}");
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    let lambda = &world.cloud.lambda;
+    eventually("the sync calls HubSpot", async || {
+        let called = !world.cloud.hubspot.calls().is_empty();
+        (called && lambda.kill_running("crm-sync") > 0).then_some(())
+    })
+    .await;
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    world
+        .contact_with(&user_id, &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")])
+        .await;
+    world.finish(Outcome::Troubled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_dies_after_its_work_but_before_its_answer_repeats_harmlessly() {
+    let world = world().await;
+    world.cloud.lambda.crash_next("crm-sync", 2, CrashPoint::AfterResponse).unwrap();
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    world
+        .contact_with(&user_id, &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")])
+        .await;
+    world.finish(Outcome::Troubled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_record_that_comes_twice_causes_no_second_call() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    world.contact_with(&user_id, &[("rollcall_enrolled_courses", "first-steps")]).await;
+    quiet(&world).await;
+    let calls = world.cloud.hubspot.calls().len();
+
+    let dynamodb = &world.cloud.dynamodb;
+    let table = "rollcall-dev-enrollments";
+    let records: Vec<Value> = dynamodb
+        .shards(table)
+        .iter()
+        .flat_map(|shard| dynamodb.read_stream(table, shard, None, 100).unwrap())
+        .collect();
+    assert_eq!(records.len(), 1);
+    let twice = json!({ "Records": [records[0], records[0]] }).to_string();
+    let answer = world.cloud.lambda.invoke("crm-sync", twice.into(), None).await.unwrap();
+    let rollcall_local::lambda::Outcome::Response(body) = answer.outcome else {
+        panic!("{answer:?}");
+    };
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["batchItemFailures"], json!([]));
+    assert_eq!(world.cloud.hubspot.calls().len(), calls);
+    world.finish(Outcome::Clean).await;
+}
+
+/// Waits until no sync runs and nothing is pending.
+async fn quiet(world: &rollcall_tests::World) {
+    let grace = world.signed_in("grace").await;
+    let grace_id = grace.clone().get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    world.contact_with(&grace_id, &[("firstname", "Grace")]).await;
+    eventually("nothing is pending", async || {
+        let status = grace.clone().get("/admin/crm/status").await.json();
+        (status["pending"]["total"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_keeps_crashing_is_recovered_from_its_failure_queue() {
+    let world = world().await;
+    // First try and three more: then Lambda gives the batch up and reports only where it was.
+    world.cloud.lambda.crash_next("crm-sync", 60, CrashPoint::BeforeDelivery).unwrap();
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    let reports = || world.cloud.logs.reports();
+    eventually("the batch is given up and recovered", async || {
+        reports().iter().any(|report| report.function == "crm-recover").then_some(())
+    })
+    .await;
+    world.contact_with(&user_id, &[("firstname", "Ada")]).await;
+    world.finish(Outcome::Troubled).await;
+}

@@ -1,0 +1,186 @@
+//! The rules of the house that can be checked by looking at files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rollcall_cli::{catalogue, generate};
+use serde_json::Value;
+
+/// The project's root folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn generated_files_are_what_the_declarations_say() {
+    for file in generate::files() {
+        let stored = std::fs::read_to_string(root().join(file.path)).unwrap_or_default();
+        assert!(stored == file.text, "{} is out of date: run make generate", file.path);
+    }
+}
+
+/// What each crate of ours may build on, beside crates of others. Arrows go one way; what is not
+/// here is not allowed.
+const ARROWS: [(&str, &[&str]); 22] = [
+    ("domain", &[]),
+    ("resources", &[]),
+    ("aws", &[]),
+    ("crm", &["domain"]),
+    ("store", &["aws", "crm", "domain", "resources"]),
+    ("queue", &["aws", "domain", "resources"]),
+    ("secrets", &["aws", "domain", "resources"]),
+    ("hubspot", &["crm", "domain"]),
+    ("oidc", &["domain"]),
+    ("runtime", &["aws", "domain", "queue", "resources", "secrets", "store"]),
+    ("edge", &["domain", "resources", "runtime", "secrets", "store"]),
+    ("functions-crm", &["crm", "domain", "edge", "hubspot", "queue", "resources", "runtime", "secrets", "store"]),
+    ("functions-identity", &["domain", "edge", "oidc", "resources", "runtime", "secrets", "store"]),
+    ("functions-learning", &["domain", "edge", "runtime", "store"]),
+    ("functions-ops", &["edge", "runtime", "store"]),
+    ("local-kit", &[]),
+    ("local-dynamodb", &["local-kit"]),
+    ("local-messages", &["local-kit"]),
+    ("local-lambda", &["local-kit"]),
+    ("local-provider", &["local-kit"]),
+    ("local-hubspot", &["local-kit"]),
+    (
+        "local",
+        &[
+            "aws", "local-dynamodb", "local-hubspot", "local-kit", "local-lambda",
+            "local-messages", "local-provider", "resources", "runtime",
+        ],
+    ),
+];
+
+/// What `domain` may build on from outside: nothing that performs input or output.
+const DOMAIN_CRATES: [&str; 10] = [
+    "base64", "hmac", "jiff", "rand", "serde", "sha2", "subtle", "thiserror",
+    "unicode-normalization", "uuid",
+];
+
+fn packages() -> BTreeMap<String, Value> {
+    let cargo = std::env::var("CARGO").unwrap_or("cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().clone().into_iter();
+    packages.map(|package| (package["name"].as_str().unwrap().to_owned(), package)).collect()
+}
+
+/// The names of a package's normal dependencies.
+fn dependencies(package: &Value) -> BTreeSet<String> {
+    let dependencies = package["dependencies"].as_array().unwrap().iter();
+    dependencies
+        .filter(|dependency| dependency["kind"].is_null())
+        .map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn arrows_between_crates_point_one_way() {
+    let packages = packages();
+    for (name, allowed) in ARROWS {
+        let package = &packages[&format!("rollcall-{name}")];
+        for dependency in dependencies(package) {
+            if let Some(ours) = dependency.strip_prefix("rollcall-") {
+                assert!(allowed.contains(&ours), "{name} may not build on {ours}");
+            }
+        }
+    }
+    let known: BTreeSet<String> = ARROWS.iter().map(|(name, _)| format!("rollcall-{name}")).collect();
+    for name in packages.keys().filter(|name| !["rollcall-cli", "rollcall-tests"].contains(&name.as_str())) {
+        assert!(known.contains(name), "{name} has no place among the arrows");
+    }
+}
+
+#[test]
+fn the_domain_performs_no_input_or_output() {
+    for dependency in dependencies(&packages()["rollcall-domain"]) {
+        let plain = ["url", "zeroize"].contains(&dependency.as_str());
+        assert!(plain || DOMAIN_CRATES.contains(&dependency.as_str()), "domain builds on {dependency}");
+    }
+}
+
+#[test]
+fn only_adapters_know_aws_and_http() {
+    for (name, package) in packages() {
+        if !name.starts_with("rollcall-functions-") && name != "rollcall-domain" && name != "rollcall-crm" {
+            continue;
+        }
+        for dependency in dependencies(&package) {
+            let foreign = dependency.starts_with("aws-sdk") || dependency == "reqwest";
+            assert!(!foreign, "{name} builds on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_function_has_one_program_one_file_and_one_sample_event() {
+    let mut declared = BTreeSet::new();
+    for (context, functions) in catalogue::CONTEXTS {
+        for function in functions {
+            declared.insert(function.name.to_owned());
+            let folder = root().join("functions").join(context).join("src");
+            let module = function.name.replace('-', "_");
+            let program = folder.join("bin").join(format!("{}.rs", function.name));
+            let text = std::fs::read_to_string(&program).unwrap_or_default();
+            let expected = format!("rollcall_runtime::run(&rollcall_functions_{context}::{module}::FUNCTION)");
+            assert!(text.contains(&expected), "{} does not run its function", program.display());
+            assert!(folder.join(format!("{module}.rs")).is_file(), "{module}.rs is missing");
+        }
+        let programs = names(&root().join("functions").join(context).join("src/bin"));
+        let own: BTreeSet<String> = functions.iter().map(|function| function.name.to_owned()).collect();
+        assert_eq!(programs, own, "programs and declarations of {context} differ");
+    }
+    assert_eq!(names(&root().join("events")), declared, "events and declarations differ");
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn rust_files_keep_the_rules_of_the_house() {
+    let mut files = Vec::new();
+    for folder in ["cli", "functions", "shared", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 80, "only {} files were found", files.len());
+    for path in files {
+        let shown = path.display();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!path.ends_with("mod.rs"), "{shown}: name it after its module");
+        for banned in [concat!("todo", "!("), concat!("#[ig", "nore"), concat!("unimplem", "ented!("), concat!("dbg", "!(")] {
+            assert!(!text.contains(banned), "{shown} contains {banned}");
+        }
+        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#![")).unwrap_or_default();
+        let opens = first.starts_with("//!") || text.contains("\n//!");
+        assert!(opens, "{shown} does not open with why it exists");
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_package_keeps_the_common_lints() {
+    for (name, package) in packages() {
+        let manifest = std::fs::read_to_string(package["manifest_path"].as_str().unwrap()).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{name} sets lints of its own");
+    }
+}
