@@ -3,15 +3,10 @@
 set -eu
 cd "$(dirname "$0")"
 
-linter=cfn-lint
-for candidate in ../.tools/venv/bin/cfn-lint ../.tools/cfn-lint/bin/cfn-lint; do
-  if [ -x "$candidate" ]; then
-    linter=$candidate
-    break
-  fi
-done
+linter=../.tools/venv/bin/cfn-lint
+[ -x "$linter" ] || linter=cfn-lint
 command -v "$linter" >/dev/null || {
-  echo "cfn-lint is missing: install it from PyPI into .tools/cfn-lint" >&2
+  echo "cfn-lint is missing: any make target that tests installs it" >&2
   exit 1
 }
 

@@ -12,7 +12,7 @@ import {
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import type { Construct } from "constructs";
 
-import { isHttp, type Catalogue, type HttpTrigger } from "./catalogue.ts";
+import { isHttp, type Catalogue } from "./catalogue.ts";
 import { DeclaredFunction, type FunctionSurroundings } from "./constructs/function.ts";
 import { Route } from "./constructs/route.ts";
 import { fullName } from "./names.ts";
@@ -25,8 +25,15 @@ export interface ApiStackProps {
 }
 
 const THROTTLE = { rateLimit: 100, burstLimit: 200 };
-/** How long browsers may keep a preflight answer: Chromium's maximum. */
-const PREFLIGHT_MAX_AGE = Duration.hours(2);
+/** How long browsers may keep a preflight answer. */
+const PREFLIGHT_MAX_AGE = Duration.minutes(10);
+const METHODS = [
+  CorsHttpMethod.GET,
+  CorsHttpMethod.POST,
+  CorsHttpMethod.PUT,
+  CorsHttpMethod.PATCH,
+  CorsHttpMethod.DELETE,
+];
 const REQUEST_HEADERS = [
   "content-type",
   "idempotency-key",
@@ -54,26 +61,17 @@ export class ApiStack extends Stack {
   constructor(scope: Construct, props: ApiStackProps) {
     super(scope, "api");
     const { stage } = props.around;
-    const declarations = props.catalogue.functions.filter(isHttp);
-    const routes = declarations.map((declaration) => ({
-      declaration,
-      triggers: declaration.triggers.filter((trigger) => trigger.kind === "http"),
-    }));
-    const api = this.createApi(
-      stage,
-      props.origins,
-      routes.flatMap(({ triggers }) => triggers),
-    );
-    for (const { declaration, triggers } of routes) {
+    const api = this.createApi(stage, props.origins);
+    for (const declaration of props.catalogue.functions.filter(isHttp)) {
       const declared = new DeclaredFunction(this, declaration, props.around);
-      for (const trigger of triggers) {
+      for (const trigger of declaration.triggers.filter((each) => each.kind === "http")) {
         new Route(declared, trigger, api, declared.lambda);
       }
     }
     new CfnOutput(this, "Url", { value: api.apiEndpoint });
   }
 
-  private createApi(stage: Stage, origins: string[], triggers: HttpTrigger[]): HttpApi {
+  private createApi(stage: Stage, origins: string[]): HttpApi {
     const api = new HttpApi(this, "Api", {
       apiName: fullName(stage.name, "api"),
       createDefaultStage: false,
@@ -81,7 +79,7 @@ export class ApiStack extends Stack {
         // Named origins only: browsers refuse credentials from an API that allows every origin.
         allowOrigins: origins,
         allowCredentials: true,
-        allowMethods: [...new Set(triggers.map(({ method }) => CorsHttpMethod[method]))].sort(),
+        allowMethods: METHODS,
         allowHeaders: REQUEST_HEADERS,
         exposeHeaders: RESPONSE_HEADERS,
         maxAge: PREFLIGHT_MAX_AGE,

@@ -166,9 +166,37 @@ for (const synthesis of SYNTHESES) {
         actions: DEAD_LETTER_TOPIC[stage.name].map((priority) => full(`alarms-${priority}`)),
       }));
     assert.deepEqual(alarms, declared);
+  });
+
+  test(`${title}: the stage's alarm topics take messages by TLS, from this account's alarms`, () => {
+    const topics = TOPICS[stage.name].map((priority) => full(`alarms-${priority}`));
     assert.deepEqual(
       ofType(synthesis, "AWS::SNS::Topic").map(({ Properties }) => Properties["TopicName"]),
-      TOPICS[stage.name].map((priority) => full(`alarms-${priority}`)),
+      topics,
+    );
+    const policies = ofType(synthesis, "AWS::SNS::TopicPolicy").map(({ Properties }) => ({
+      topics: Properties["Topics"],
+      statements: list(at(Properties, "PolicyDocument", "Statement")).map((statement) => [
+        at(statement, "Effect"),
+        at(statement, "Principal"),
+        at(statement, "Action"),
+        at(statement, "Condition"),
+      ]),
+    }));
+    assert.deepEqual(
+      policies,
+      topics.map((topic) => ({
+        topics: [topic],
+        statements: [
+          ["Deny", "*", "sns:Publish", { Bool: { "aws:SecureTransport": "false" } }],
+          [
+            "Allow",
+            { Service: "cloudwatch.amazonaws.com" },
+            "sns:Publish",
+            { StringEquals: { "aws:SourceAccount": "account" } },
+          ],
+        ],
+      })),
     );
   });
 }

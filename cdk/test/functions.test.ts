@@ -25,6 +25,7 @@ for (const synthesis of SYNTHESES) {
       handler: found["Handler"],
       logGroup: at(found, "LoggingConfig", "LogGroup"),
       logFormat: at(found, "LoggingConfig", "LogFormat"),
+      tracing: at(found, "TracingConfig", "Mode"),
     }));
     const declared = catalogue.functions.map((declaration) => ({
       name: `rollcall-${stage.name}-${declaration.name}`,
@@ -37,6 +38,7 @@ for (const synthesis of SYNTHESES) {
       handler: "bootstrap",
       logGroup: `/aws/lambda/rollcall-${stage.name}-${declaration.name}`,
       logFormat: "JSON",
+      tracing: "Active",
     }));
     assert.deepEqual(byName(actual), byName(declared));
   });
