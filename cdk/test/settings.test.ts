@@ -6,7 +6,7 @@ import { App } from "aws-cdk-lib";
 import { readDeployments } from "../lib/deployment.ts";
 import { settingValues } from "../lib/settings.ts";
 import { STAGE_NAMES } from "../lib/stage.ts";
-import { context, fixture, generated, ofType, SYNTHESES, synthesise } from "./support.ts";
+import { context, fixture, generated, ofType, SYNTHESES, synthesise, type Synthesis } from "./support.ts";
 import { at } from "./template.ts";
 
 for (const synthesis of SYNTHESES) {
@@ -23,6 +23,26 @@ for (const synthesis of SYNTHESES) {
     assert.deepEqual(Object.fromEntries(environments), Object.fromEntries(declared));
   });
 }
+
+const values = (what: string, { stage, deployment }: Synthesis, expected: Record<string, string>) => {
+  test(`the values that follow from the stage: ${what}`, () => {
+    const all = settingValues(stage, deployment);
+    const found = Object.keys(expected).map((name) => [name, all[name]]);
+    assert.deepEqual(Object.fromEntries(found), expected);
+  });
+};
+values("dev has no client secret and its site on localhost", synthesise("dev", fixture()), {
+  ROLLCALL_STAGE: "dev",
+  ROLLCALL_ORIGINS: "http://localhost:3000",
+  ROLLCALL_OIDC_REDIRECT_URI: "http://localhost:3000/auth/callback",
+  ROLLCALL_OIDC_CLIENT_AUTHENTICATION: "none",
+});
+values("prod has a client secret and its own host", synthesise("prod", fixture()), {
+  ROLLCALL_STAGE: "prod",
+  ROLLCALL_ORIGINS: "https://www.rollcall.example",
+  ROLLCALL_OIDC_REDIRECT_URI: "https://www.rollcall.example/auth/callback",
+  ROLLCALL_OIDC_CLIENT_AUTHENTICATION: "secret",
+});
 
 test("no value is kept for a setting that the code no longer declares", () => {
   const real = generated();
