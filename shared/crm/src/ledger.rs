@@ -38,7 +38,7 @@ pub struct FacetEntry {
 /// What is known about one user in the CRM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// The CRM's own id of the contact.
+    /// The CRM's own id of the contact; `None` until the CRM first accepted the user's identity.
     pub contact_id: Option<String>,
     /// Facet by facet.
     pub facets: BTreeMap<Facet, FacetEntry>,
@@ -80,13 +80,6 @@ impl Ledger {
             .get(&facet)
             .and_then(|entry| entry.acknowledged.as_ref());
         entry.is_some_and(|acknowledged| acknowledged.hash == hash)
-    }
-
-    /// Whether the CRM ever acknowledged `facet` and nothing made us doubt it since.
-    pub fn knows(&self, facet: Facet) -> bool {
-        self.facets
-            .get(&facet)
-            .is_some_and(|entry| entry.acknowledged.is_some())
     }
 
     /// The ledger when nobody can tell what the CRM holds.

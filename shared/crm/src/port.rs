@@ -1,11 +1,11 @@
 //! The ports: what the engine needs from the world. Each method is one atomic step.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use async_trait::async_trait;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
+pub use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::{SignedDuration, Timestamp};
 
 use crate::classifier::Failure;
@@ -15,43 +15,6 @@ use crate::pending::{Mark, PendingRow, Reschedule};
 use crate::portal::{Budget, Quota};
 use crate::projection::{Properties, UserState};
 use crate::schema::Schema;
-
-/// What kind of failure a port met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortErrorClass {
-    /// Too many requests; later it works.
-    Throttled,
-    /// No answer, or a fault on the other side.
-    Unavailable,
-    /// The request is wrong or not permitted.
-    Rejected,
-    /// What is stored makes no sense.
-    Corrupt,
-}
-
-impl fmt::Display for PortErrorClass {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Throttled => "throttled",
-            Self::Unavailable => "unavailable",
-            Self::Rejected => "rejected",
-            Self::Corrupt => "corrupt",
-        })
-    }
-}
-
-/// A port could not do its step.
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {class}")]
-pub struct PortError {
-    /// The step.
-    pub step: &'static str,
-    /// The kind of failure.
-    pub class: PortErrorClass,
-    /// The cause.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
 
 /// How the CRM finds the contact of an input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

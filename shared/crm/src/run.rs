@@ -333,7 +333,7 @@ impl Run {
                 Some(ItemResult::Written { contact_id }) => self.written(&input, contact_id),
                 Some(ItemResult::Failed(failure)) => match classify(failure) {
                     Class::FixSchema if !self.schema_declared => unknown_property.push(slot(input)),
-                    Class::AdoptExistingId => match adoption(&input, failure) {
+                    Class::AdoptExistingId => match self.adoption(&input, failure) {
                         Some(slot) => to_adopt.push(slot),
                         None => to_split.push((slot(input), failure)),
                     },
@@ -393,7 +393,7 @@ impl Run {
             _ if inputs.len() > 1 => self.bisect(inputs),
             Class::AdoptExistingId => {
                 for input in inputs {
-                    match adoption(&input, failure) {
+                    match self.adoption(&input, failure) {
                         Some(slot) => self.tasks.push_back(Task::FindOwners(vec![slot])),
                         None => self.split_or_refuse(vec![(slot(input), failure)]),
                     }
@@ -423,6 +423,21 @@ impl Run {
         let second = first.split_off(first.len() / 2);
         self.tasks.push_front(Task::Write(second));
         self.tasks.push_front(Task::Write(first));
+    }
+
+    /// The slot that adopts the contact which `failure` names. A user who has a contact cannot take
+    /// another: a person has to merge them.
+    fn adoption(&self, input: &Input, failure: &Failure) -> Option<Slot> {
+        let member = self.members.get(&input.user)?;
+        let by_id = matches!(input.address, Address::ContactId(_));
+        if by_id || member.candidate.ledger.contact_id.is_some() {
+            return None;
+        }
+        let contact = existing_id(failure)?;
+        Some(Slot {
+            adopt: Some(contact),
+            ..slot(input.clone())
+        })
     }
 
     /// Each facet alone, so that one bad property never holds up another facet; what cannot be split
@@ -531,17 +546,6 @@ fn slot(input: Input) -> Slot {
     }
 }
 
-/// The slot that adopts the contact which `failure` names, unless it was addressed by id already.
-fn adoption(input: &Input, failure: &Failure) -> Option<Slot> {
-    match input.address {
-        Address::ContactId(_) => None,
-        Address::UserId(_) | Address::Email(_) => existing_id(failure).map(|contact| Slot {
-            adopt: Some(contact),
-            ..slot(input.clone())
-        }),
-    }
-}
-
 impl Member {
     fn plan(mut candidate: Candidate, key: KeyKind) -> Self {
         // Something may have been sent that nobody confirmed, or the contact is not known: only
@@ -549,7 +553,8 @@ impl Member {
         if candidate.abandoned || candidate.ledger.contact_id.is_none() {
             candidate.ledger = std::mem::take(&mut candidate.ledger).doubted();
         }
-        let everything = candidate.abandoned || !candidate.ledger.knows(Facet::Identity);
+        let has_contact = candidate.ledger.contact_id.is_some();
+        let everything = candidate.abandoned || !has_contact;
         let dirty = candidate.work.facets.keys().copied();
         let considered = if everything {
             Facet::ALL.into_iter().collect()
@@ -570,7 +575,7 @@ impl Member {
         let undecided = member.undecided();
         let identity_comes = undecided.contains(&Facet::Identity);
         let has_address = key == KeyKind::UserId || member.address(key, None).is_some();
-        if (everything && !identity_comes) || !has_address {
+        if (!has_contact && !identity_comes) || !has_address {
             member.decide(&undecided, &Verdict::Blocked);
         }
         member
@@ -622,7 +627,7 @@ impl Member {
     /// Identity makes the contact recognisable, so it comes first: what becomes of `slot` if it
     /// carries no identity and the CRM has none either.
     fn identity_first(&self, slot: &Slot) -> Option<Verdict> {
-        if slot.facets.contains(&Facet::Identity) || self.candidate.ledger.knows(Facet::Identity) {
+        if slot.facets.contains(&Facet::Identity) || self.candidate.ledger.contact_id.is_some() {
             return None;
         }
         match self.verdicts.get(&Facet::Identity)? {

@@ -179,6 +179,17 @@ impl State {
                 Some(id.clone())
             }
         };
+        let key_owner = input
+            .properties
+            .get(USER_ID)
+            .and_then(|user| self.by(USER_ID, user));
+        if key_owner.is_some() && key_owner != found {
+            return Err(failure(
+                ITEM,
+                "VALIDATION_ERROR",
+                "another contact has this value",
+            ));
+        }
         let email_owner = input
             .properties
             .get(EMAIL)
