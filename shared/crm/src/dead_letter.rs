@@ -99,6 +99,11 @@ pub enum DeadLetterChange {
         /// The version of our program.
         function_version: String,
     },
+    /// Its replay could not be tried: it needs a person again.
+    Reopen {
+        /// Which.
+        id: DeadLetterId,
+    },
     /// It needs nobody any more.
     Close {
         /// Which.

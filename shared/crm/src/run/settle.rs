@@ -122,7 +122,17 @@ impl Member {
                 settlement.tally.unchanged += 1;
                 self.close(facet, settlement, settling.now);
             }
-            Verdict::Blocked => settlement.tally.blocked += 1,
+            Verdict::Blocked => {
+                settlement.tally.blocked += 1;
+                // A replay that could not be tried must not leave the desk.
+                let refused = self.candidate.ledger.facet(facet).refused;
+                if let Some(refused) = refused.filter(|_| self.is_forced(facet)) {
+                    let reopen = DeadLetterChange::Reopen {
+                        id: refused.dead_letter,
+                    };
+                    settlement.dead_letters.push(reopen);
+                }
+            }
             Verdict::Refused(cause) => {
                 settlement.tally.dead += 1;
                 self.refuse_facet(facet, cause, settlement, settling);

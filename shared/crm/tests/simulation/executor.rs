@@ -15,6 +15,7 @@ use super::world::{SHARDS, World};
 
 const INVOCATION_SECONDS: i64 = 60;
 const DRAIN_EVERY_MS: i64 = 60_000;
+const STALL_MS_MAX: usize = 30_000;
 const BATCH_RECORDS_MAX: usize = 8;
 
 enum Source {
@@ -199,6 +200,12 @@ impl Simulation {
         if self.functions[index].killed_at <= now || self.world.fault(self.world.chances.crash) {
             // A crash: the batch is delivered again, the rows are still there.
             self.functions.swap_remove(index);
+            return;
+        }
+        if self.world.fault(self.world.chances.stall) {
+            // A frozen sandbox, a long collection of garbage, a lost packet.
+            let stalled = i64::try_from(self.world.below(STALL_MS_MAX)).unwrap();
+            self.functions[index].ready_at = now + stalled;
             return;
         }
         self.world.state().wait = None;

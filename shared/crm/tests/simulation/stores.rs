@@ -101,6 +101,9 @@ impl State {
                 letter.status = Status::Open;
                 letter.function_version.clone_from(function_version);
             }
+            DeadLetterChange::Reopen { id } => {
+                self.letters.get_mut(id).unwrap().status = Status::Open;
+            }
             DeadLetterChange::Close { id, status, .. } => {
                 self.letters.get_mut(id).unwrap().status = *status;
             }

@@ -26,6 +26,8 @@ use rollcall_domain::user::User;
 pub(crate) struct Chances {
     /// A function crashes at an await.
     pub(crate) crash: u32,
+    /// A function stands still for a while at an await.
+    pub(crate) stall: u32,
     /// A store call fails, before or after its effect.
     pub(crate) store: u32,
     /// A CRM call meets some fault.
@@ -41,6 +43,7 @@ pub(crate) struct Chances {
 impl Chances {
     pub(crate) const STORMY: Self = Self {
         crash: 4,
+        stall: 4,
         store: 4,
         call: 350,
         item: 40,
@@ -49,6 +52,7 @@ impl Chances {
     };
     pub(crate) const CALM: Self = Self {
         crash: 0,
+        stall: 0,
         store: 0,
         call: 0,
         item: 0,
@@ -315,6 +319,11 @@ impl World {
                 );
             }
         }
+        let replaying = state
+            .letters
+            .values()
+            .filter(|l| l.status == Status::Replaying);
+        assert_eq!(replaying.count(), 0, "seed {seed}: a replay had no effect");
         let strangers = state
             .contacts
             .values()
