@@ -1,0 +1,144 @@
+//! The CRM port over HubSpot's contacts: upsert by our key or by e-mail, update by HubSpot's id, and
+//! the definitions that must be there first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Reply, SchemaPart};
+use rollcall_crm::portal::Quota;
+use rollcall_crm::schema::Schema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::answer::{self, Success};
+use crate::http::Http;
+use crate::settings::{Settings, SettingsError};
+use crate::token::TokenSource;
+use crate::wire::{BatchAnswer, ContactRead, GroupAnswer, GroupCreate, Inputs};
+
+/// HubSpot.
+pub struct HubSpotCrm {
+    http: Http,
+    /// Where contacts are.
+    objects: String,
+    /// Where the definitions of their properties are.
+    properties: String,
+    key: KeyKind,
+}
+
+impl HubSpotCrm {
+    /// Prepares the client; connects to nothing yet.
+    pub fn new(settings: &Settings, tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
+        let (objects, properties) = settings.urls()?;
+        Ok(Self {
+            http: Http::new(tokens)?,
+            objects,
+            properties,
+            key: settings.key,
+        })
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        url: String,
+        body: &(impl Serialize + Sync),
+        trace_id: &str,
+    ) -> Result<Success<T>, Box<Reply>> {
+        self.http.post(&url, body, trace_id).await.success()
+    }
+}
+
+#[async_trait]
+impl Crm for HubSpotCrm {
+    fn key(&self) -> KeyKind {
+        self.key
+    }
+
+    async fn renew_credentials(&self) -> bool {
+        self.http.renew_token().await
+    }
+
+    async fn write(&self, inputs: &[Input], trace_id: &str) -> Reply {
+        let Some(first) = inputs.first() else {
+            let outcome = CallOutcome::Answered(BTreeMap::new());
+            return Reply {
+                outcome,
+                quota: Quota::default(),
+            };
+        };
+        let operation = match first.address {
+            Address::UserId(_) | Address::Email(_) => "upsert",
+            Address::ContactId(_) => "update",
+        };
+        let url = format!("{}/batch/{operation}", self.objects);
+        match self.call(url, &Inputs::contacts(inputs), trace_id).await {
+            Ok(Success { body, quota }) => Reply {
+                outcome: answer::written(inputs, &body),
+                quota,
+            },
+            Err(reply) => *reply,
+        }
+    }
+
+    async fn declare(&self, schema: &Schema, part: SchemaPart, trace_id: &str) -> Reply {
+        let declared = match part {
+            SchemaPart::Group => self.declare_group(schema, trace_id).await,
+            SchemaPart::Properties => self.declare_properties(schema, trace_id).await,
+        };
+        let mut reply = declared.unwrap_or_else(|reply| *reply);
+        if let CallOutcome::Refused(failure) = &reply.outcome
+            && answer::already_exists(failure)
+        {
+            reply.outcome = CallOutcome::Answered(BTreeMap::new());
+        }
+        reply
+    }
+
+    async fn owners(
+        &self,
+        contact_ids: &[String],
+        trace_id: &str,
+    ) -> Result<BTreeMap<String, Option<String>>, Reply> {
+        let url = format!("{}/batch/read", self.objects);
+        let body = ContactRead::owners(contact_ids);
+        match self.call::<BatchAnswer>(url, &body, trace_id).await {
+            Ok(Success { body, quota }) => answer::owners(contact_ids, &body).ok_or(Reply {
+                outcome: CallOutcome::Unknown,
+                quota,
+            }),
+            Err(reply) => Err(*reply),
+        }
+    }
+}
+
+impl HubSpotCrm {
+    async fn declare_group(&self, schema: &Schema, trace_id: &str) -> Result<Reply, Box<Reply>> {
+        let url = format!("{}/groups", self.properties);
+        let body = GroupCreate::new(schema);
+        let Success { body, quota } = self.call::<GroupAnswer>(url, &body, trace_id).await?;
+        let outcome = if body.name == schema.group {
+            CallOutcome::Answered(BTreeMap::new())
+        } else {
+            CallOutcome::Unknown
+        };
+        Ok(Reply { outcome, quota })
+    }
+
+    async fn declare_properties(
+        &self,
+        schema: &Schema,
+        trace_id: &str,
+    ) -> Result<Reply, Box<Reply>> {
+        let url = format!("{}/batch/create", self.properties);
+        let properties = Inputs::properties(schema, self.key);
+        let Success { body, quota } = self.call(url, &properties, trace_id).await?;
+        Ok(Reply {
+            outcome: answer::properties_declared(properties.len(), &body),
+            quota,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

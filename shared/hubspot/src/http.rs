@@ -1,0 +1,131 @@
+//! HTTP to HubSpot: one attempt, bounded in time and size, without redirects, and an exact account
+//! of how far it came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use rollcall_domain::secret::Secret;
+use rustls::{ClientConfig, RootCertStore};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer::{Answer, Exchange};
+use crate::settings::SettingsError;
+use crate::token::TokenSource;
+use crate::trace;
+
+/// Name resolution, TCP and TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// From asking for a token to the last byte read. Leases are held meanwhile, so it must stay below
+/// [`rollcall_crm::limits::CALL_SECONDS_MAX`].
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer is not used again. One run's calls follow each other faster
+/// and share a connection; a sandbox that was frozen in between wakes with one that HubSpot may have
+/// closed, on which a request would end as unknown. The age is looked at when a connection is about
+/// to be used, by a clock that goes on while a sandbox is frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of an answer.
+const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// The HTTP client.
+pub(crate) struct Http {
+    client: Client,
+    tokens: Arc<dyn TokenSource>,
+    call_timeout: Duration,
+}
+
+impl Http {
+    /// Certificates are checked against Mozilla's roots built into the program: reading a platform's
+    /// store would cost start-up time, and the sandbox may have none.
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
+    pub(crate) fn new(tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|_refused| SettingsError::HttpClient)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .redirect(Policy::none())
+            // Whether to try again is the engine's to say: every try costs a turn.
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build()
+            .map_err(|_refused| SettingsError::HttpClient)?;
+        Ok(Self {
+            client,
+            tokens,
+            call_timeout: CALL_TIMEOUT,
+        })
+    }
+
+    /// Fetches the token anew; `false`: it is the one we had.
+    pub(crate) async fn renew_token(&self) -> bool {
+        self.tokens.renew().await
+    }
+
+    /// One POST.
+    pub(crate) async fn post(&self, url: &str, body: &impl Serialize, trace_id: &str) -> Exchange {
+        let end = Instant::now() + self.call_timeout;
+        let Ok(Ok(token)) = timeout_at(end, self.tokens.token()).await else {
+            return Exchange::NotSent;
+        };
+        let Some(authorization) = bearer(&token) else {
+            // What no header can carry is no token of HubSpot's: the same follows as from its 401.
+            return Exchange::Answered(Answer::bare(StatusCode::UNAUTHORIZED));
+        };
+        let mut headers = trace::headers(trace_id);
+        headers.insert(AUTHORIZATION, authorization);
+        let request = self.client.post(url).headers(headers).json(body);
+        match timeout_at(end, request.send()).await {
+            Ok(Ok(response)) => Exchange::Answered(read(response, end).await),
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => Exchange::NotSent,
+            Ok(Err(_broken)) => Exchange::Unanswered,
+            Err(_late) => Exchange::Unanswered,
+        }
+    }
+}
+
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    // Secrets that were stored from a file often end in a line break.
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Status and headers count even when the body does not come.
+async fn read(mut response: Response, end: Instant) -> Answer {
+    let status = response.status();
+    let headers: HeaderMap = std::mem::take(response.headers_mut());
+    let body = timeout_at(end, body(response)).await.ok().flatten();
+    Answer {
+        status,
+        headers,
+        body,
+    }
+}
+
+/// The body, never more than [`ANSWER_BYTES_MAX`] in memory; `None` when it is longer or breaks off.
+async fn body(mut response: Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! HubSpot's JSON: what we send, exactly, and what we read, forgivingly. HubSpot's error handling
+//! asks to treat every field of an error as optional
+//! (<https://developers.hubspot.com/docs/api/error-handling>); a field of an unexpected type is one
+//! that is missing, so that it never costs the rest of an answer.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use rollcall_crm::port::{Address, Input, KeyKind};
+use rollcall_crm::schema::{self, Origin, Property, PropertyKind, Schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+/// Body of a batch call.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inputs<T> {
+    inputs: Vec<T>,
+}
+
+/// One contact of `batch/upsert` or `batch/update`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContactInput<'a> {
+    id: Cow<'a, str>,
+    /// Absent: `id` is HubSpot's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_property: Option<&'static str>,
+    properties: BTreeMap<&'static str, Cow<'a, str>>,
+    object_write_trace_id: &'a str,
+}
+
+/// Body of `batch/read`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContactRead<'a> {
+    inputs: Vec<ContactId<'a>>,
+    properties: [&'static str; 1],
+    properties_with_history: [&'static str; 0],
+}
+
+#[derive(Debug, Serialize)]
+struct ContactId<'a> {
+    id: &'a str,
+}
+
+/// Body of a group's creation.
+#[derive(Debug, Serialize)]
+pub(crate) struct GroupCreate {
+    name: &'static str,
+    label: &'static str,
+}
+
+/// One property of `batch/create`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PropertyCreate {
+    group_name: &'static str,
+    name: &'static str,
+    label: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    field_type: &'static str,
+    has_unique_value: bool,
+}
+
+impl<'a> Inputs<ContactInput<'a>> {
+    /// HubSpot stores addresses in lower case and compares ids in that form.
+    pub(crate) fn contacts(inputs: &'a [Input]) -> Self {
+        let contact = |input: &'a Input| {
+            let (id, id_property) = match &input.address {
+                Address::UserId(user) => (Cow::Borrowed(user.as_str()), Some(schema::USER_ID)),
+                Address::Email(email) => (lower_case(email), Some(schema::EMAIL)),
+                Address::ContactId(contact) => (Cow::Borrowed(contact.as_str()), None),
+            };
+            let properties = input.properties.iter().map(|(name, value)| match *name {
+                schema::EMAIL => (*name, lower_case(value)),
+                name => (name, Cow::Borrowed(value.as_str())),
+            });
+            ContactInput {
+                id,
+                id_property,
+                properties: properties.collect(),
+                object_write_trace_id: input.user.as_str(),
+            }
+        };
+        Self {
+            inputs: inputs.iter().map(contact).collect(),
+        }
+    }
+}
+
+fn lower_case(email: &str) -> Cow<'_, str> {
+    Cow::Owned(email.to_lowercase())
+}
+
+impl<'a> ContactRead<'a> {
+    pub(crate) fn owners(contact_ids: &'a [String]) -> Self {
+        Self {
+            inputs: contact_ids.iter().map(|id| ContactId { id }).collect(),
+            properties: [schema::USER_ID],
+            properties_with_history: [],
+        }
+    }
+}
+
+impl GroupCreate {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        Self {
+            name: schema.group,
+            label: schema.group_label,
+        }
+    }
+}
+
+impl Inputs<PropertyCreate> {
+    /// The properties that are ours to create. A portal whose contacts are found by e-mail is one
+    /// that refuses unique values, so nothing is declared unique there.
+    pub(crate) fn properties(schema: &Schema, key: KeyKind) -> Self {
+        let ours = schema
+            .properties
+            .iter()
+            .filter(|property| property.origin == Origin::Ours);
+        let create = |property: &Property| {
+            let (kind, field_type) = types(property.kind);
+            PropertyCreate {
+                group_name: schema.group,
+                name: property.name,
+                label: property.label,
+                kind,
+                field_type,
+                has_unique_value: property.unique && key == KeyKind::UserId,
+            }
+        };
+        Self {
+            inputs: ours.map(create).collect(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inputs.len()
+    }
+}
+
+fn types(kind: PropertyKind) -> (&'static str, &'static str) {
+    match kind {
+        PropertyKind::Text => ("string", "text"),
+        PropertyKind::LongText => ("string", "textarea"),
+        PropertyKind::Number => ("number", "number"),
+        PropertyKind::Date => ("date", "date"),
+        PropertyKind::DateTime => ("datetime", "date"),
+    }
+}
+
+/// Answer of a batch call.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct BatchAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) results: Vec<BatchResult>,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) errors: Vec<ErrorAnswer>,
+}
+
+/// What became of one input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BatchResult {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) object_write_trace_id: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) properties: Map<String, Value>,
+}
+
+/// Answer of a group's creation.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GroupAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) name: String,
+}
+
+/// An error, of a whole call or of one input.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) category: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) sub_category: String,
+    /// Stands for the category in the older shape of a 429.
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) error_type: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) policy_name: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) message: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    context: Map<String, Value>,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) errors: Vec<ErrorDetail>,
+}
+
+/// An entry of `errors` within an error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ErrorDetail {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) code: String,
+}
+
+impl ErrorAnswer {
+    /// The inputs that the error names; an error that names none is nobody's.
+    pub(crate) fn trace_ids(&self) -> impl Iterator<Item = &str> {
+        let named = self
+            .context
+            .get("objectWriteTraceId")
+            .and_then(Value::as_array);
+        named.into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+fn if_it_fits<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
