@@ -46,6 +46,11 @@ pub(crate) fn from_item<T: DeserializeOwned>(item: Attributes) -> Result<T, Port
     serde_dynamo::from_item(item).map_err(corrupt("decode an item"))
 }
 
+/// A part of an item to store.
+pub(crate) fn to_value<T: Serialize>(value: &T) -> Result<AttributeValue, PortError> {
+    serde_dynamo::to_attribute_value(value).map_err(corrupt("encode an item"))
+}
+
 impl Tables {
     /// One item, strongly consistent.
     pub(crate) async fn get<T: DeserializeOwned>(

@@ -5,13 +5,16 @@
 //! step: if two calls must not be separated, they are one conditional write or one transaction.
 
 pub mod catalog;
+pub mod crm;
 pub mod enrollments;
 mod error;
 mod item;
 pub mod learner;
 pub mod logins;
 pub mod sessions;
+pub mod streams;
 pub mod tables;
+mod update;
 pub mod users;
 
 pub use rollcall_domain::port::{PortError, PortErrorClass};

@@ -1,0 +1,90 @@
+//! The table `crm`: what the CRM sync remembers, behind the ports of `rollcall_crm`.
+//!
+//! | partition key | sort key | item |
+//! |---|---|---|
+//! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, and who may send now |
+//! | `user#{id}` | `pending#{facet}` | a facet that waits; listed by the index `due` |
+//! | `dead#{id}` | `letter` | a dead letter; while it is open, listed by the index `open` |
+//! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
+//! | `reconcile#{table}` | `mark` | a table whose changes were lost to the stream |
+//!
+//! Every effect is one conditional update or one transaction. Instants that are compared are stored
+//! in whole milliseconds, as numbers or as texts of one width; the others as exactly as they came.
+
+mod budget;
+mod dead_letters;
+mod ledger;
+mod overview;
+mod pending;
+mod states;
+
+use std::sync::Arc;
+
+use rollcall_domain::id::UserId;
+use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_domain::time::Timestamp;
+use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
+use rollcall_resources::{Grant, Table};
+
+pub use dead_letters::{DeadLetterCursor, InvalidCursor};
+pub use states::UserStates;
+
+use crate::tables::{Tables, capability};
+
+/// The table `crm`. It serves all ports; which of them may be used is up to the grants of the
+/// capability that it comes from.
+#[derive(Clone, Debug)]
+pub struct CrmTable {
+    tables: Arc<Tables>,
+}
+
+macro_rules! purposes {
+    ($($(#[$doc:meta])* $name:ident: $($grant:expr),+;)+) => {$(
+        capability! { $(#[$doc])* $name, $($grant),+ }
+
+        impl $name {
+            /// The table, for this purpose.
+            pub fn table(&self) -> Arc<CrmTable> {
+                Arc::new(CrmTable { tables: Arc::clone(&self.tables) })
+            }
+        }
+    )+};
+}
+
+purposes! {
+    /// Sends changes, or marks them as pending: leases, ledger, budget, marks, dead letters by id.
+    ChangeSender:
+        Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
+    /// Sends what is pending: as [`ChangeSender`], and finds and removes pending rows.
+    PendingDrainer:
+        Grant::table(
+            Table::Crm,
+            &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+        ),
+        Grant::index(Table::Crm, CRM_DUE.name);
+    /// Looks at where the sync stands.
+    SyncOverseer:
+        Grant::table(Table::Crm, &["dynamodb:GetItem"]),
+        Grant::index(Table::Crm, CRM_DUE.name),
+        Grant::index(Table::Crm, CRM_OPEN.name);
+    /// Lists dead letters.
+    DeadLetterLister: Grant::index(Table::Crm, CRM_OPEN.name);
+}
+
+fn user_key(user: &UserId) -> String {
+    format!("user#{user}")
+}
+
+/// An instant as a text whose order is the order of time.
+fn sortable(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// The value that has this name in tables.
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, text: &str) -> Result<T, PortError> {
+    let found = all.iter().copied().find(|value| name(*value) == text);
+    found.ok_or_else(|| {
+        let text = format!("nothing is called {text:?}");
+        PortError::new("decode an item", PortErrorClass::Corrupt, text)
+    })
+}

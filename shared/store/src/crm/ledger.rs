@@ -1,0 +1,135 @@
+//! The ledger of every user, and the lease on it.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rollcall_crm::dead_letter::DeadLetterChange;
+use rollcall_crm::ledger::{Acknowledged, FacetEntry, Lease, LeaseAttempt, Ledger, Refused};
+use rollcall_crm::port::{Confirmation, LedgerStore};
+use rollcall_domain::facet::Facet;
+use rollcall_domain::id::{DeadLetterId, UserId};
+use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_domain::time::Timestamp;
+use rollcall_resources::Table;
+use serde::{Deserialize, Serialize};
+
+use super::{CrmTable, dead_letters, user_key};
+use crate::item::{from_item, number, text, to_value};
+use crate::update::{Applied, ItemUpdate};
+
+const LEDGER: &str = "ledger";
+const CONFIRM: &str = "confirm what the CRM acknowledged";
+
+#[derive(Debug, Deserialize)]
+struct LedgerItem {
+    contact_id: Option<String>,
+    #[serde(default)]
+    facets: BTreeMap<Facet, EntryItem>,
+    lease_token: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EntryItem {
+    acknowledged: Option<AcknowledgedItem>,
+    refused: Option<RefusedItem>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AcknowledgedItem {
+    hash: String,
+    version: u64,
+    at: Timestamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RefusedItem {
+    hash: String,
+    dead_letter: DeadLetterId,
+}
+
+impl From<&FacetEntry> for EntryItem {
+    fn from(entry: &FacetEntry) -> Self {
+        let FacetEntry { acknowledged, refused } = entry.clone();
+        Self {
+            acknowledged: acknowledged
+                .map(|Acknowledged { hash, version, at }| AcknowledgedItem { hash, version, at }),
+            refused: refused.map(|Refused { hash, dead_letter }| RefusedItem { hash, dead_letter }),
+        }
+    }
+}
+
+impl From<EntryItem> for FacetEntry {
+    fn from(item: EntryItem) -> Self {
+        let EntryItem { acknowledged, refused } = item;
+        Self {
+            acknowledged: acknowledged
+                .map(|AcknowledgedItem { hash, version, at }| Acknowledged { hash, version, at }),
+            refused: refused.map(|RefusedItem { hash, dead_letter }| Refused { hash, dead_letter }),
+        }
+    }
+}
+
+#[async_trait]
+impl LedgerStore for CrmTable {
+    // A lease that ran out is still on the item, which is how the next holder knows. So is one of
+    // our own that was stored without us hearing of it: then nobody knows who held it before.
+    async fn take_lease(
+        &self,
+        user: &UserId,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<LeaseAttempt, PortError> {
+        let update = ItemUpdate::of(&user_key(user), LEDGER)
+            .set("lease_token", text(&lease.token))
+            .set("lease_until", number(lease.until.as_millisecond()))
+            .value("now", number(now.as_millisecond()))
+            .only_if(
+                "attribute_not_exists(#lease_token) OR #lease_until < :now \
+                 OR #lease_token = :lease_token",
+            );
+        let Some(before) = self.tables.apply("take a lease", Table::Crm, update).await? else {
+            return Ok(LeaseAttempt::Busy);
+        };
+        let item: LedgerItem = from_item(before)?;
+        let facets = item.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
+        Ok(LeaseAttempt::Taken {
+            ledger: Ledger { contact_id: item.contact_id, facets: facets.collect() },
+            abandoned: item.lease_token.is_some(),
+        })
+    }
+
+    async fn confirm(
+        &self,
+        user: &UserId,
+        token: &str,
+        ledger: &Ledger,
+        dead_letters: &[DeadLetterChange],
+    ) -> Result<Confirmation, PortError> {
+        let facets: BTreeMap<Facet, EntryItem> =
+            ledger.facets.iter().map(|(facet, entry)| (*facet, entry.into())).collect();
+        let update = ItemUpdate::of(&user_key(user), LEDGER)
+            .put("contact_id", ledger.contact_id.as_deref().map(text))
+            .set("facets", to_value(&facets)?)
+            .remove("lease_token")
+            .remove("lease_until")
+            .value("token", text(token))
+            .only_if("#lease_token = :token");
+        if dead_letters.is_empty() {
+            let applied = self.tables.apply(CONFIRM, Table::Crm, update).await?;
+            return Ok(applied.map_or(Confirmation::LeaseLost, |_| Confirmation::Confirmed));
+        }
+        let mut updates = vec![update];
+        for change in dead_letters {
+            updates.push(dead_letters::update(change)?);
+        }
+        match self.tables.apply_all(CONFIRM, Table::Crm, updates).await? {
+            Applied::All => Ok(Confirmation::Confirmed),
+            Applied::Refused(0) => Ok(Confirmation::LeaseLost),
+            Applied::Refused(_) => Err(PortError::new(
+                CONFIRM,
+                PortErrorClass::Corrupt,
+                "the ledger names a dead letter that is not there, or one is there already",
+            )),
+        }
+    }
+}

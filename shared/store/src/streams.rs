@@ -1,0 +1,144 @@
+//! DynamoDB Streams by hand: reading again what a failed batch of changes was about.
+//!
+//! Lambda reads streams itself and, when it gives a batch up, reports only where it was. The records
+//! stay in the stream for 24 hours.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
+use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
+use rollcall_aws::{Connection, Service};
+use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_resources::table::PARTITION_KEY;
+use rollcall_resources::{Grant, Resource, Table};
+
+use crate::error::failed;
+
+/// Answers that are read for one range. Ranges are short; one that is longer is treated as gone.
+const PAGES_MAX: usize = 1_000;
+
+/// A range of a stream, both ends included, as Lambda reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRange {
+    /// ARN of the stream.
+    pub stream_arn: String,
+    /// The shard.
+    pub shard_id: String,
+    /// Sequence number of the first record.
+    pub first: String,
+    /// Sequence number of the last record.
+    pub last: String,
+}
+
+/// What is left of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reread {
+    /// Partition keys of the items that changed, each once.
+    Changed(BTreeSet<String>),
+    /// Some of it is no longer there: too old, or its shard or stream is gone.
+    Gone,
+}
+
+/// Reads ranges of the streams of users, enrolments and progress.
+#[derive(Clone, Debug)]
+pub struct StreamReader {
+    client: Client,
+}
+
+const fn read(table: Table) -> Grant {
+    Grant {
+        resource: Resource::Stream(table),
+        actions: &["dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+    }
+}
+
+impl StreamReader {
+    /// The permissions its calls need.
+    pub const GRANTS: &'static [Grant] =
+        &[read(Table::Users), read(Table::Enrollments), read(Table::Progress)];
+
+    /// Prepares the client; connects to nothing yet.
+    pub fn new(connection: &Connection) -> Self {
+        Self { client: Client::new(&connection.config(Service::DynamoDbStreams)) }
+    }
+
+    /// The items that changed in `range`.
+    pub async fn reread(&self, range: &StreamRange) -> Result<Reread, PortError> {
+        let begun = self
+            .client
+            .get_shard_iterator()
+            .stream_arn(&range.stream_arn)
+            .shard_id(&range.shard_id)
+            .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+            .sequence_number(&range.first)
+            .send()
+            .await;
+        let mut iterator = match begun {
+            Ok(answer) => answer.shard_iterator,
+            Err(error) if is_gone(error.code()) => return Ok(Reread::Gone),
+            Err(error) => return Err(failed("find a place in a stream")(error)),
+        };
+        let mut keys = BTreeSet::new();
+        for _page in 0..PAGES_MAX {
+            // A shard that is closed ends here, and with it everything that was in the range.
+            let Some(place) = iterator else { return Ok(Reread::Changed(keys)) };
+            let page = match self.client.get_records().shard_iterator(place).send().await {
+                Ok(page) => page,
+                Err(error) if is_gone(error.code()) => return Ok(Reread::Gone),
+                Err(error) => return Err(failed("read a stream")(error)),
+            };
+            for record in page.records.unwrap_or_default() {
+                let (sequence, key) = place_of(&record)?;
+                let place = compare(sequence, &range.last);
+                if place != Ordering::Greater {
+                    keys.insert(key.to_owned());
+                }
+                if place != Ordering::Less {
+                    return Ok(Reread::Changed(keys));
+                }
+            }
+            iterator = page.next_shard_iterator;
+        }
+        Ok(Reread::Gone)
+    }
+}
+
+fn is_gone(code: Option<&str>) -> bool {
+    matches!(code, Some("TrimmedDataAccessException" | "ResourceNotFoundException"))
+}
+
+/// Sequence number and partition key of a record.
+fn place_of(record: &Record) -> Result<(&str, &str), PortError> {
+    let change = record.dynamodb.as_ref();
+    let sequence = change.and_then(|change| change.sequence_number.as_deref());
+    let keys = change.and_then(|change| change.keys.as_ref());
+    let key = keys.and_then(|keys| keys.get(PARTITION_KEY)).and_then(|key| key.as_s().ok());
+    sequence.zip(key.map(String::as_str)).ok_or_else(|| {
+        let text = "a record without sequence number or key";
+        PortError::new("read a stream", PortErrorClass::Corrupt, text)
+    })
+}
+
+/// Sequence numbers are decimal numbers that fit into no integer type.
+fn compare(one: &str, other: &str) -> Ordering {
+    let (one, other) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_compare_as_numbers() {
+        for (one, other, expected) in [
+            ("9", "10", Ordering::Less),
+            ("0010", "10", Ordering::Equal),
+            ("300000000000000499660", "300000000000000499659", Ordering::Greater),
+        ] {
+            assert_eq!(compare(one, other), expected, "{one} {other}");
+        }
+    }
+}
