@@ -44,13 +44,13 @@ values("prod has a client secret and its own host", synthesise("prod", fixture()
   ROLLCALL_OIDC_CLIENT_AUTHENTICATION: "secret",
 });
 
-test("no value is kept for a setting that the code no longer declares", () => {
-  const real = generated();
-  if (real === undefined) return;
+const real = generated();
+const skip = real === undefined && "functions.json is not there: make generate";
+test("no value is kept for a setting that the code does not declare", { skip }, () => {
   for (const { stage, deployment } of SYNTHESES) {
     assert.deepEqual(
       Object.keys(settingValues(stage, deployment)).sort(),
-      real.settings.map(({ name }) => name).sort(),
+      real?.settings.map(({ name }) => name).sort(),
     );
   }
 });
