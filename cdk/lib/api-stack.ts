@@ -25,24 +25,6 @@ export interface ApiStackProps {
 }
 
 const THROTTLE = { rateLimit: 100, burstLimit: 200 };
-/** How long browsers may keep a preflight answer. */
-const PREFLIGHT_MAX_AGE = Duration.minutes(10);
-const METHODS = [
-  CorsHttpMethod.GET,
-  CorsHttpMethod.POST,
-  CorsHttpMethod.PUT,
-  CorsHttpMethod.PATCH,
-  CorsHttpMethod.DELETE,
-];
-const REQUEST_HEADERS = [
-  "content-type",
-  "idempotency-key",
-  "if-match",
-  "if-none-match",
-  "traceparent",
-  "x-csrf-token",
-];
-const RESPONSE_HEADERS = ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"];
 
 /** One line per request. Neither addresses nor paths: a path may hold a user's name. */
 const ACCESS_LOG = {
@@ -61,7 +43,7 @@ export class ApiStack extends Stack {
   constructor(scope: Construct, props: ApiStackProps) {
     super(scope, "api");
     const { stage } = props.around;
-    const api = this.createApi(stage, props.origins);
+    const api = this.createApi(stage, props.origins, props.catalogue.cors);
     for (const declaration of props.catalogue.functions.filter(isHttp)) {
       const declared = new DeclaredFunction(this, declaration, props.around);
       for (const trigger of declaration.triggers.filter((each) => each.kind === "http")) {
@@ -71,7 +53,7 @@ export class ApiStack extends Stack {
     new CfnOutput(this, "Url", { value: api.apiEndpoint });
   }
 
-  private createApi(stage: Stage, origins: string[]): HttpApi {
+  private createApi(stage: Stage, origins: string[], cors: Catalogue["cors"]): HttpApi {
     const api = new HttpApi(this, "Api", {
       apiName: fullName(stage.name, "api"),
       createDefaultStage: false,
@@ -79,10 +61,10 @@ export class ApiStack extends Stack {
         // Named origins only: browsers refuse credentials from an API that allows every origin.
         allowOrigins: origins,
         allowCredentials: true,
-        allowMethods: METHODS,
-        allowHeaders: REQUEST_HEADERS,
-        exposeHeaders: RESPONSE_HEADERS,
-        maxAge: PREFLIGHT_MAX_AGE,
+        allowMethods: cors.methods.map((method) => CorsHttpMethod[method]),
+        allowHeaders: cors.request_headers,
+        exposeHeaders: cors.response_headers,
+        maxAge: Duration.seconds(cors.max_age_seconds),
       },
     });
     const logGroup = new LogGroup(this, "AccessLogs", {

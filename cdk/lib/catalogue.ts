@@ -71,9 +71,17 @@ const queue = z.strictObject({
   redrive: z.strictObject({ dead_letter_queue: name, receives_max: count }).nullable(),
 });
 
+const cors = z.strictObject({
+  methods: z.array(z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"])),
+  request_headers: z.array(z.string()),
+  response_headers: z.array(z.string()),
+  max_age_seconds: count,
+});
+
 const catalogue = z.strictObject({
   generated_by: z.string(),
   functions: z.array(lambdaFunction),
+  cors,
   tables: z.array(table),
   queues: z.array(queue),
   secrets: z.array(name),

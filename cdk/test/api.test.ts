@@ -68,17 +68,10 @@ for (const synthesis of SYNTHESES) {
     assert.deepEqual(api?.Properties["CorsConfiguration"], {
       AllowCredentials: true,
       AllowOrigins: ORIGINS[stage.name],
-      AllowMethods: ["GET", "POST", "PUT", "PATCH", "DELETE"],
-      AllowHeaders: [
-        "content-type",
-        "idempotency-key",
-        "if-match",
-        "if-none-match",
-        "traceparent",
-        "x-csrf-token",
-      ],
-      ExposeHeaders: ["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
-      MaxAge: 600,
+      AllowMethods: catalogue.cors.methods,
+      AllowHeaders: catalogue.cors.request_headers,
+      ExposeHeaders: catalogue.cors.response_headers,
+      MaxAge: catalogue.cors.max_age_seconds,
     });
   });
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rollcall_resources::{Queue, Resource, SecretName, Table, queue, table};
 use rollcall_runtime::Function;
-use rollcall_runtime::declaration::Trigger;
+use rollcall_runtime::declaration::{CORS, Trigger};
 use serde_json::{Value, json};
 
 use crate::catalogue::CONTEXTS;
@@ -25,6 +25,12 @@ pub(super) fn functions() -> Value {
     json!({
         "generated_by": "rollcall generate",
         "functions": functions.iter().map(|(context, f)| one(context, f)).collect::<Vec<_>>(),
+        "cors": {
+            "methods": CORS.methods,
+            "request_headers": CORS.request_headers,
+            "response_headers": CORS.response_headers,
+            "max_age_seconds": CORS.max_age_seconds,
+        },
         "tables": Table::ALL.map(of_table),
         "queues": Queue::ALL.map(of_queue),
         "secrets": SecretName::ALL.map(SecretName::name),

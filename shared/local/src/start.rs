@@ -18,7 +18,7 @@ use rollcall_local_messages::{Messages, QueueDefinition, Redrive};
 use rollcall_local_provider::Provider;
 use rollcall_resources::{Queue, SecretName, Table, table};
 use rollcall_runtime::Function;
-use rollcall_runtime::declaration::{QueueTrigger, StreamTrigger, Trigger};
+use rollcall_runtime::declaration::{CORS, QueueTrigger, StreamTrigger, Trigger};
 
 use crate::cloud::{ACCOUNT, Addresses, Cloud, REGION, STAGE};
 use crate::sources::{MessageQueue, TableStream};
@@ -445,18 +445,11 @@ fn gateway_options(
         routes: routes.collect(),
         cors: Some(Cors {
             allow_origins: (options.origins)(addresses),
-            allow_methods: texts(&["GET", "POST", "PUT", "PATCH", "DELETE"]),
-            allow_headers: texts(&[
-                "content-type",
-                "idempotency-key",
-                "if-match",
-                "if-none-match",
-                "traceparent",
-                "x-csrf-token",
-            ]),
-            expose_headers: texts(&["etag", "retry-after", "x-request-id"]),
+            allow_methods: CORS.methods.iter().map(|method| method.as_str().to_owned()).collect(),
+            allow_headers: texts(CORS.request_headers),
+            expose_headers: texts(CORS.response_headers),
             allow_credentials: true,
-            max_age_seconds: Some(600),
+            max_age_seconds: Some(CORS.max_age_seconds),
         }),
         throttle: None,
         domain_name: format!("localhost:{}", addresses.api),

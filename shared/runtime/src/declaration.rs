@@ -206,6 +206,34 @@ pub struct ProblemKind {
     pub advice: &'static str,
 }
 
+/// What browsers may send to the HTTP API from other origins, and read of its answers (the CORS
+/// protocol of the Fetch standard). The gateway answers preflights by this; no function does.
+pub struct Cors {
+    /// Methods.
+    pub methods: &'static [Method],
+    /// Request headers.
+    pub request_headers: &'static [&'static str],
+    /// Response headers that scripts may read.
+    pub response_headers: &'static [&'static str],
+    /// How long browsers may keep a preflight answer.
+    pub max_age_seconds: u32,
+}
+
+/// The one CORS policy. Which origins it is for differs by stage.
+pub const CORS: Cors = Cors {
+    methods: &[Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete],
+    request_headers: &[
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "traceparent",
+        "x-csrf-token",
+    ],
+    response_headers: &["etag", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"],
+    max_age_seconds: 600,
+};
+
 /// Time-out of functions behind the HTTP API, below the API's own limit of 30 s.
 pub const HTTP_TIMEOUT_SECONDS: u32 = 29;
 /// Time-out of functions behind streams, queues and schedules.
