@@ -144,7 +144,7 @@ pub fn delay(attempts: u32, outage: bool, random: &dyn Random) -> SignedDuration
     };
     let bound = doubled(ROW_DELAY_MS_QUICK_MAX, attempts - ROW_TRIES_QUICK, max);
     // Half fixed, half jitter: it must grow, and not all at once.
-    SignedDuration::from_millis(bound).mul_f64((1.0 + fraction(random)) / 2.0)
+    SignedDuration::from_millis(bound).mul_f64(f64::midpoint(1.0, fraction(random)))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_domain::catalog::Catalog;
-use rollcall_domain::enrollment::{Target, TargetKind};
+use rollcall_domain::enrollment::{Enrollment, Target, TargetKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::learning::{Learner, Status};
 use rollcall_domain::time::Timestamp;
@@ -138,7 +138,7 @@ fn progress(learner: &Learner, catalog: &Catalog) -> impl Iterator<Item = String
         let enrolled = learner
             .enrollments
             .get(&target)
-            .is_some_and(|enrollment| enrollment.is_active());
+            .is_some_and(Enrollment::is_active);
         (enrolled || status.status != Status::NotStarted).then(|| {
             format!(
                 "{}: {}/{}",

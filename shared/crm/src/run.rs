@@ -19,6 +19,8 @@ use crate::projection::Projected;
 use crate::schema;
 
 mod settle;
+#[cfg(test)]
+mod tests;
 
 pub use settle::{Settlement, Tally};
 pub(crate) use settle::{Settling, busy};
@@ -296,7 +298,7 @@ impl Run {
                         message: "the e-mail address is on the contact of another user".to_owned(),
                         ..Failure::default()
                     };
-                    self.split_or_refuse(vec![(slot, &failure)]);
+                    self.refuse_identity(slot, &failure);
                 }
                 Some(None) | None => self.transient(&slot, &Failure::default(), now),
             }
@@ -472,6 +474,15 @@ impl Run {
                 member.verdicts.insert(*facet, verdict);
             }
         }
+    }
+
+    /// The address is another user's: without an identity nothing else can be sent either.
+    fn refuse_identity(&mut self, slot: Slot, failure: &Failure) {
+        if let Some(member) = self.members.get_mut(&slot.user) {
+            member.decide(&slot.facets, &Verdict::Blocked);
+        }
+        let facets = vec![Facet::Identity];
+        self.refuse(&Slot { facets, ..slot }, failure);
     }
 
     fn transient(&mut self, slot: &Slot, failure: &Failure, now: Timestamp) {

@@ -2,6 +2,7 @@
 //! interleave with every other, fail before or after its effect, or be the last thing a crashing
 //! function does. A failing seed prints itself and reproduces exactly.
 
+#[cfg(test)]
 mod simulation {
     pub(crate) mod crm;
     pub(crate) mod executor;

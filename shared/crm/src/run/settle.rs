@@ -277,32 +277,29 @@ impl Member {
             .map(|projected| projected.hash.clone());
         let entry = settlement.ledger.facets.entry(facet).or_default();
         let (cause, function_version) = (cause.clone(), function_version.to_owned());
-        let (id, change) = match entry.refused.take() {
-            Some(refused) => {
-                let id = refused.dead_letter;
-                let repeat = DeadLetterChange::Repeat {
-                    id: id.clone(),
-                    cause,
-                    at: now,
-                    function_version,
-                };
-                (id, repeat)
-            }
-            None => {
-                let id = DeadLetterId::new(now, random);
-                let letter = DeadLetter {
-                    id: id.clone(),
-                    user: settlement.user.clone(),
-                    facet,
-                    cause,
-                    first_seen_at: now,
-                    last_seen_at: now,
-                    tries: 1,
-                    status: Status::Open,
-                    function_version,
-                };
-                (id, DeadLetterChange::Open(Box::new(letter)))
-            }
+        let (id, change) = if let Some(refused) = entry.refused.take() {
+            let id = refused.dead_letter;
+            let repeat = DeadLetterChange::Repeat {
+                id: id.clone(),
+                cause,
+                at: now,
+                function_version,
+            };
+            (id, repeat)
+        } else {
+            let id = DeadLetterId::new(now, random);
+            let letter = DeadLetter {
+                id: id.clone(),
+                user: settlement.user.clone(),
+                facet,
+                cause,
+                first_seen_at: now,
+                last_seen_at: now,
+                tries: 1,
+                status: Status::Open,
+                function_version,
+            };
+            (id, DeadLetterChange::Open(Box::new(letter)))
         };
         entry.refused = Some(Refused {
             hash: hash.unwrap_or_default(),

@@ -43,14 +43,14 @@ impl Simulation {
     pub(crate) fn new(world: World) -> Self {
         let shared = Arc::new(world.clone());
         let ports = Ports {
-            crm: shared.clone(),
-            source: shared.clone(),
-            ledger: shared.clone(),
-            pending: shared.clone(),
-            budget: shared.clone(),
-            nudge: shared.clone(),
-            clock: shared.clone(),
-            sleep: shared.clone(),
+            crm: Arc::clone(&shared) as _,
+            source: Arc::clone(&shared) as _,
+            ledger: Arc::clone(&shared) as _,
+            pending: Arc::clone(&shared) as _,
+            budget: Arc::clone(&shared) as _,
+            nudge: Arc::clone(&shared) as _,
+            clock: Arc::clone(&shared) as _,
+            sleep: Arc::clone(&shared) as _,
             random: Arc::clone(&world.random) as _,
         };
         Self {
