@@ -1,153 +1,98 @@
-//! Contacts: the port's methods as HubSpot's batch calls.
+//! The CRM port over HubSpot's contacts: upsert by our key or by e-mail, update by HubSpot's id, and
+//! the definitions that must be there first.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use rollcall_crm::classifier::Failure;
-use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, PortError, Reply, SchemaPart};
+use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Reply, SchemaPart};
 use rollcall_crm::portal::Quota;
-use rollcall_crm::schema::{EMAIL, Schema, USER_ID};
-use rollcall_domain::secret::Secret;
-use tokio::sync::Mutex;
+use rollcall_crm::schema::Schema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::http::{Answer, Http};
+use crate::answer::{self, Success};
+use crate::http::Http;
 use crate::settings::{Settings, SettingsError};
-use crate::wire::{
-    BatchAnswer, BatchRead, BatchWrite, GroupCreate, PropertiesCreate, ReadInput, WriteInput,
-};
+use crate::token::TokenSource;
+use crate::wire::{BatchAnswer, ContactRead, GroupAnswer, GroupCreate, Inputs};
 
-/// How long the token may take: what a call may take is bounded by a lease, token included.
-const TOKEN_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-/// Category of what is there already.
-const ALREADY_EXISTS: &str = "OBJECT_ALREADY_EXISTS";
-
-/// Where the token for the API comes from.
-#[async_trait]
-pub trait TokenSource: Send + Sync {
-    /// The newest token there is.
-    async fn token(&self) -> Result<Secret, PortError>;
-}
-
-/// A portal.
-pub struct HubSpot {
+/// HubSpot.
+pub struct HubSpotCrm {
     http: Http,
-    tokens: Box<dyn TokenSource>,
-    token: Mutex<Option<Secret>>,
+    /// Where contacts are.
+    objects: String,
+    /// Where the definitions of their properties are.
+    properties: String,
+    key: KeyKind,
 }
 
-impl HubSpot {
+impl HubSpotCrm {
     /// Prepares the client; connects to nothing yet.
-    pub fn new(settings: Settings, tokens: Box<dyn TokenSource>) -> Result<Self, SettingsError> {
+    pub fn new(settings: &Settings, tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
+        let (objects, properties) = settings.urls()?;
         Ok(Self {
-            http: Http::new(settings)?,
-            tokens,
-            token: Mutex::default(),
+            http: Http::new(tokens)?,
+            objects,
+            properties,
+            key: settings.key,
         })
     }
 
-    async fn token(&self) -> Option<Secret> {
-        let mut token = self.token.lock().await;
-        if token.is_none() {
-            let read = tokio::time::timeout(TOKEN_TIMEOUT, self.tokens.token()).await;
-            *token = read.ok().and_then(Result::ok);
-        }
-        token.clone()
-    }
-
-    async fn post(
+    async fn call<T: DeserializeOwned>(
         &self,
-        path: &str,
+        url: String,
+        body: &(impl Serialize + Sync),
         trace_id: &str,
-        body: &(impl serde::Serialize + Sync),
-    ) -> (Answer, Quota) {
-        match self.token().await {
-            None => (Answer::NotSent, Quota::default()),
-            Some(token) => self.http.post(path, &token, trace_id, body).await,
-        }
+    ) -> Result<Success<T>, Box<Reply>> {
+        self.http.post(&url, body, trace_id).await.success()
     }
-}
-
-/// The outcome of an answer without a use for its body.
-fn outcome(answer: Answer) -> Result<Vec<u8>, CallOutcome> {
-    match answer {
-        Answer::Success(body) => Ok(body),
-        Answer::Refused(failure) => Err(CallOutcome::Refused(failure)),
-        Answer::NotSent => Err(CallOutcome::NotSent),
-        Answer::Unknown => Err(CallOutcome::Unknown),
-    }
-}
-
-fn batch(answer: Answer) -> Result<BatchAnswer, CallOutcome> {
-    let body = outcome(answer)?;
-    serde_json::from_slice(&body).map_err(|_unreadable| CallOutcome::Unknown)
 }
 
 #[async_trait]
-impl Crm for HubSpot {
+impl Crm for HubSpotCrm {
     fn key(&self) -> KeyKind {
-        self.http.settings().key
+        self.key
     }
 
     async fn renew_credentials(&self) -> bool {
-        let Ok(Ok(new)) = tokio::time::timeout(TOKEN_TIMEOUT, self.tokens.token()).await else {
-            return false;
-        };
-        let mut token = self.token.lock().await;
-        let changed = !token
-            .as_ref()
-            .is_some_and(|token| token.matches(new.expose()));
-        *token = Some(new);
-        changed
+        self.http.renew_token().await
     }
 
     async fn write(&self, inputs: &[Input], trace_id: &str) -> Reply {
-        let by_id = matches!(
-            inputs.first(),
-            Some(Input {
-                address: Address::ContactId(_),
-                ..
-            })
-        );
-        let operation = if by_id { "update" } else { "upsert" };
-        let body = BatchWrite {
-            inputs: inputs.iter().map(write_input).collect(),
+        let Some(first) = inputs.first() else {
+            let outcome = CallOutcome::Answered(BTreeMap::new());
+            return Reply {
+                outcome,
+                quota: Quota::default(),
+            };
         };
-        let path = self.http.settings().api.contacts(operation);
-        let (answer, quota) = self.post(&path, trace_id, &body).await;
-        let outcome = match batch(answer) {
-            Ok(answer) => CallOutcome::Answered(answer.into_results(inputs)),
-            Err(outcome) => outcome,
+        let operation = match first.address {
+            Address::UserId(_) | Address::Email(_) => "upsert",
+            Address::ContactId(_) => "update",
         };
-        Reply { outcome, quota }
+        let url = format!("{}/batch/{operation}", self.objects);
+        match self.call(url, &Inputs::contacts(inputs), trace_id).await {
+            Ok(Success { body, quota }) => Reply {
+                outcome: answer::written(inputs, &body),
+                quota,
+            },
+            Err(reply) => *reply,
+        }
     }
 
     async fn declare(&self, schema: &Schema, part: SchemaPart, trace_id: &str) -> Reply {
-        let api = self.http.settings().api;
-        let (answer, quota) = match part {
-            SchemaPart::Group => {
-                let body = GroupCreate {
-                    name: schema.group,
-                    label: schema.group_label,
-                };
-                self.post(&api.properties("groups"), trace_id, &body).await
-            }
-            SchemaPart::Properties => {
-                let body = PropertiesCreate::new(schema, self.key() == KeyKind::UserId);
-                self.post(&api.properties("batch/create"), trace_id, &body)
-                    .await
-            }
+        let declared = match part {
+            SchemaPart::Group => self.declare_group(schema, trace_id).await,
+            SchemaPart::Properties => self.declare_properties(schema, trace_id).await,
         };
-        let outcome = match answer {
-            Answer::Refused(Failure { status: 409, .. }) => Ok(()),
-            answer => batch(answer).and_then(declared),
-        };
-        let outcome = match outcome {
-            Ok(()) => CallOutcome::Answered(BTreeMap::new()),
-            Err(outcome) => outcome,
-        };
-        Reply { outcome, quota }
+        let mut reply = declared.unwrap_or_else(|reply| *reply);
+        if let CallOutcome::Refused(failure) = &reply.outcome
+            && answer::already_exists(failure)
+        {
+            reply.outcome = CallOutcome::Answered(BTreeMap::new());
+        }
+        reply
     }
 
     async fn owners(
@@ -155,44 +100,45 @@ impl Crm for HubSpot {
         contact_ids: &[String],
         trace_id: &str,
     ) -> Result<BTreeMap<String, Option<String>>, Reply> {
-        let body = BatchRead {
-            inputs: contact_ids.iter().map(|id| ReadInput { id }).collect(),
-            properties: [USER_ID],
-            properties_with_history: [],
-        };
-        let path = self.http.settings().api.contacts("read");
-        let (answer, quota) = self.post(&path, trace_id, &body).await;
-        let answer = batch(answer).map_err(|outcome| Reply { outcome, quota })?;
-        let owner = |mut record: crate::wire::Record| {
-            let owner = record.properties.remove(USER_ID).flatten();
-            (record.id, owner.filter(|owner| !owner.is_empty()))
-        };
-        Ok(answer.results.into_iter().map(owner).collect())
+        let url = format!("{}/batch/read", self.objects);
+        let body = ContactRead::owners(contact_ids);
+        match self.call::<BatchAnswer>(url, &body, trace_id).await {
+            Ok(Success { body, quota }) => answer::owners(contact_ids, &body).ok_or(Reply {
+                outcome: CallOutcome::Unknown,
+                quota,
+            }),
+            Err(reply) => Err(*reply),
+        }
     }
 }
 
-fn write_input(input: &Input) -> WriteInput<'_> {
-    let (id, id_property) = match &input.address {
-        Address::UserId(user) => (user.as_str(), Some(USER_ID)),
-        Address::Email(email) => (email.as_str(), Some(EMAIL)),
-        Address::ContactId(contact) => (contact.as_str(), None),
-    };
-    WriteInput {
-        id,
-        id_property,
-        properties: &input.properties,
-        object_write_trace_id: input.user.as_str(),
+impl HubSpotCrm {
+    async fn declare_group(&self, schema: &Schema, trace_id: &str) -> Result<Reply, Box<Reply>> {
+        let url = format!("{}/groups", self.properties);
+        let body = GroupCreate::new(schema);
+        let Success { body, quota } = self.call::<GroupAnswer>(url, &body, trace_id).await?;
+        let outcome = if body.name == schema.group {
+            CallOutcome::Answered(BTreeMap::new())
+        } else {
+            CallOutcome::Unknown
+        };
+        Ok(Reply { outcome, quota })
+    }
+
+    async fn declare_properties(
+        &self,
+        schema: &Schema,
+        trace_id: &str,
+    ) -> Result<Reply, Box<Reply>> {
+        let url = format!("{}/batch/create", self.properties);
+        let properties = Inputs::properties(schema, self.key);
+        let Success { body, quota } = self.call(url, &properties, trace_id).await?;
+        Ok(Reply {
+            outcome: answer::properties_declared(properties.len(), &body),
+            quota,
+        })
     }
 }
 
-/// Properties that were there already are as good as created.
-fn declared(answer: BatchAnswer) -> Result<(), CallOutcome> {
-    let mut errors = answer.errors.into_iter();
-    match errors.find(|error| error.category.as_deref() != Some(ALREADY_EXISTS)) {
-        None => Ok(()),
-        Some(error) => Err(CallOutcome::Refused(Failure {
-            status: 400,
-            ..error.into_failure()
-        })),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,141 +1,131 @@
-//! HTTP to HubSpot: bounded in time and size, without redirects.
+//! HTTP to HubSpot: one attempt, bounded in time and size, without redirects, and an exact account
+//! of how far it came.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use rollcall_crm::classifier::Failure;
-use rollcall_crm::portal::Quota;
+use reqwest::{Client, Response, StatusCode};
 use rollcall_domain::secret::Secret;
-use rollcall_domain::time::SignedDuration;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
-use crate::settings::{Settings, SettingsError};
-use crate::wire::ErrorBody;
+use crate::answer::{Answer, Exchange};
+use crate::settings::SettingsError;
+use crate::token::TokenSource;
+use crate::trace;
 
+/// Name resolution, TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// From the first byte sent to the last byte read; what a lease needs is a little more.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// From asking for a token to the last byte read. Leases are held meanwhile, so it must stay below
+/// [`rollcall_crm::limits::CALL_SECONDS_MAX`].
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer is not used again. One run's calls follow each other faster
+/// and share a connection; a sandbox that was frozen in between wakes with one that HubSpot may have
+/// closed, on which a request would end as unknown. The age is looked at when a connection is about
+/// to be used, by a clock that goes on while a sandbox is frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
-pub(crate) const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;
-/// Header by which one of our requests is found in logs on both sides.
-const TRACE_HEADER: &str = "x-rollcall-trace-id";
+const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;
 
-/// What came back.
-pub(crate) enum Answer {
-    /// 2xx with this body.
-    Success(Vec<u8>),
-    /// Any other status.
-    Refused(Failure),
-    /// The request never left.
-    NotSent,
-    /// It left, and nothing came back that can be used.
-    Unknown,
-}
-
+/// The HTTP client.
 pub(crate) struct Http {
-    client: reqwest::Client,
-    settings: Settings,
+    client: Client,
+    tokens: Arc<dyn TokenSource>,
+    call_timeout: Duration,
 }
 
 impl Http {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the adapter that may make a client"
-    )]
-    pub(crate) fn new(settings: Settings) -> Result<Self, SettingsError> {
+    /// Certificates are checked against Mozilla's roots built into the program: reading a platform's
+    /// store would cost start-up time, and the sandbox may have none.
+    #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
+    pub(crate) fn new(tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
         let roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_refused| SettingsError::HttpClient)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|_refused| SettingsError::HttpClient)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let client = Client::builder()
             .tls_backend_preconfigured(tls)
+            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
             .redirect(Policy::none())
+            // Whether to try again is the engine's to say: every try costs a turn.
+            .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            // A sandbox that was frozen for longer wakes with connections that are dead.
-            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|_refused| SettingsError::HttpClient)?;
-        Ok(Self { client, settings })
+        Ok(Self {
+            client,
+            tokens,
+            call_timeout: CALL_TIMEOUT,
+        })
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    /// Fetches the token anew; `false`: it is the one we had.
+    pub(crate) async fn renew_token(&self) -> bool {
+        self.tokens.renew().await
     }
 
-    pub(crate) async fn post(
-        &self,
-        path: &str,
-        token: &Secret,
-        trace_id: &str,
-        body: &impl Serialize,
-    ) -> (Answer, Quota) {
-        let Ok(url) = self.settings.base_url.join(path) else {
-            return (Answer::NotSent, Quota::default());
+    /// One POST.
+    pub(crate) async fn post(&self, url: &str, body: &impl Serialize, trace_id: &str) -> Exchange {
+        let end = Instant::now() + self.call_timeout;
+        let Ok(Ok(token)) = timeout_at(end, self.tokens.token()).await else {
+            return Exchange::NotSent;
         };
-        let request = self
-            .client
-            .post(url)
-            .bearer_auth(token.expose())
-            .header(TRACE_HEADER, trace_id)
-            .json(body);
-        match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) if error.is_connect() || error.is_builder() => {
-                (Answer::NotSent, Quota::default())
-            }
-            Err(_) => (Answer::Unknown, Quota::default()),
+        let Some(authorization) = bearer(&token) else {
+            // What no header can carry is no token of HubSpot's: the same follows as from its 401.
+            return Exchange::Answered(Answer::bare(StatusCode::UNAUTHORIZED));
+        };
+        let mut headers = trace::headers(trace_id);
+        headers.insert(AUTHORIZATION, authorization);
+        let request = self.client.post(url).headers(headers).json(body);
+        match timeout_at(end, request.send()).await {
+            Ok(Ok(response)) => Exchange::Answered(read(response, end).await),
+            Ok(Err(error)) if error.is_connect() || error.is_builder() => Exchange::NotSent,
+            Ok(Err(_broken)) => Exchange::Unanswered,
+            Err(_late) => Exchange::Unanswered,
         }
     }
 }
 
-async fn read(mut response: reqwest::Response) -> (Answer, Quota) {
-    let quota = quota(response.headers());
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    // Secrets that were stored from a file often end in a line break.
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Status and headers count even when the body does not come.
+async fn read(mut response: Response, end: Instant) -> Answer {
     let status = response.status();
-    let retry_after = header(response.headers(), RETRY_AFTER.as_str());
+    let headers: HeaderMap = std::mem::take(response.headers_mut());
+    let body = timeout_at(end, body(response)).await.ok().flatten();
+    Answer {
+        status,
+        headers,
+        body,
+    }
+}
+
+/// The body, never more than [`ANSWER_BYTES_MAX`] in memory; `None` when it is longer or breaks off.
+async fn body(mut response: Response) -> Option<Vec<u8>> {
     let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(None) => break,
-            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => {
-                body.extend_from_slice(&chunk);
-            }
-            Ok(Some(_)) | Err(_) => return (Answer::Unknown, quota),
+    while let Some(chunk) = response.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return None;
         }
+        body.extend_from_slice(&chunk);
     }
-    if status.is_success() {
-        return (Answer::Success(body), quota);
-    }
-    // A proxy's page is a refusal too: its status is all that counts.
-    let error: ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
-    let failure = Failure {
-        status: status.as_u16(),
-        retry_after: retry_after.map(SignedDuration::from_secs),
-        ..error.into_failure()
-    };
-    (Answer::Refused(failure), quota)
+    Some(body)
 }
 
-/// The limits that HubSpot tells with every answer (daily ones not to OAuth apps).
-fn quota(headers: &HeaderMap) -> Quota {
-    let number = |name: &str| header(headers, &format!("x-hubspot-ratelimit-{name}"));
-    Quota {
-        limit: number("max").zip(number("interval-milliseconds")),
-        remaining: number("remaining"),
-        daily: header(headers, "x-hubspot-ratelimit-daily")
-            .zip(header(headers, "x-hubspot-ratelimit-daily-remaining")),
-    }
-}
-
-fn header<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,22 @@
-//! HubSpot behind the CRM port: batch upserts of contacts, the schema of our properties, and what
-//! HubSpot says about its limits.
+//! HubSpot as the CRM that the sync speaks to: contacts, their properties, and what HubSpot says
+//! about its limits.
 //!
-//! This crate only speaks the protocol. What follows from a refusal is decided in `rollcall-crm`;
-//! HubSpot's texts never reach a caller of ours.
+//! The crate decides nothing about retries. It tells the engine exactly one of four things about a
+//! call (answered input by input, refused, never sent, unknown), and is in doubt whenever HubSpot's
+//! answer leaves one: a call that may have been carried out is never reported as one that was not.
+//!
+//! Both path families of HubSpot's API are spoken, dated (`/crm/objects/2026-09/…`) and undated
+//! (`/crm/v3/objects/…`); one setting chooses.
 
+mod answer;
 mod contacts;
 mod http;
 mod settings;
-#[cfg(test)]
-mod tests;
+mod text;
+mod token;
+mod trace;
 mod wire;
 
-pub use contacts::{HubSpot, TokenSource};
-pub use settings::{Api, Settings, SettingsError};
+pub use contacts::HubSpotCrm;
+pub use settings::{ApiFamily, Settings, SettingsError};
+pub use token::TokenSource;

@@ -1,155 +1,60 @@
-//! HubSpot's JSON, as far as we use it. Every field of an answer is optional to HubSpot.
+//! HubSpot's JSON: what we send, exactly, and what we read, forgivingly. HubSpot's error handling
+//! asks to treat every field of an error as optional
+//! (<https://developers.hubspot.com/docs/api/error-handling>); a field of an unexpected type is one
+//! that is missing, so that it never costs the rest of an answer.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use rollcall_crm::classifier::{Failure, ITEM};
-use rollcall_crm::port::{Address, Input, ItemResult};
-use rollcall_crm::projection::Properties;
-use rollcall_crm::schema::{Origin, Property, PropertyKind, Schema};
-use serde::{Deserialize, Serialize};
+use rollcall_crm::port::{Address, Input, KeyKind};
+use rollcall_crm::schema::{self, Origin, Property, PropertyKind, Schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-/// Characters of a message that are looked at.
-const MESSAGE_CHARACTERS_MAX: usize = 4_000;
-
-/// Body of `batch/upsert` and `batch/update`.
-#[derive(Serialize)]
-pub(crate) struct BatchWrite<'a> {
-    pub(crate) inputs: Vec<WriteInput<'a>>,
+/// Body of a batch call.
+#[derive(Debug, Serialize)]
+pub(crate) struct Inputs<T> {
+    inputs: Vec<T>,
 }
 
-#[derive(Serialize)]
+/// One contact of `batch/upsert` or `batch/update`.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct WriteInput<'a> {
-    pub(crate) id: &'a str,
+pub(crate) struct ContactInput<'a> {
+    id: Cow<'a, str>,
+    /// Absent: `id` is HubSpot's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) id_property: Option<&'static str>,
-    pub(crate) properties: &'a Properties,
-    pub(crate) object_write_trace_id: &'a str,
+    id_property: Option<&'static str>,
+    properties: BTreeMap<&'static str, Cow<'a, str>>,
+    object_write_trace_id: &'a str,
 }
 
 /// Body of `batch/read`.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct BatchRead<'a> {
-    pub(crate) inputs: Vec<ReadInput<'a>>,
-    pub(crate) properties: [&'static str; 1],
-    pub(crate) properties_with_history: [&'static str; 0],
+pub(crate) struct ContactRead<'a> {
+    inputs: Vec<ContactId<'a>>,
+    properties: [&'static str; 1],
+    properties_with_history: [&'static str; 0],
 }
 
-#[derive(Serialize)]
-pub(crate) struct ReadInput<'a> {
-    pub(crate) id: &'a str,
+#[derive(Debug, Serialize)]
+struct ContactId<'a> {
+    id: &'a str,
 }
 
-/// Answer of every batch call.
-#[derive(Deserialize)]
-pub(crate) struct BatchAnswer {
-    #[serde(default)]
-    pub(crate) results: Vec<Record>,
-    #[serde(default)]
-    pub(crate) errors: Vec<ErrorBody>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Record {
-    // The answers about properties and groups have none.
-    #[serde(default)]
-    pub(crate) id: String,
-    #[serde(default)]
-    pub(crate) object_write_trace_id: Option<String>,
-    #[serde(default)]
-    pub(crate) properties: BTreeMap<String, Option<String>>,
-}
-
-/// An error: of a call, or of one input.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ErrorBody {
-    #[serde(default)]
-    pub(crate) category: Option<String>,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(default)]
-    policy_name: Option<String>,
-    #[serde(default)]
-    context: BTreeMap<String, serde_json::Value>,
-}
-
-impl ErrorBody {
-    pub(crate) fn into_failure(self) -> Failure {
-        let message = self.message.unwrap_or_default();
-        Failure {
-            status: ITEM,
-            category: self.category.unwrap_or_default(),
-            message: message.chars().take(MESSAGE_CHARACTERS_MAX).collect(),
-            policy: self.policy_name.unwrap_or_default(),
-            retry_after: None,
-        }
-    }
-
-    /// The trace ids of the inputs it is about. HubSpot names missing records by id instead.
-    fn trace_ids(&self, inputs: &[Input]) -> Vec<String> {
-        let texts = |name: &str| {
-            let texts = self.context.get(name).and_then(serde_json::Value::as_array);
-            texts
-                .into_iter()
-                .flatten()
-                .filter_map(serde_json::Value::as_str)
-        };
-        let mut trace_ids: Vec<String> = texts("objectWriteTraceId").map(str::to_owned).collect();
-        if trace_ids.is_empty() {
-            let missing = |input: &&Input| match &input.address {
-                Address::ContactId(contact) => texts("ids").any(|id| id == contact),
-                Address::UserId(_) | Address::Email(_) => false,
-            };
-            trace_ids.extend(
-                inputs
-                    .iter()
-                    .filter(missing)
-                    .map(|input| input.user.to_string()),
-            );
-        }
-        trace_ids
-    }
-}
-
-impl BatchAnswer {
-    /// What became of each input, by trace id; order and ids say nothing about which is which.
-    pub(crate) fn into_results(self, inputs: &[Input]) -> BTreeMap<String, ItemResult> {
-        let written = self.results.into_iter().filter_map(|record| {
-            let trace_id = record.object_write_trace_id?;
-            let contact_id = record.id;
-            (!contact_id.is_empty()).then_some((trace_id, ItemResult::Written { contact_id }))
-        });
-        let mut results: BTreeMap<String, ItemResult> = written.collect();
-        for error in self.errors {
-            let trace_ids = error.trace_ids(inputs);
-            let failure = error.into_failure();
-            for trace_id in trace_ids {
-                results.insert(trace_id, ItemResult::Failed(failure.clone()));
-            }
-        }
-        results
-    }
-}
-
-/// Body of `properties/…/groups`.
-#[derive(Serialize)]
+/// Body of a group's creation.
+#[derive(Debug, Serialize)]
 pub(crate) struct GroupCreate {
-    pub(crate) name: &'static str,
-    pub(crate) label: &'static str,
+    name: &'static str,
+    label: &'static str,
 }
 
-/// Body of `properties/…/batch/create`.
-#[derive(Serialize)]
-pub(crate) struct PropertiesCreate {
-    inputs: Vec<PropertyCreate>,
-}
-
-#[derive(Serialize)]
+/// One property of `batch/create`.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PropertyCreate {
+pub(crate) struct PropertyCreate {
     group_name: &'static str,
     name: &'static str,
     label: &'static str,
@@ -157,36 +62,168 @@ struct PropertyCreate {
     kind: &'static str,
     field_type: &'static str,
     has_unique_value: bool,
-    form_field: bool,
 }
 
-impl PropertiesCreate {
-    /// Our properties. `unique_keys`: the portal takes unique properties on contacts.
-    pub(crate) fn new(schema: &Schema, unique_keys: bool) -> Self {
+impl<'a> Inputs<ContactInput<'a>> {
+    /// HubSpot stores addresses in lower case and compares ids in that form.
+    pub(crate) fn contacts(inputs: &'a [Input]) -> Self {
+        let contact = |input: &'a Input| {
+            let (id, id_property) = match &input.address {
+                Address::UserId(user) => (Cow::Borrowed(user.as_str()), Some(schema::USER_ID)),
+                Address::Email(email) => (lower_case(email), Some(schema::EMAIL)),
+                Address::ContactId(contact) => (Cow::Borrowed(contact.as_str()), None),
+            };
+            let properties = input.properties.iter().map(|(name, value)| match *name {
+                schema::EMAIL => (*name, lower_case(value)),
+                name => (name, Cow::Borrowed(value.as_str())),
+            });
+            ContactInput {
+                id,
+                id_property,
+                properties: properties.collect(),
+                object_write_trace_id: input.user.as_str(),
+            }
+        };
+        Self {
+            inputs: inputs.iter().map(contact).collect(),
+        }
+    }
+}
+
+fn lower_case(email: &str) -> Cow<'_, str> {
+    Cow::Owned(email.to_lowercase())
+}
+
+impl<'a> ContactRead<'a> {
+    pub(crate) fn owners(contact_ids: &'a [String]) -> Self {
+        Self {
+            inputs: contact_ids.iter().map(|id| ContactId { id }).collect(),
+            properties: [schema::USER_ID],
+            properties_with_history: [],
+        }
+    }
+}
+
+impl GroupCreate {
+    pub(crate) fn new(schema: &Schema) -> Self {
+        Self {
+            name: schema.group,
+            label: schema.group_label,
+        }
+    }
+}
+
+impl Inputs<PropertyCreate> {
+    /// The properties that are ours to create. A portal whose contacts are found by e-mail is one
+    /// that refuses unique values, so nothing is declared unique there.
+    pub(crate) fn properties(schema: &Schema, key: KeyKind) -> Self {
         let ours = schema
             .properties
             .iter()
             .filter(|property| property.origin == Origin::Ours);
-        let input = |property: &Property| {
-            let (kind, field_type) = match property.kind {
-                PropertyKind::Text => ("string", "text"),
-                PropertyKind::LongText => ("string", "textarea"),
-                PropertyKind::Number => ("number", "number"),
-                PropertyKind::Date => ("date", "date"),
-                PropertyKind::DateTime => ("datetime", "date"),
-            };
+        let create = |property: &Property| {
+            let (kind, field_type) = types(property.kind);
             PropertyCreate {
                 group_name: schema.group,
                 name: property.name,
                 label: property.label,
                 kind,
                 field_type,
-                has_unique_value: property.unique && unique_keys,
-                form_field: false,
+                has_unique_value: property.unique && key == KeyKind::UserId,
             }
         };
         Self {
-            inputs: ours.map(input).collect(),
+            inputs: ours.map(create).collect(),
         }
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inputs.len()
+    }
+}
+
+fn types(kind: PropertyKind) -> (&'static str, &'static str) {
+    match kind {
+        PropertyKind::Text => ("string", "text"),
+        PropertyKind::LongText => ("string", "textarea"),
+        PropertyKind::Number => ("number", "number"),
+        PropertyKind::Date => ("date", "date"),
+        PropertyKind::DateTime => ("datetime", "date"),
+    }
+}
+
+/// Answer of a batch call.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct BatchAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) results: Vec<BatchResult>,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) errors: Vec<ErrorAnswer>,
+}
+
+/// What became of one input.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BatchResult {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) id: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) object_write_trace_id: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) properties: Map<String, Value>,
+}
+
+/// Answer of a group's creation.
+#[derive(Debug, Deserialize)]
+pub(crate) struct GroupAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) name: String,
+}
+
+/// An error, of a whole call or of one input.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) category: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) sub_category: String,
+    /// Stands for the category in the older shape of a 429.
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) error_type: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) policy_name: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) message: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    context: Map<String, Value>,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) errors: Vec<ErrorDetail>,
+}
+
+/// An entry of `errors` within an error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ErrorDetail {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) code: String,
+}
+
+impl ErrorAnswer {
+    /// The inputs that the error names; an error that names none is nobody's.
+    pub(crate) fn trace_ids(&self) -> impl Iterator<Item = &str> {
+        let named = self
+            .context
+            .get("objectWriteTraceId")
+            .and_then(Value::as_array);
+        named.into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+fn if_it_fits<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
