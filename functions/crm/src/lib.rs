@@ -1,1 +1,26 @@
-//! rollcall-functions-crm
+//! The CRM context: what changes here reaches the CRM, and an operator sees and mends what does not.
+
+use rollcall_runtime::Function;
+
+mod change;
+pub mod crm_drain;
+pub mod crm_recover;
+pub mod crm_status;
+pub mod crm_sync;
+pub mod dead_letter_list;
+pub mod dead_letter_replay;
+mod engine;
+mod report;
+pub mod settings;
+mod token;
+mod waiting;
+
+/// Every function of this context.
+pub static FUNCTIONS: &[&Function] = &[
+    &crm_drain::FUNCTION,
+    &crm_recover::FUNCTION,
+    &crm_status::FUNCTION,
+    &crm_sync::FUNCTION,
+    &dead_letter_list::FUNCTION,
+    &dead_letter_replay::FUNCTION,
+];

@@ -86,12 +86,16 @@ impl CatalogReader {
     pub async fn load(&self, now: Timestamp) -> Result<Arc<Catalog>, PortError> {
         let mut cache = self.cache.lock().await;
         if let Some(cached) = cache.as_ref()
-            && now.duration_since(cached.read_at) < SignedDuration::from_secs(i64::from(CACHE_SECONDS))
+            && now.duration_since(cached.read_at)
+                < SignedDuration::from_secs(i64::from(CACHE_SECONDS))
         {
             return Ok(Arc::clone(&cached.catalog));
         }
         let catalog = Arc::new(read(&self.tables).await?);
-        *cache = Some(Cached { read_at: now, catalog: Arc::clone(&catalog) });
+        *cache = Some(Cached {
+            read_at: now,
+            catalog: Arc::clone(&catalog),
+        });
         Ok(catalog)
     }
 }

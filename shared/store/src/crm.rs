@@ -52,9 +52,10 @@ macro_rules! purposes {
 }
 
 purposes! {
-    /// Sends changes, or marks them as pending: leases, ledger, budget, marks, dead letters by id.
-    ChangeSender:
-        Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
+    /// Sends changes, or marks them as pending.
+    ChangeSender: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
+    /// Marks changes as pending and tables as incomplete.
+    PendingMarker: Grant::table(Table::Crm, &["dynamodb:UpdateItem"]);
     /// Sends what is pending: as [`ChangeSender`], and finds and removes pending rows.
     PendingDrainer:
         Grant::table(
@@ -69,6 +70,8 @@ purposes! {
         Grant::index(Table::Crm, CRM_OPEN.name);
     /// Lists dead letters.
     DeadLetterLister: Grant::index(Table::Crm, CRM_OPEN.name);
+    /// Finds a dead letter and replays it.
+    DeadLetterReplayer: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
 }
 
 fn user_key(user: &UserId) -> String {

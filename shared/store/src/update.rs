@@ -136,7 +136,13 @@ impl Tables {
         let mut tries = 0;
         loop {
             tries += 1;
-            let ItemUpdate { key, condition, names, values, .. } = update.clone();
+            let ItemUpdate {
+                key,
+                condition,
+                names,
+                values,
+                ..
+            } = update.clone();
             let sent = self
                 .client
                 .update_item()
@@ -181,7 +187,9 @@ impl Tables {
             tries += 1;
             let write = self.client.transact_write_items();
             let sent = write.set_transact_items(Some(parts.clone())).send().await;
-            let Err(error) = sent else { return Ok(Applied::All) };
+            let Err(error) = sent else {
+                return Ok(Applied::All);
+            };
             match cancellation(&error) {
                 None => return Err(failed(operation)(error)),
                 Some(Cancellation::Refused(part)) => return Ok(Applied::Refused(part)),

@@ -37,9 +37,22 @@ impl TryFrom<PendingItem> for PendingRow {
     type Error = PortError;
 
     fn try_from(item: PendingItem) -> Result<Self, PortError> {
-        let PendingItem { user_id, facet, trace_id, mark, attempts, first_at, due_at, .. } = item;
+        let PendingItem {
+            user_id,
+            facet,
+            trace_id,
+            mark,
+            attempts,
+            first_at,
+            due_at,
+            ..
+        } = item;
         Ok(Self {
-            dirty: Dirty { user: user_id, facet, trace_id },
+            dirty: Dirty {
+                user: user_id,
+                facet,
+                trace_id,
+            },
             reason: named(&Reason::ALL, Reason::as_str, &item.reason)?,
             forced: item.forced,
             mark,
@@ -70,7 +83,11 @@ pub(super) fn shards() -> impl Iterator<Item = String> {
 
 /// A new mark on a row, which is made if there is none.
 pub(super) fn marked(mark: &Mark) -> ItemUpdate {
-    let Dirty { user, facet, trace_id } = &mark.dirty;
+    let Dirty {
+        user,
+        facet,
+        trace_id,
+    } = &mark.dirty;
     row(user, *facet)
         .set("user_id", text(user.as_str()))
         .set("facet", text(facet.as_str()))
@@ -107,7 +124,9 @@ impl CrmTable {
             .await
             .map_err(failed("list pending rows"))?;
         let items = page.items.unwrap_or_default().into_iter();
-        items.map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from)).collect()
+        items
+            .map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from))
+            .collect()
     }
 }
 
@@ -115,7 +134,9 @@ impl CrmTable {
 impl PendingStore for CrmTable {
     async fn mark(&self, mark: &Mark) -> Result<(), PortError> {
         let update = marked(mark);
-        self.tables.apply("mark a change as pending", Table::Crm, update).await?;
+        self.tables
+            .apply("mark a change as pending", Table::Crm, update)
+            .await?;
         Ok(())
     }
 
@@ -127,16 +148,13 @@ impl PendingStore for CrmTable {
             .name("mark")
             .value("mark", text(&later.mark))
             .only_if("#mark = :mark");
-        self.tables.apply("put a pending row off", Table::Crm, update).await?;
+        self.tables
+            .apply("put a pending row off", Table::Crm, update)
+            .await?;
         Ok(())
     }
 
-    async fn resolve(
-        &self,
-        user: &UserId,
-        facet: Facet,
-        mark: &str,
-    ) -> Result<(), PortError> {
+    async fn resolve(&self, user: &UserId, facet: Facet, mark: &str) -> Result<(), PortError> {
         let sent = self
             .tables
             .client
@@ -157,11 +175,7 @@ impl PendingStore for CrmTable {
         }
     }
 
-    async fn due(
-        &self,
-        now: Timestamp,
-        rows_max: usize,
-    ) -> Result<Vec<PendingRow>, PortError> {
+    async fn due(&self, now: Timestamp, rows_max: usize) -> Result<Vec<PendingRow>, PortError> {
         let of_shards = shards().map(|shard| self.due_of_shard(shard, now, rows_max));
         let mut rows = try_join_all(of_shards).await?.concat();
         rows.sort_by_key(|row| row.due_at);

@@ -37,6 +37,10 @@ impl FacetSource for UserStates {
             self.catalog.load(self.clock.now()),
         );
         let (found, learner, catalog) = loading.await?;
-        Ok(found.map(|user| UserState { user, learner, catalog }))
+        Ok(found.map(|user| UserState {
+            user,
+            learner,
+            catalog,
+        }))
     }
 }

@@ -1,0 +1,147 @@
+//! Takes up what `crm-sync` could not do and Lambda gave up.
+//!
+//! Lambda reports only where in a stream a batch was. Its records are read again, and every user and
+//! facet they name becomes pending. When they are no longer in the stream, nobody knows which users
+//! they were about: then the table is marked as one that has to be compared as a whole.
+
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use rollcall_crm::pending::{Dirty, Reason};
+use rollcall_crm::port::Overseer;
+use rollcall_domain::port::PortError;
+use rollcall_domain::time::Clock;
+use rollcall_resources::{Grant, Queue};
+use rollcall_runtime::declaration::QueueTrigger;
+use rollcall_runtime::invocation::chain;
+use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
+use rollcall_store::Capability;
+use rollcall_store::crm::PendingMarker;
+use rollcall_store::streams::{Reread, StreamRange, StreamReader};
+use serde::Deserialize;
+
+use crate::change::{dirty, table_of};
+use crate::waiting::Waiting;
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "crm-recover",
+    purpose: "Takes up changes that the CRM sync could not handle.",
+    // One message each: reading a range again may take long.
+    triggers: &[Trigger::Queue(QueueTrigger {
+        queue: Queue::CrmStreamFailures,
+        batch_size: 1,
+    })],
+    grants: &[
+        PendingMarker::GRANTS,
+        StreamReader::GRANTS,
+        &[Grant::send(Queue::CrmDrain)],
+    ],
+    start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
+    ..Function::EVENT
+};
+
+struct Ports {
+    streams: StreamReader,
+    waiting: Waiting,
+    stage: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        let table = startup.capability::<PendingMarker>()?.table();
+        Ok(Self {
+            streams: StreamReader::new(startup.connection()),
+            waiting: Waiting::new(startup, table)?,
+            stage: startup.stage()?.to_owned(),
+            clock: startup.clock(),
+        })
+    }
+}
+
+/// What Lambda tells about records it gave up ("Retain discarded batch records for a DynamoDB event
+/// source in Lambda").
+#[derive(Debug, Deserialize)]
+struct GivenUp {
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    shard_id: String,
+    start_sequence_number: String,
+    end_sequence_number: String,
+    stream_arn: String,
+}
+
+/// A message that fails comes again, and ends in the dead-letter queue for an operator to see.
+async fn handle(
+    ports: &Ports,
+    event: SqsEvent,
+    _invocation: &Invocation,
+) -> Result<SqsBatchResponse, CrmRecoverError> {
+    let mut response = SqsBatchResponse::default();
+    for message in event.records {
+        if let Err(error) = recover(ports, &message.body.unwrap_or_default()).await {
+            tracing::error!(error = chain(&error), "changes could not be recovered");
+            response.add_failure(message.message_id.unwrap_or_default());
+        }
+    }
+    Ok(response)
+}
+
+async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
+    let GivenUp { batch } = serde_json::from_str(body)?;
+    let BatchInfo {
+        shard_id,
+        start_sequence_number,
+        end_sequence_number,
+        stream_arn,
+    } = batch;
+    let Some(table) = table_of(&stream_arn, &ports.stage) else {
+        return Err(CrmRecoverError::Stream { arn: stream_arn });
+    };
+    let range = StreamRange {
+        stream_arn,
+        shard_id,
+        first: start_sequence_number,
+        last: end_sequence_number,
+    };
+    match ports.streams.reread(&range).await? {
+        Reread::Changed(keys) => {
+            let changes: Vec<Dirty> = keys
+                .iter()
+                .filter_map(|key| dirty(table, key, None))
+                .collect();
+            let found = changes.len();
+            ports.waiting.store(changes, Reason::Recovered).await?;
+            tracing::warn!(table = table.name(), found, "changes were recovered");
+            ports.waiting.wake().await?;
+        }
+        Reread::Gone => {
+            ports
+                .waiting
+                .table
+                .need_reconcile(table.name(), ports.clock.now())
+                .await?;
+            tracing::warn!(
+                table = table.name(),
+                "changes are lost to the stream; compare the table"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CrmRecoverError {
+    #[error("the message is not a report of records that were given up")]
+    Message(#[from] serde_json::Error),
+    #[error("{arn} is not the stream of a table whose changes the CRM hears about")]
+    Stream { arn: String },
+    #[error(transparent)]
+    Port(#[from] PortError),
+}

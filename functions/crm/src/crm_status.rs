@@ -1,0 +1,160 @@
+//! Shows an operator where the CRM sync stands. The numbers come from indexes that may be a moment
+//! behind, and are counted up to a bound.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rollcall_crm::limits::STATUS_ROWS_MAX;
+use rollcall_crm::port::{Overseer, Overview};
+use rollcall_domain::facet::Facet;
+use rollcall_domain::role::Role;
+use rollcall_domain::time::Timestamp;
+use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
+use rollcall_runtime::declaration::{Access, Operation};
+use rollcall_runtime::openapi::schema;
+use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::crm::{CrmTable, SyncOverseer};
+use rollcall_store::{Capability, PortError};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "crm-status",
+    purpose: "Shows where the CRM sync stands.",
+    triggers: &[Trigger::Http(Route {
+        method: Method::Get,
+        path: "/admin/crm/status",
+    })],
+    access: Access::Role(Role::Admin),
+    grants: &[SyncOverseer::GRANTS],
+    operation: Operation {
+        success_status: 200,
+        response: Some(schema::<Output>),
+        ..Operation::EMPTY
+    },
+    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::SIGNED_IN
+};
+
+struct Ports {
+    table: Arc<CrmTable>,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            table: startup.capability::<SyncOverseer>()?.table(),
+        })
+    }
+}
+
+/// Where the CRM sync stands.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Output {
+    /// Changes that wait.
+    pending: PendingView,
+    /// The CRM's account.
+    portal: PortalView,
+    /// Changes that need a person.
+    dead_letters: DeadLettersView,
+    /// Tables whose changes were partly lost and which have to be compared with the CRM as a whole.
+    tables_to_reconcile: Vec<String>,
+}
+
+/// Changes that wait.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PendingView {
+    /// How many, one per user and facet.
+    total: usize,
+    /// Whether there are more than were counted.
+    has_more: bool,
+    /// How many of each facet.
+    by_facet: BTreeMap<&'static str, usize>,
+    /// Since when the oldest of those counted waits (RFC 3339, UTC).
+    since: Option<String>,
+}
+
+/// The CRM's account.
+#[derive(Debug, Serialize, JsonSchema)]
+struct PortalView {
+    /// Until when it is not called, if so (RFC 3339, UTC).
+    paused_until: Option<String>,
+    /// Why: `outage`, `rate_limit`, `daily_limit`, `lock`, `migration`, `credentials`,
+    /// `permission` or `unusable`.
+    paused_for: Option<&'static str>,
+    /// How often it failed as a whole since it last answered well.
+    failures: u32,
+    /// Calls that it allows in a window.
+    limit_calls: u32,
+    /// The window, in milliseconds.
+    limit_window_ms: u32,
+}
+
+/// Changes that need a person.
+#[derive(Debug, Serialize, JsonSchema)]
+struct DeadLettersView {
+    /// How many are open.
+    open: usize,
+    /// Whether there may be more than were counted.
+    has_more: bool,
+}
+
+async fn handle(
+    ports: &Ports,
+    _caller: &Caller,
+    context: &Context,
+    _input: NoInput,
+) -> Result<Response, CrmStatusError> {
+    let overview = ports.table.overview().await?;
+    Ok(Response::json(200, &view(overview, context.now)))
+}
+
+fn view(overview: Overview, now: Timestamp) -> Output {
+    let Overview {
+        pending,
+        budget,
+        dead_letters_open,
+        ..
+    } = overview;
+    let paused_until = budget.paused_until(now);
+    let count = |facet| pending.get(&facet).copied().unwrap_or_default();
+    Output {
+        pending: PendingView {
+            total: pending.values().sum(),
+            has_more: overview.pending_has_more,
+            by_facet: Facet::ALL
+                .map(|facet| (facet.as_str(), count(facet)))
+                .into(),
+            since: overview.pending_since.map(|since| since.to_string()),
+        },
+        portal: PortalView {
+            paused_until: paused_until.map(|until| until.to_string()),
+            paused_for: paused_until
+                .and(budget.pause)
+                .map(|pause| pause.reason.as_str()),
+            failures: budget.failures,
+            limit_calls: budget.limit.calls(),
+            limit_window_ms: budget.limit.window_ms(),
+        },
+        dead_letters: DeadLettersView {
+            open: dead_letters_open,
+            has_more: dead_letters_open >= STATUS_ROWS_MAX,
+        },
+        tables_to_reconcile: overview.tables_to_reconcile,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CrmStatusError {
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl From<CrmStatusError> for Problem {
+    fn from(error: CrmStatusError) -> Self {
+        match error {
+            CrmStatusError::Port(error) => Self::port(&error),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The sync engine over the real ports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rollcall_crm::engine::{Engine, Ports};
+use rollcall_crm::port::{KeyKind, Sleep};
+use rollcall_crm::schema;
+use rollcall_domain::time::{Clock, Timestamp};
+use rollcall_hubspot::{Api, HubSpot, Settings, SettingsError};
+use rollcall_resources::{Grant, Queue, SecretName};
+use rollcall_runtime::{Startup, StartupError};
+use rollcall_store::Capability;
+use rollcall_store::catalog::CatalogReader;
+use rollcall_store::crm::{CrmTable, UserStates};
+use rollcall_store::learner::LearnerReader;
+use rollcall_store::users::UserReader;
+
+use crate::settings::{HUBSPOT_API, HUBSPOT_KEY, HUBSPOT_URL};
+use crate::token::StoredToken;
+use crate::waiting::DrainQueue;
+
+/// What the engine may do besides what it may do with the table `crm`.
+pub(crate) const STATES: [&[Grant]; 3] = [
+    UserReader::GRANTS,
+    LearnerReader::GRANTS,
+    CatalogReader::GRANTS,
+];
+/// To wake the drain, and to call the CRM.
+pub(crate) const CALLS: &[Grant] = &[
+    Grant::send(Queue::CrmDrain),
+    Grant::secret(SecretName::HubSpotToken),
+];
+
+/// The engine over `table` and HubSpot.
+pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
+    let clock = startup.clock();
+    let api = match startup.setting(&HUBSPOT_API)? {
+        "v3" => Api::Undated,
+        _ => Api::Dated,
+    };
+    let key = match startup.setting(&HUBSPOT_KEY)? {
+        schema::EMAIL => KeyKind::Email,
+        _ => KeyKind::UserId,
+    };
+    let settings = Settings::new(startup.setting(&HUBSPOT_URL)?, api, key);
+    let reader = startup.secret(SecretName::HubSpotToken)?;
+    let tokens = Box::new(StoredToken::new(reader, Arc::clone(&clock)));
+    let crm = settings
+        .and_then(|settings| HubSpot::new(settings, tokens))
+        .map_err(refused)?;
+    let source = UserStates {
+        users: startup.capability()?,
+        learners: startup.capability()?,
+        catalog: startup.capability()?,
+        clock: Arc::clone(&clock),
+    };
+    let ports = Ports {
+        crm: Arc::new(crm),
+        source: Arc::new(source),
+        ledger: Arc::<CrmTable>::clone(table),
+        pending: Arc::<CrmTable>::clone(table),
+        budget: Arc::<CrmTable>::clone(table),
+        nudge: Arc::new(DrainQueue::new(startup)?),
+        sleep: Arc::new(TokioSleep {
+            clock: Arc::clone(&clock),
+        }),
+        clock,
+        random: startup.random(),
+    };
+    Ok(Engine::new(ports, env!("CARGO_PKG_VERSION")))
+}
+
+fn refused(error: SettingsError) -> StartupError {
+    StartupError::Part {
+        what: "the HubSpot client",
+        source: Box::new(error),
+    }
+}
+
+struct TokioSleep {
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Sleep for TokioSleep {
+    async fn until(&self, at: Timestamp) {
+        let wait = at.duration_since(self.clock.now());
+        tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+    }
+}
