@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rollcall_crm::engine::{Engine, Ports};
-use rollcall_crm::port::{KeyKind, Sleep};
-use rollcall_crm::schema;
+use rollcall_crm::port::Sleep;
 use rollcall_domain::time::{Clock, Timestamp};
-use rollcall_hubspot::{Api, HubSpot, Settings, SettingsError};
+use rollcall_hubspot::{HubSpotCrm, Settings, SettingsError};
 use rollcall_resources::{Grant, Queue, SecretName};
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_store::Capability;
@@ -36,20 +35,15 @@ pub(crate) const CALLS: &[Grant] = &[
 /// The engine over `table` and HubSpot.
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
     let clock = startup.clock();
-    let api = match startup.setting(&HUBSPOT_API)? {
-        "v3" => Api::Undated,
-        _ => Api::Dated,
-    };
-    let key = match startup.setting(&HUBSPOT_KEY)? {
-        schema::EMAIL => KeyKind::Email,
-        _ => KeyKind::UserId,
-    };
-    let settings = Settings::new(startup.setting(&HUBSPOT_URL)?, api, key);
+    let settings = Settings::parse(
+        startup.setting(&HUBSPOT_URL)?,
+        startup.setting(&HUBSPOT_API)?,
+        startup.setting(&HUBSPOT_KEY)?,
+    )
+    .map_err(refused)?;
     let reader = startup.secret(SecretName::HubSpotToken)?;
-    let tokens = Box::new(StoredToken::new(reader, Arc::clone(&clock)));
-    let crm = settings
-        .and_then(|settings| HubSpot::new(settings, tokens))
-        .map_err(refused)?;
+    let tokens = Arc::new(StoredToken::new(reader, Arc::clone(&clock)));
+    let crm = HubSpotCrm::new(&settings, tokens).map_err(refused)?;
     let source = UserStates {
         users: startup.capability()?,
         learners: startup.capability()?,

@@ -24,12 +24,22 @@ impl StoredToken {
 
 #[async_trait]
 impl TokenSource for StoredToken {
-    /// Read past the cache, as if what is in it had come to its end: the client keeps the token
-    /// until HubSpot refuses it, and then a rotation must be seen at once.
     async fn token(&self) -> Result<Secret, PortError> {
-        let later = after_seconds(self.clock.now(), CACHE_SECONDS);
-        self.reader.read(later).await.inspect_err(|error| {
+        self.reader.read(self.clock.now()).await.inspect_err(|error| {
             tracing::error!(error = chain(error), "HubSpot's token cannot be read");
         })
+    }
+
+    /// Reads past the cache, as if what is in it had come to its end, since HubSpot refused it.
+    async fn renew(&self) -> bool {
+        let Ok(before) = self.reader.read(self.clock.now()).await else { return false };
+        let later = after_seconds(self.clock.now(), CACHE_SECONDS);
+        match self.reader.read(later).await {
+            Ok(token) => !token.matches(before.expose()),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "HubSpot's token cannot be read anew");
+                false
+            }
+        }
     }
 }
