@@ -187,14 +187,6 @@ impl Engine {
         report
     }
 
-    /// Marks changes as pending and wakes the drain. Users in [`Report::failed`] are not marked.
-    pub async fn mark(&self, dirty: Vec<Dirty>, reason: Reason) -> Report {
-        let mut report = Report::default();
-        self.mark_all(dirty, reason, &mut report).await;
-        self.wake_drain(&mut report).await;
-        report
-    }
-
     fn has_time(&self, deadline: Timestamp) -> bool {
         after_seconds(self.ports.clock.now(), INVOCATION_RESERVE_SECONDS) <= deadline
     }
