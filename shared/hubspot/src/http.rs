@@ -22,10 +22,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From asking for a token to the last byte read. Leases are held meanwhile, so it must stay below
 /// [`rollcall_crm::limits::CALL_SECONDS_MAX`].
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is not used again. One run's calls follow each other faster
-/// and share a connection; a sandbox that was frozen in between wakes with one that HubSpot may have
-/// closed, on which a request would end as unknown. The age is looked at when a connection is about
-/// to be used, by a clock that goes on while a sandbox is frozen.
+/// A connection that was idle for longer is not used again; its age is looked at when it is about to
+/// be used. The calls of one run follow each other faster and share a connection, which saves each a
+/// TLS handshake; a sandbox that was frozen in between wakes with a connection that HubSpot has
+/// likely closed. A call that hits one all the same ends as unknown and is repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;

@@ -227,3 +227,74 @@ where
     let value = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use rollcall_crm::projection::Properties;
+    use rollcall_crm::schema::SCHEMA;
+    use rollcall_domain::facet::Facet;
+    use serde_json::json;
+
+    use super::*;
+
+    const USER: &str = "usr_00000000000000000000000000000001";
+
+    fn check(address: Address, id: &str, id_property: Option<&str>) {
+        let inputs = [Input {
+            user: USER.parse().unwrap(),
+            facets: vec![Facet::Identity],
+            address,
+            properties: Properties::from([
+                (schema::EMAIL, "Ada@Example.org".to_owned()),
+                (schema::FIRST_NAME, "Ada".to_owned()),
+            ]),
+        }];
+        let mut expected = json!({
+            "id": id,
+            "properties": {"email": "ada@example.org", "firstname": "Ada"},
+            "objectWriteTraceId": USER,
+        });
+        if let Some(id_property) = id_property {
+            expected["idProperty"] = json!(id_property);
+        }
+        assert_eq!(
+            json!(Inputs::contacts(&inputs)),
+            json!({"inputs": [expected]})
+        );
+    }
+
+    #[test]
+    fn an_input_is_found_by_its_address_and_known_by_its_user() {
+        check(
+            Address::UserId(USER.parse().unwrap()),
+            USER,
+            Some("rollcall_user_id"),
+        );
+        check(
+            Address::Email("Ada@Example.org".to_owned()),
+            "ada@example.org",
+            Some("email"),
+        );
+        check(Address::ContactId("512".to_owned()), "512", None);
+    }
+
+    #[test]
+    fn only_our_properties_are_created_and_the_key_is_unique_where_it_is_one() {
+        for (key, unique) in [
+            (KeyKind::UserId, vec![schema::USER_ID]),
+            (KeyKind::Email, vec![]),
+        ] {
+            let body = json!(Inputs::properties(&SCHEMA, key));
+            let inputs = body["inputs"].as_array().unwrap();
+            let named = |input: &&Value| input["name"].as_str().unwrap().starts_with("rollcall_");
+            assert!(inputs.iter().all(|input| named(&input)), "{body}");
+            let declared = inputs
+                .iter()
+                .filter(|input| input["hasUniqueValue"] == true);
+            assert_eq!(
+                declared.map(|input| &input["name"]).collect::<Vec<_>>(),
+                unique
+            );
+        }
+    }
+}
