@@ -122,7 +122,7 @@ pub fn options(
         settings,
         secrets: vec![
             (SecretName::CsrfKey, "a-csrf-key-for-local-use-only".to_owned()),
-            (SecretName::OidcClientSecret, "a-client-secret-for-local-use-only".to_owned()),
+            (SecretName::OidcClientSecret, CLIENT_SECRET.to_owned()),
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
         ],
         provider: Box::new(move |addresses, folder, clock| {
@@ -137,6 +137,23 @@ pub fn options(
         ),
         origins,
     }
+}
+
+/// Makes the client of a local cloud authenticate with a secret, as in staging and prod.
+pub fn authenticate_client(options: &mut Options) {
+    options.settings = |addresses| {
+        let mut settings = settings(addresses);
+        settings.insert(identity::OIDC_CLIENT_AUTHENTICATION.name, "secret".to_owned());
+        settings
+    };
+    let users = users().unwrap_or_default();
+    options.provider = Box::new(move |addresses, folder, clock| {
+        let mut provider = provider_options(addresses, folder, clock, users.clone());
+        for client in &mut provider.clients {
+            client.client_secret = Some(CLIENT_SECRET.to_owned());
+        }
+        provider
+    });
 }
 
 /// Stores the sample catalogue in a running local cloud.
@@ -188,6 +205,7 @@ fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
     ])
 }
 
+const CLIENT_SECRET: &str = "a-client-secret-for-local-use-only";
 const POOL: &str = "us-east-1_rollcall";
 const CLIENT_ID: &str = "rollcall-web";
 

@@ -102,6 +102,20 @@ impl World {
         contact
     }
 
+    /// Calls DynamoDB as the operator.
+    pub async fn dynamodb(&self, action: &str, body: &Value) -> Value {
+        let url = Addresses::url(self.cloud.addresses.dynamodb);
+        let credential = "AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/dynamodb/aws4_request";
+        let headers = [
+            ("authorization", credential),
+            ("x-amz-target", &format!("DynamoDB_20120810.{action}")),
+            ("content-type", "application/x-amz-json-1.0"),
+        ];
+        let answer = self.browser().send("POST", &url, Some(body.to_string()), &headers).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
     /// Ends the local cloud, and looks that nothing is left that should not be.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::world;
 
 /// The path of a route with something plausible in place of each parameter.
-fn example(path: &str) -> String {
+pub(crate) fn example(path: &str) -> String {
     path.replace("{kind}", "course")
         .replace("{slug}", "first-steps")
         .replace("{id}", "dlt_00000000000070008000000000000000")

@@ -108,3 +108,26 @@ async fn everything_survives_a_restart() {
     world.contact_with(&user_id, &[("rollcall_enrolled_courses", "first-steps")]).await;
     world.finish(Outcome::Clean).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn working_on_a_module_of_a_course_enrols_in_the_course() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    let event = json!({
+        "event_name": "learning_module_started",
+        "module_slug": "read-the-ledger",
+        "course_slug": "when-sync-fails",
+    });
+    let tracked = ada.post("/events/track", Some(json!({ "events": [event] }))).await;
+    assert_eq!(tracked.status, 200, "{tracked:?}");
+    let list = ada.get("/enrollments").await.json();
+    assert_eq!(list["enrollments"][0]["source"], "module_event");
+    world
+        .contact_with(&user_id, &[
+            ("rollcall_enrolled_courses", "when-sync-fails"),
+            ("rollcall_progress_summary", "when-sync-fails: 0/3"),
+        ])
+        .await;
+    world.finish(Outcome::Clean).await;
+}

@@ -82,6 +82,8 @@ async fn a_refused_change_waits_at_the_desk_and_one_call_replays_it() {
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
     world.contact_with(&ada_id, &[("firstname", "Ada")]).await;
+    let grace_id = user_id(&mut grace).await;
+    world.contact_with(&grace_id, &[("firstname", "Grace")]).await;
 
     let refusal = json!({
         "kind": "refuse_property",

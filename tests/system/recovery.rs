@@ -85,15 +85,78 @@ async fn quiet(world: &rollcall_tests::World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_keeps_crashing_is_recovered_from_its_failure_queue() {
     let world = world().await;
-    // First try and three more: then Lambda gives the batch up and reports only where it was.
-    world.cloud.lambda.crash_next("crm-sync", 60, CrashPoint::BeforeDelivery).unwrap();
+    // After the first try and three more, Lambda gives a batch up and reports only where it was.
+    world.cloud.lambda.crash_next("crm-sync", 200, CrashPoint::BeforeDelivery).unwrap();
     let mut ada = world.signed_in("ada").await;
     let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
-    let reports = || world.cloud.logs.reports();
-    eventually("the batch is given up and recovered", async || {
-        reports().iter().any(|report| report.function == "crm-recover").then_some(())
+    assert_eq!(ada.put("/enrollments/course/hubspot-basics", None).await.status, 200);
+    let event = json!({
+        "event_name": "learning_module_completed",
+        "module_slug": "follow-a-change",
+        "course_slug": "first-steps",
+    });
+    let tracked = ada.post("/events/track", Some(json!({ "events": [event] }))).await;
+    assert_eq!(tracked.status, 200, "{tracked:?}");
+    world
+        .contact_with(&user_id, &[
+            ("firstname", "Ada"),
+            ("rollcall_enrolled_courses", "first-steps;hubspot-basics"),
+            ("rollcall_modules_completed", "1"),
+        ])
+        .await;
+    let recovered = |table: &str| {
+        let lines = world.cloud.logs.lines();
+        lines.iter().any(|l| l.function == "crm-recover" && l.line.contains(table))
+    };
+    for table in ["users", "enrollments", "progress"] {
+        eventually(table, async || recovered(table).then_some(())).await;
+    }
+    world.finish(Outcome::Troubled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_that_the_stream_no_longer_has_marks_its_table_for_reconciliation() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    world.contact_with(&user_id, &[("firstname", "Ada")]).await;
+    let table = "rollcall-dev-users";
+    let dynamodb = &world.cloud.dynamodb;
+    let (shard, record) = dynamodb
+        .shards(table)
+        .into_iter()
+        .find_map(|shard| {
+            let mut records = dynamodb.read_stream(table, &shard, None, 1).unwrap();
+            records.pop().map(|record| (shard, record))
+        })
+        .unwrap();
+    let sequence = record["dynamodb"]["SequenceNumber"].as_str().unwrap();
+    let after = sequence.parse::<u128>().unwrap() + 1;
+    dynamodb.faults().trim_stream(table, &after.to_string()).unwrap();
+    let report = json!({
+        "requestContext": {
+            "requestId": "0", "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:rollcall-dev-crm-sync",
+            "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 4,
+        },
+        "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+        "version": "1.0",
+        "timestamp": "2026-11-21T09:00:00.000Z",
+        "DDBStreamBatchInfo": {
+            "shardId": shard,
+            "startSequenceNumber": sequence,
+            "endSequenceNumber": sequence,
+            "approximateArrivalOfFirstRecord": "2026-11-21T09:00:00Z",
+            "approximateArrivalOfLastRecord": "2026-11-21T09:00:00Z",
+            "batchSize": 1,
+            "streamArn": dynamodb.stream_arn(table).unwrap(),
+        },
+    });
+    world.cloud.messages.send("rollcall-dev-crm-stream-failures", report.to_string());
+    let grace = world.signed_in("grace").await;
+    eventually("the table is marked", async || {
+        let status = grace.clone().get("/admin/crm/status").await.json();
+        status.to_string().contains("\"users\"").then_some(())
     })
     .await;
-    world.contact_with(&user_id, &[("firstname", "Ada")]).await;
     world.finish(Outcome::Troubled).await;
 }

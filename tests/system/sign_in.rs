@@ -1,11 +1,15 @@
 //! Signing in and out.
 
 use futures::future::join_all;
+use rollcall_cli::catalogue;
+use rollcall_domain::session::SessionHash;
 use rollcall_local::Addresses;
+use rollcall_runtime::declaration::{Access, Method};
 use rollcall_tests::{Browser, Outcome, World};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world;
+use crate::access::example;
+use crate::{PROGRAM, world};
 
 /// Goes to the provider and comes back with the callback's address, without following it.
 async fn callback(world: &World, browser: &mut Browser, login: &str) -> String {
@@ -152,5 +156,80 @@ async fn who_gives_up_at_the_provider_is_told_so_in_words() {
     assert_eq!(answer.status, 400);
     assert!(answer.header("content-type").starts_with("text/html"));
     assert!(!answer.text.contains("script"), "{}", answer.text);
+    world.finish(Outcome::Clean).await;
+}
+
+/// The key of a browser's session in the table `edge`.
+fn session_key(browser: &Browser) -> Value {
+    let hash = SessionHash::of(&browser.cookies["__Host-rollcall_session"]);
+    json!({ "pk": { "S": format!("session#{}", hash.as_str()) }, "sk": { "S": "session" } })
+}
+
+async fn last_used_at(world: &World, browser: &Browser) -> String {
+    let order = json!({ "TableName": "rollcall-dev-edge", "Key": session_key(browser) });
+    let answer = world.dynamodb("GetItem", &order).await;
+    answer["Item"]["last_used_at"]["S"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn set_session(world: &World, browser: &Browser, signed_in_at: &str, last_used_at: &str) {
+    let order = json!({
+        "TableName": "rollcall-dev-edge",
+        "Key": session_key(browser),
+        "UpdateExpression": "SET last_used_at = :used, signed_in_at = :signed_in",
+        "ExpressionAttributeValues": {
+            ":used": { "S": last_used_at },
+            ":signed_in": { "S": signed_in_at },
+        },
+    });
+    world.dynamodb("UpdateItem", &order).await;
+}
+
+/// `seconds` before now, as the tables hold it.
+fn ago(seconds: i64) -> String {
+    use rollcall_domain::time::{Clock, after_seconds};
+    let now = rollcall_runtime::system::SystemClock.now();
+    after_seconds(now, -seconds).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_lives_on_by_its_use_on_every_route_and_ends_without() {
+    let world = world().await;
+    let mut grace = world.signed_in("grace").await;
+    let before = ago(3_600);
+    for function in catalogue::functions() {
+        if !matches!(function.access, Access::User | Access::Role(_)) || function.name == "auth-logout" {
+            continue;
+        }
+        for route in function.routes() {
+            set_session(&world, &grace, &before, &before).await;
+            let body = (route.method == Method::Post).then(|| json!({}));
+            grace.change(route.method.as_str(), &example(route.path), body).await;
+            let used = last_used_at(&world, &grace).await;
+            assert!(used > before, "{} {} did not store its use", route.method.as_str(), route.path);
+        }
+    }
+    set_session(&world, &grace, &before, &before).await;
+    let mut leaving = world.signed_in("grace").await;
+    set_session(&world, &leaving, &before, &before).await;
+    assert_eq!(leaving.post("/auth/logout", None).await.status, 200);
+
+    let (day, month) = (24 * 3_600, 30 * 24 * 3_600);
+    for (signed_in, used, status) in
+        [(day, day - 60, 200), (day, day + 1, 401), (month - 60, 60, 200), (month + 1, 60, 401)]
+    {
+        set_session(&world, &grace, &ago(signed_in), &ago(used)).await;
+        assert_eq!(grace.get("/auth/me").await.status, status, "{signed_in} {used}");
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_with_a_client_secret_signs_people_in_too() {
+    let world = World::start_with(PROGRAM, Vec::new(), |options| {
+        rollcall_cli::sample::authenticate_client(options);
+    })
+    .await;
+    let mut ada = world.signed_in("ada").await;
+    assert_eq!(ada.get("/auth/me").await.json()["given_name"], "Ada");
     world.finish(Outcome::Clean).await;
 }

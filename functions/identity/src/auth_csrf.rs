@@ -27,7 +27,7 @@ pub static FUNCTION: Function = Function {
         ..Operation::EMPTY
     },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN
+    ..rollcall_edge::SIGNED_IN_READ
 };
 
 struct Ports {

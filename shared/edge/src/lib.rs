@@ -16,5 +16,5 @@ pub mod session;
 pub use problem::{FieldError, Problem};
 pub use request::{Context, FromRequest, HttpRequest, NoInput};
 pub use response::Response;
-pub use serve::{HTTP, PUBLIC, SIGNED_IN, public, signed_in};
+pub use serve::{HTTP, PUBLIC, SIGNED_IN, SIGNED_IN_READ, public, signed_in};
 pub use session::Caller;

@@ -8,7 +8,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use futures::future::{FutureExt, LocalBoxFuture};
 use rollcall_domain::limits::BODY_BYTES_MAX;
 use rollcall_domain::time::Clock;
-use rollcall_runtime::declaration::{Access, Function, HTTP_TIMEOUT_SECONDS, Wrapper};
+use rollcall_runtime::declaration::{Access, Function, HTTP_TIMEOUT_SECONDS};
 use rollcall_runtime::metrics::{Metric, emit};
 use rollcall_runtime::{Failure, Handler, Invocation, Startup, StartupError};
 use serde_json::Value;
@@ -32,14 +32,11 @@ pub const PUBLIC: Function = Function {
 };
 
 /// What functions for signed-in users have in common.
-pub const SIGNED_IN: Function = Function {
-    access: Access::User,
-    wrapper: Wrapper {
-        grants: session::GRANTS,
-        settings: session::SETTINGS,
-    },
-    ..HTTP
-};
+pub const SIGNED_IN: Function =
+    Function { access: Access::User, wrapper: session::CHANGING, ..HTTP };
+
+/// What functions for signed-in users have in common whose routes change nothing.
+pub const SIGNED_IN_READ: Function = Function { wrapper: session::READING, ..SIGNED_IN };
 
 type Outcome = Result<Response, Problem>;
 type Route = Box<dyn Fn(Rc<HttpRequest>, Context) -> LocalBoxFuture<'static, Outcome>>;

@@ -5,7 +5,7 @@ use rollcall_domain::port::PortErrorClass;
 use rollcall_domain::role::Role;
 use rollcall_domain::session::{Session, SessionHash};
 use rollcall_resources::{Grant, SecretName};
-use rollcall_runtime::declaration::Access;
+use rollcall_runtime::declaration::{Access, Method, Wrapper};
 use rollcall_runtime::settings::{Setting, SettingKind};
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
@@ -20,10 +20,13 @@ pub const SESSION_COOKIE: &str = "__Host-rollcall_session";
 /// The header that carries the CSRF token.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
-/// Permissions that knowing the caller needs.
-pub const GRANTS: &[&[Grant]] = &[SessionReader::GRANTS, &[Grant::secret(SecretName::CsrfKey)]];
-/// Variables that knowing the caller needs.
-pub const SETTINGS: &[&Setting] = &[&ORIGINS];
+/// What knowing the caller needs.
+pub const READING: Wrapper = Wrapper { grants: &[SessionReader::GRANTS], settings: &[] };
+/// What knowing the caller, and that a page of ours sent the request, needs.
+pub const CHANGING: Wrapper = Wrapper {
+    grants: &[SessionReader::GRANTS, &[Grant::secret(SecretName::CsrfKey)]],
+    settings: &[&ORIGINS],
+};
 
 /// The origins whose pages may send requests that change something.
 pub static ORIGINS: Setting = Setting {
@@ -47,6 +50,12 @@ pub struct Caller {
 pub struct Guard {
     access: Access,
     sessions: SessionReader,
+    /// Absent where no route changes anything.
+    pages: Option<Pages>,
+}
+
+/// Tells pages of ours from others.
+struct Pages {
     csrf_key: SecretReader,
     origins: Vec<String>,
 }
@@ -54,15 +63,12 @@ pub struct Guard {
 impl Guard {
     /// The guard of the function that starts.
     pub fn new(startup: &Startup) -> Result<Self, StartupError> {
+        let function = startup.function();
+        let changes = function.routes().any(|route| route.method != Method::Get);
         Ok(Self {
-            access: startup.function().access,
+            access: function.access,
             sessions: startup.capability()?,
-            csrf_key: startup.secret(SecretName::CsrfKey)?,
-            origins: startup
-                .setting(&ORIGINS)?
-                .split(' ')
-                .map(ToOwned::to_owned)
-                .collect(),
+            pages: changes.then(|| Pages::new(startup)).transpose()?,
         })
     }
 
@@ -80,7 +86,8 @@ impl Guard {
             .filter(|session| session.is_live(context.now))
             .ok_or_else(unauthenticated)?;
         if !request.is_safe() {
-            self.check_page(request, &session, context).await?;
+            let pages = self.pages.as_ref().ok_or_else(|| Problem::new(&CSRF))?;
+            pages.check(request, &session, context).await?;
         }
         if let Access::Role(role) = self.access
             && !session.roles.contains(&role)
@@ -100,9 +107,30 @@ impl Guard {
         })
     }
 
+    async fn touch(&self, session: &Session, context: &Context) -> Result<(), Problem> {
+        match self.sessions.touch(session, context.now).await {
+            Ok(()) => Ok(()),
+            // The session was ended between the two calls: revoked means revoked.
+            Err(PortError {
+                class: PortErrorClass::Conflict,
+                ..
+            }) => Err(Problem::new(&UNAUTHENTICATED)),
+            Err(error) => Err(Problem::port(&error)),
+        }
+    }
+}
+
+impl Pages {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            csrf_key: startup.secret(SecretName::CsrfKey)?,
+            origins: startup.setting(&ORIGINS)?.split(' ').map(ToOwned::to_owned).collect(),
+        })
+    }
+
     /// Whether a page of ours sent the request: its origin must be ours and it must know the
     /// session's token. Either alone is not enough.
-    async fn check_page(
+    async fn check(
         &self,
         request: &HttpRequest,
         session: &Session,
@@ -124,18 +152,6 @@ impl Guard {
         match request.header(CSRF_HEADER) {
             Some(token) if session.accepts_csrf_token(&key, token) => Ok(()),
             _ => refused("X-CSRF-Token is missing or not this session's"),
-        }
-    }
-
-    async fn touch(&self, session: &Session, context: &Context) -> Result<(), Problem> {
-        match self.sessions.touch(session, context.now).await {
-            Ok(()) => Ok(()),
-            // The session was ended between the two calls: revoked means revoked.
-            Err(PortError {
-                class: PortErrorClass::Conflict,
-                ..
-            }) => Err(Problem::new(&UNAUTHENTICATED)),
-            Err(error) => Err(Problem::port(&error)),
         }
     }
 }

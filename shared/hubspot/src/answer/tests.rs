@@ -1,3 +1,5 @@
+//! What each answer of HubSpot means, as a table.
+
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_crm::port::Address;
 use rollcall_crm::projection::Properties;

@@ -1,3 +1,5 @@
+//! Raw answers over a socket: what breaks off, hangs or grows too large.
+
 use async_trait::async_trait;
 use rollcall_domain::port::{PortError, PortErrorClass};
 use serde_json::json;
