@@ -28,7 +28,9 @@ enum DevError {
     Start(#[from] rollcall_local::StartError),
     #[error(transparent)]
     Sample(#[from] sample::SampleError),
-    #[error("{path} cannot be used as a data folder; check its permissions or choose another with --folder")]
+    #[error(
+        "{path} cannot be used as a data folder; check its permissions or choose another with --folder"
+    )]
     Folder {
         path: PathBuf,
         #[source]
@@ -145,7 +147,8 @@ fn readable(function: &str, line: &str) -> Option<String> {
         None => String::new(),
     };
     let (time, level, message) = (take("timestamp"), take("level"), take("message"));
-    for name in ["service", "cold_start", "function_request_id", "correlation_id", "xray_trace_id"] {
+    for name in ["service", "cold_start", "function_request_id", "correlation_id", "xray_trace_id"]
+    {
         take(name);
     }
     let time = time.split('T').nth(1).unwrap_or(&time).trim_end_matches('Z');

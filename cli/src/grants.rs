@@ -18,7 +18,10 @@ pub fn run(folder: &Path) -> ExitCode {
     let used = match read(folder) {
         Ok(used) => used,
         Err(error) => {
-            return complain(&format!("{} cannot be read: {error}; run the tests first", folder.display()));
+            return complain(&format!(
+                "{} cannot be read: {error}; run the tests first",
+                folder.display()
+            ));
         }
     };
     let idle = idle(&used);
@@ -32,8 +35,8 @@ fn read(folder: &Path) -> std::io::Result<Vec<Use>> {
     let mut used = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
         let text = std::fs::read(entry?.path())?;
-        let uses: BTreeSet<Use> = serde_json::from_slice(&text)?;
-        used.extend(uses);
+        let more: BTreeSet<Use> = serde_json::from_slice(&text)?;
+        used.extend(more);
     }
     Ok(used.into_iter().collect())
 }

@@ -82,12 +82,12 @@ pub fn main() -> ExitCode {
 pub(crate) fn say(text: &str) {
     use std::io::Write;
     // A reader that has gone away is no reason to stop.
-    if writeln!(std::io::stdout(), "{text}").is_err() {}
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 /// Says what went wrong, and ends in failure.
 pub(crate) fn complain(text: &str) -> ExitCode {
     use std::io::Write;
-    if writeln!(std::io::stderr(), "rollcall: {text}").is_err() {}
+    drop(writeln!(std::io::stderr(), "rollcall: {text}"));
     ExitCode::FAILURE
 }

@@ -129,10 +129,7 @@ pub fn options(
             provider_options(addresses, folder, clock, users.clone())
         }),
         hubspot: (
-            vec![hubspot::Token {
-                value: HUBSPOT_TOKEN.to_owned(),
-                scopes: hubspot::Scopes::All,
-            }],
+            vec![hubspot::Token { value: HUBSPOT_TOKEN.to_owned(), scopes: hubspot::Scopes::All }],
             hubspot::Settings::default(),
         ),
         origins,

@@ -154,7 +154,8 @@ impl Browser {
     /// A request to any part of the local cloud, without cookies.
     pub async fn plain(&self, method: &str, url: &str, body: Option<Value>) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.http.request(method, url).bearer_auth(rollcall_cli::sample::HUBSPOT_TOKEN);
+        let mut request =
+            self.http.request(method, url).bearer_auth(rollcall_cli::sample::HUBSPOT_TOKEN);
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -163,7 +164,9 @@ impl Browser {
 
     fn keep(&mut self, line: &str) {
         let mut parts = line.split("; ");
-        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { return };
+        let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
+            return;
+        };
         if parts.any(|attribute| attribute == "Max-Age=0") {
             self.cookies.remove(name);
         } else {

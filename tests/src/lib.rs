@@ -1,6 +1,7 @@
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "this crate exists for tests, where a broken expectation is a failed test"
 )]
@@ -17,10 +18,15 @@ use std::time::Duration;
 
 /// How long a test waits for something that must happen. Far longer than it ever takes: a test
 /// fails by this only when the thing does not happen at all.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks at something that must happen.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+/// `text` with every byte percent-encoded (RFC 3986 §2.1), as a value in a query.
+pub fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| format!("{encoded}%{byte:02X}"))
+}
 
 /// Looks again and again until `look` finds something.
 ///

@@ -67,7 +67,8 @@ impl World {
 
     /// Takes HubSpot down.
     pub async fn break_hubspot(&self) {
-        let answer = self.hubspot("POST", "/_emulator/faults", Some(json!({ "kind": "outage" }))).await;
+        let answer =
+            self.hubspot("POST", "/_emulator/faults", Some(json!({ "kind": "outage" }))).await;
         assert!(answer.status < 300, "{answer:?}");
     }
 
@@ -105,7 +106,8 @@ impl World {
     /// Calls DynamoDB as the operator.
     pub async fn dynamodb(&self, action: &str, body: &Value) -> Value {
         let url = Addresses::url(self.cloud.addresses.dynamodb);
-        let credential = "AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/dynamodb/aws4_request";
+        let credential =
+            "AWS4-HMAC-SHA256 Credential=local/20261121/us-east-1/dynamodb/aws4_request";
         let headers = [
             ("authorization", credential),
             ("x-amz-target", &format!("DynamoDB_20120810.{action}")),

@@ -41,18 +41,22 @@ async fn two_hundred_members_enrol_at_once_and_every_contact_is_right() {
         let email = format!("member-{number}@rollcall.example");
         let first_name = format!("Member{number}");
         world
-            .contact_with(user_id, &[
-                ("email", &email),
-                ("firstname", &first_name),
-                ("rollcall_enrolled_courses", course),
-                ("rollcall_modules_completed", "0"),
-            ])
+            .contact_with(
+                user_id,
+                &[
+                    ("email", &email),
+                    ("firstname", &first_name),
+                    ("rollcall_enrolled_courses", course),
+                    ("rollcall_modules_completed", "0"),
+                ],
+            )
             .await;
     }
     let users: BTreeSet<&String> = enrolled.iter().map(|(_, user_id, _)| user_id).collect();
     assert_eq!(users.len(), MEMBERS);
     assert_eq!(world.cloud.hubspot.contacts().len(), MEMBERS);
-    let searches = world.cloud.hubspot.calls().into_iter().filter(|call| call.path.ends_with("/search"));
+    let searches =
+        world.cloud.hubspot.calls().into_iter().filter(|call| call.path.ends_with("/search"));
     assert_eq!(searches.count(), 0);
     world.finish(Outcome::Clean).await;
 }

@@ -49,9 +49,13 @@ async fn a_5_one_place_answers_preflights_and_only_to_our_pages() {
     let mut browser = world.browser();
     let url = format!("{}/enrollments/course/first-steps", browser.api);
     let ours = browser.api.clone();
-    let asked = [("access-control-request-method", "PUT"), ("access-control-request-headers", "x-csrf-token")];
+    let asked = [
+        ("access-control-request-method", "PUT"),
+        ("access-control-request-headers", "x-csrf-token"),
+    ];
     let with = |origin: &'static str| [("origin", origin), asked[0], asked[1]];
-    let answer = browser.send("OPTIONS", &url, None, &[("origin", ours.as_str()), asked[0], asked[1]]).await;
+    let answer =
+        browser.send("OPTIONS", &url, None, &[("origin", ours.as_str()), asked[0], asked[1]]).await;
     assert_eq!(answer.status, 204);
     assert_eq!(answer.header("access-control-allow-origin"), ours);
     assert_eq!(answer.header("access-control-allow-credentials"), "true");

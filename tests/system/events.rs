@@ -13,8 +13,10 @@ async fn every_function_takes_its_sample_event() {
     let world = world().await;
     for function in catalogue::functions() {
         let path = root().join(format!("events/{}.json", function.name));
-        let event = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let invocation = world.cloud.lambda.invoke(function.name, event.into(), None).await.unwrap();
+        let event =
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let invocation =
+            world.cloud.lambda.invoke(function.name, event.into(), None).await.unwrap();
         let Invoked::Response(body) = &invocation.outcome else {
             panic!("{}: {invocation:?}", function.name);
         };

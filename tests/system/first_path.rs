@@ -15,7 +15,8 @@ async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
 
     let courses = ada.get("/courses").await.json();
     assert_eq!(courses["courses"].as_array().unwrap().len(), 4);
-    let enrolled = ada.put("/enrollments/course/first-steps", Some(json!({"source": "catalog"}))).await;
+    let enrolled =
+        ada.put("/enrollments/course/first-steps", Some(json!({"source": "catalog"}))).await;
     assert_eq!(enrolled.status, 200, "{enrolled:?}");
     let again = ada.put("/enrollments/course/first-steps", None).await;
     assert_eq!(again.text, enrolled.text);
@@ -23,15 +24,18 @@ async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
     assert_eq!(list["enrollments"], json!([enrolled.json()]));
 
     world
-        .contact_with(&user_id, &[
-            ("email", "ada@rollcall.example"),
-            ("firstname", "Ada"),
-            ("lastname", "Okafor"),
-            ("lifecyclestage", "lead"),
-            ("rollcall_enrolled_courses", "first-steps"),
-            ("rollcall_completed_courses", ""),
-            ("rollcall_modules_completed", "0"),
-        ])
+        .contact_with(
+            &user_id,
+            &[
+                ("email", "ada@rollcall.example"),
+                ("firstname", "Ada"),
+                ("lastname", "Okafor"),
+                ("lifecyclestage", "lead"),
+                ("rollcall_enrolled_courses", "first-steps"),
+                ("rollcall_completed_courses", ""),
+                ("rollcall_modules_completed", "0"),
+            ],
+        )
         .await;
 
     let modules = ["start-the-local-cloud", "sign-in-as-a-member", "follow-a-change"];
@@ -48,10 +52,10 @@ async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
     assert_eq!(status["modules_completed"], 3);
 
     let contact = world
-        .contact_with(&user_id, &[
-            ("rollcall_completed_courses", "first-steps"),
-            ("rollcall_modules_completed", "3"),
-        ])
+        .contact_with(
+            &user_id,
+            &[("rollcall_completed_courses", "first-steps"), ("rollcall_modules_completed", "3")],
+        )
         .await;
     assert!(contact.properties["rollcall_progress_summary"].contains("first-steps: 3/3"));
     read_the_contact_as_a_stranger_to_our_code_would(&world, &contact.id, &user_id).await;
@@ -90,7 +94,8 @@ async fn leaving_a_course_reaches_the_crm_and_coming_back_keeps_the_first_date()
 async fn everything_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let start = || World::start_with(PROGRAM, Vec::new(), |options| options.folder = Some(path.clone()));
+    let start =
+        || World::start_with(PROGRAM, Vec::new(), |options| options.folder = Some(path.clone()));
     let world = start().await;
     let mut ada = world.signed_in("ada").await;
     let me = ada.get("/auth/me").await.json();
@@ -124,10 +129,13 @@ async fn working_on_a_module_of_a_course_enrols_in_the_course() {
     let list = ada.get("/enrollments").await.json();
     assert_eq!(list["enrollments"][0]["source"], "module_event");
     world
-        .contact_with(&user_id, &[
-            ("rollcall_enrolled_courses", "when-sync-fails"),
-            ("rollcall_progress_summary", "when-sync-fails: 0/3"),
-        ])
+        .contact_with(
+            &user_id,
+            &[
+                ("rollcall_enrolled_courses", "when-sync-fails"),
+                ("rollcall_progress_summary", "when-sync-fails: 0/3"),
+            ],
+        )
         .await;
     world.finish(Outcome::Clean).await;
 }

@@ -32,7 +32,7 @@ fn sent_twice(world: &World, user_id: &str) -> Vec<Value> {
     let mut seen = BTreeSet::new();
     let mut twice = Vec::new();
     for call in world.cloud.hubspot.calls() {
-        if !call.path.ends_with("/batch/upsert") || !call.status.is_some_and(|status| status < 300) {
+        if !call.path.ends_with("/batch/upsert") || call.status.is_none_or(|status| status >= 300) {
             continue;
         }
         let body = call.body_json();
@@ -61,7 +61,8 @@ async fn r_03_an_outage_costs_users_nothing_and_heals_by_itself() {
     }
     let watching = grace.clone();
     eventually("the change is shown as pending", async || {
-        let pending = status(&mut watching.clone()).await["pending"]["by_facet"]["learning"].clone();
+        let pending =
+            status(&mut watching.clone()).await["pending"]["by_facet"]["learning"].clone();
         (pending == 1).then_some(())
     })
     .await;

@@ -23,7 +23,10 @@ async fn a_sync_killed_in_the_middle_of_a_batch_loses_nothing() {
     .await;
     assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
     world
-        .contact_with(&user_id, &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")])
+        .contact_with(
+            &user_id,
+            &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")],
+        )
         .await;
     world.finish(Outcome::Troubled).await;
 }
@@ -36,7 +39,10 @@ async fn a_sync_that_dies_after_its_work_but_before_its_answer_repeats_harmlessl
     let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
     assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
     world
-        .contact_with(&user_id, &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")])
+        .contact_with(
+            &user_id,
+            &[("firstname", "Ada"), ("rollcall_enrolled_courses", "first-steps")],
+        )
         .await;
     world.finish(Outcome::Troubled).await;
 }
@@ -73,7 +79,8 @@ async fn a_stream_record_that_comes_twice_causes_no_second_call() {
 /// Waits until no sync runs and nothing is pending.
 async fn quiet(world: &rollcall_tests::World) {
     let grace = world.signed_in("grace").await;
-    let grace_id = grace.clone().get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    let grace_id =
+        grace.clone().get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
     world.contact_with(&grace_id, &[("firstname", "Grace")]).await;
     eventually("nothing is pending", async || {
         let status = grace.clone().get("/admin/crm/status").await.json();
@@ -98,11 +105,14 @@ async fn a_sync_that_keeps_crashing_is_recovered_from_its_failure_queue() {
     let tracked = ada.post("/events/track", Some(json!({ "events": [event] }))).await;
     assert_eq!(tracked.status, 200, "{tracked:?}");
     world
-        .contact_with(&user_id, &[
-            ("firstname", "Ada"),
-            ("rollcall_enrolled_courses", "first-steps;hubspot-basics"),
-            ("rollcall_modules_completed", "1"),
-        ])
+        .contact_with(
+            &user_id,
+            &[
+                ("firstname", "Ada"),
+                ("rollcall_enrolled_courses", "first-steps;hubspot-basics"),
+                ("rollcall_modules_completed", "1"),
+            ],
+        )
         .await;
     let recovered = |table: &str| {
         let lines = world.cloud.logs.lines();

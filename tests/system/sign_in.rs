@@ -17,7 +17,8 @@ async fn callback(world: &World, browser: &mut Browser, login: &str) -> String {
     assert_eq!(answer.status, 302, "{answer:?}");
     let order = json!({ "authorize_url": answer.header("location"), "username": "ada" });
     let provider = Addresses::url(world.cloud.addresses.provider);
-    let answer = browser.plain("POST", &format!("{provider}/_emulator/login-as"), Some(order)).await;
+    let answer =
+        browser.plain("POST", &format!("{provider}/_emulator/login-as"), Some(order)).await;
     answer.json()["callback_url"].as_str().unwrap().to_owned()
 }
 
@@ -80,8 +81,9 @@ async fn a_7_the_way_back_leads_to_our_own_pages_only() {
         ("/\\evil.example", "/auth/me".to_owned()),
     ] {
         let mut browser = world.browser();
-        let query: String = asked.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let url = callback(&world, &mut browser, &format!("/auth/login?redirect_url={query}")).await;
+        let query = rollcall_tests::percent_encode(asked);
+        let url =
+            callback(&world, &mut browser, &format!("/auth/login?redirect_url={query}")).await;
         let answer = browser.send("GET", &url, None, &[]).await;
         assert_eq!(answer.header("location"), format!("{api}{landed}"), "{asked}");
     }
@@ -133,7 +135,8 @@ async fn a_token_that_is_not_what_it_must_be_signs_nobody_in() {
         let mut browser = world.browser();
         let url = callback(&world, &mut browser, "/auth/login").await;
         let order = json!({ "kind": kind });
-        let answer = browser.plain("POST", &format!("{provider}/_emulator/break-next"), Some(order)).await;
+        let answer =
+            browser.plain("POST", &format!("{provider}/_emulator/break-next"), Some(order)).await;
         assert!(answer.status < 300, "{kind}: {answer:?}");
         let answer = browser.send("GET", &url, None, &[]).await;
         assert!(answer.status >= 400, "{kind}: {answer:?}");
@@ -151,7 +154,9 @@ async fn who_gives_up_at_the_provider_is_told_so_in_words() {
     let state = login.header("location").split("state=").nth(1).unwrap();
     let state = state.split('&').next().unwrap();
     let answer = browser
-        .get(&format!("/auth/callback?error=access_denied&error_description=%3Cscript%3E&state={state}"))
+        .get(&format!(
+            "/auth/callback?error=access_denied&error_description=%3Cscript%3E&state={state}"
+        ))
         .await;
     assert_eq!(answer.status, 400);
     assert!(answer.header("content-type").starts_with("text/html"));
@@ -197,7 +202,9 @@ async fn a_session_lives_on_by_its_use_on_every_route_and_ends_without() {
     let mut grace = world.signed_in("grace").await;
     let before = ago(3_600);
     for function in catalogue::functions() {
-        if !matches!(function.access, Access::User | Access::Role(_)) || function.name == "auth-logout" {
+        if !matches!(function.access, Access::User | Access::Role(_))
+            || function.name == "auth-logout"
+        {
             continue;
         }
         for route in function.routes() {
@@ -205,7 +212,12 @@ async fn a_session_lives_on_by_its_use_on_every_route_and_ends_without() {
             let body = (route.method == Method::Post).then(|| json!({}));
             grace.change(route.method.as_str(), &example(route.path), body).await;
             let used = last_used_at(&world, &grace).await;
-            assert!(used > before, "{} {} did not store its use", route.method.as_str(), route.path);
+            assert!(
+                used > before,
+                "{} {} did not store its use",
+                route.method.as_str(),
+                route.path
+            );
         }
     }
     set_session(&world, &grace, &before, &before).await;

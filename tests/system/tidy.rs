@@ -34,7 +34,10 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("oidc", &["domain"]),
     ("runtime", &["aws", "domain", "queue", "resources", "secrets", "store"]),
     ("edge", &["domain", "resources", "runtime", "secrets", "store"]),
-    ("functions-crm", &["crm", "domain", "edge", "hubspot", "queue", "resources", "runtime", "secrets", "store"]),
+    (
+        "functions-crm",
+        &["crm", "domain", "edge", "hubspot", "queue", "resources", "runtime", "secrets", "store"],
+    ),
     ("functions-identity", &["domain", "edge", "oidc", "resources", "runtime", "secrets", "store"]),
     ("functions-learning", &["domain", "edge", "runtime", "store"]),
     ("functions-ops", &["edge", "runtime", "store"]),
@@ -47,21 +50,35 @@ const ARROWS: [(&str, &[&str]); 22] = [
     (
         "local",
         &[
-            "aws", "local-dynamodb", "local-hubspot", "local-kit", "local-lambda",
-            "local-messages", "local-provider", "resources", "runtime",
+            "aws",
+            "local-dynamodb",
+            "local-hubspot",
+            "local-kit",
+            "local-lambda",
+            "local-messages",
+            "local-provider",
+            "resources",
+            "runtime",
         ],
     ),
 ];
 
 /// What `domain` may build on from outside: nothing that performs input or output.
 const DOMAIN_CRATES: [&str; 10] = [
-    "base64", "hmac", "jiff", "rand", "serde", "sha2", "subtle", "thiserror",
-    "unicode-normalization", "uuid",
+    "base64",
+    "hmac",
+    "jiff",
+    "rand",
+    "serde",
+    "sha2",
+    "subtle",
+    "thiserror",
+    "unicode-normalization",
+    "uuid",
 ];
 
 fn packages() -> BTreeMap<String, Value> {
-    let cargo = std::env::var("CARGO").unwrap_or("cargo".to_owned());
-    let output = Command::new(cargo)
+    let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(root())
         .output()
@@ -91,8 +108,11 @@ fn arrows_between_crates_point_one_way() {
             }
         }
     }
-    let known: BTreeSet<String> = ARROWS.iter().map(|(name, _)| format!("rollcall-{name}")).collect();
-    for name in packages.keys().filter(|name| !["rollcall-cli", "rollcall-tests"].contains(&name.as_str())) {
+    let known: BTreeSet<String> =
+        ARROWS.iter().map(|(name, _)| format!("rollcall-{name}")).collect();
+    for name in
+        packages.keys().filter(|name| !["rollcall-cli", "rollcall-tests"].contains(&name.as_str()))
+    {
         assert!(known.contains(name), "{name} has no place among the arrows");
     }
 }
@@ -101,14 +121,20 @@ fn arrows_between_crates_point_one_way() {
 fn the_domain_performs_no_input_or_output() {
     for dependency in dependencies(&packages()["rollcall-domain"]) {
         let plain = ["url", "zeroize"].contains(&dependency.as_str());
-        assert!(plain || DOMAIN_CRATES.contains(&dependency.as_str()), "domain builds on {dependency}");
+        assert!(
+            plain || DOMAIN_CRATES.contains(&dependency.as_str()),
+            "domain builds on {dependency}"
+        );
     }
 }
 
 #[test]
 fn only_adapters_know_aws_and_http() {
     for (name, package) in packages() {
-        if !name.starts_with("rollcall-functions-") && name != "rollcall-domain" && name != "rollcall-crm" {
+        if !name.starts_with("rollcall-functions-")
+            && name != "rollcall-domain"
+            && name != "rollcall-crm"
+        {
             continue;
         }
         for dependency in dependencies(&package) {
@@ -128,12 +154,14 @@ fn every_function_has_one_program_one_file_and_one_sample_event() {
             let module = function.name.replace('-', "_");
             let program = folder.join("bin").join(format!("{}.rs", function.name));
             let text = std::fs::read_to_string(&program).unwrap_or_default();
-            let expected = format!("rollcall_runtime::run(&rollcall_functions_{context}::{module}::FUNCTION)");
+            let expected =
+                format!("rollcall_runtime::run(&rollcall_functions_{context}::{module}::FUNCTION)");
             assert!(text.contains(&expected), "{} does not run its function", program.display());
             assert!(folder.join(format!("{module}.rs")).is_file(), "{module}.rs is missing");
         }
         let programs = names(&root().join("functions").join(context).join("src/bin"));
-        let own: BTreeSet<String> = functions.iter().map(|function| function.name.to_owned()).collect();
+        let own: BTreeSet<String> =
+            functions.iter().map(|function| function.name.to_owned()).collect();
         assert_eq!(programs, own, "programs and declarations of {context} differ");
     }
     assert_eq!(names(&root().join("events")), declared, "events and declarations differ");
@@ -157,10 +185,18 @@ fn rust_files_keep_the_rules_of_the_house() {
         let shown = path.display();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!path.ends_with("mod.rs"), "{shown}: name it after its module");
-        for banned in [concat!("todo", "!("), concat!("#[ig", "nore"), concat!("unimplem", "ented!("), concat!("dbg", "!(")] {
+        for banned in [
+            concat!("todo", "!("),
+            concat!("#[ig", "nore"),
+            concat!("unimplem", "ented!("),
+            concat!("dbg", "!("),
+        ] {
             assert!(!text.contains(banned), "{shown} contains {banned}");
         }
-        let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#![")).unwrap_or_default();
+        let first = text
+            .lines()
+            .find(|line| !line.trim().is_empty() && !line.starts_with("#!["))
+            .unwrap_or_default();
         let opens = first.starts_with("//!") || text.contains("\n//!");
         assert!(opens, "{shown} does not open with why it exists");
     }

@@ -97,19 +97,25 @@ fn parameters(function: &Function, route: Route) -> Vec<Value> {
 
 fn responses(function: &Function, route: Route) -> Value {
     let mut responses = BTreeMap::new();
-    let mut success = json!({ "description": "Success" });
-    if let Some(response) = function.operation.response {
-        success["content"] = json!({ "application/json": { "schema": of_schema(response) } });
-    }
+    let success = match function.operation.response {
+        None => json!({ "description": "Success" }),
+        Some(response) => json!({
+            "description": "Success",
+            "content": { "application/json": { "schema": of_schema(response) } },
+        }),
+    };
     responses.insert(function.operation.success_status.to_string(), success);
     for (status, problems) in problems(function, route) {
         let titles: Vec<String> =
             problems.iter().map(|problem| format!("{}: {}", problem.code, problem.title)).collect();
         let reference = json!({ "$ref": "#/components/schemas/Problem" });
-        responses.insert(status.to_string(), json!({
-            "description": titles.join(" "),
-            "content": { "application/problem+json": { "schema": reference } },
-        }));
+        responses.insert(
+            status.to_string(),
+            json!({
+                "description": titles.join(" "),
+                "content": { "application/problem+json": { "schema": reference } },
+            }),
+        );
     }
     json!(responses)
 }

@@ -35,9 +35,7 @@ pub(crate) async fn sign_in(
     let (now, trace_id) = (context.now, context.trace_id.as_str());
     let mut attempt = 1;
     loop {
-        let known = users
-            .find_by_identity(&identity.issuer, &identity.subject)
-            .await?;
+        let known = users.find_by_identity(&identity.issuer, &identity.subject).await?;
         let (user, stored) = if let Some(known) = known {
             let user = known.clone().sign_in(identity.clone(), now);
             if attempt > 1 && is_told_already(&known, &user) {
@@ -64,15 +62,7 @@ pub(crate) async fn sign_in(
 
 /// Whether the sign-in that came first, a moment ago, said all that this one says.
 fn is_told_already(known: &User, user: &User) -> bool {
-    let User {
-        last_seen_at,
-        version,
-        ..
-    } = *known;
-    let user = User {
-        last_seen_at,
-        version,
-        ..user.clone()
-    };
+    let User { last_seen_at, version, .. } = *known;
+    let user = User { last_seen_at, version, ..user.clone() };
     user == *known
 }

@@ -81,9 +81,7 @@ impl AnswerError {
             return Self::Cancelled;
         }
         let known = REFUSALS.into_iter().find(|known| *known == code);
-        Self::Refused {
-            code: known.unwrap_or("a code that is not in the standards"),
-        }
+        Self::Refused { code: known.unwrap_or("a code that is not in the standards") }
     }
 
     /// What the person reads.

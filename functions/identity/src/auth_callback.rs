@@ -38,10 +38,7 @@ use crate::site::{LOGIN_COOKIE, Site};
 pub static FUNCTION: Function = Function {
     name: "auth-callback",
     purpose: "Finishes a sign-in that comes back from the identity provider.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/auth/callback",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/callback" })],
     grants: &[
         LoginFinisher::GRANTS,
         UserDirectory::GRANTS,
@@ -63,14 +60,8 @@ pub static FUNCTION: Function = Function {
                 name: "code",
                 description: "What the provider gives for its tokens, once.",
             },
-            Parameter {
-                name: "state",
-                description: "Which sign-in comes back.",
-            },
-            Parameter {
-                name: "iss",
-                description: "Which provider answers (RFC 9207).",
-            },
+            Parameter { name: "state", description: "Which sign-in comes back." },
+            Parameter { name: "iss", description: "Which provider answers (RFC 9207)." },
             Parameter {
                 name: "error",
                 description: "Why the provider signed nobody in, instead of a code.",
@@ -149,16 +140,11 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
         last_used_at: context.now,
         epoch: 1,
     };
-    ports
-        .session_starter
-        .start(&session, &context.trace_id)
-        .await?;
+    ports.session_starter.start(&session, &context.trace_id).await?;
     tracing::info!(user.id = %session.user, "signed in");
-    Ok(
-        Response::redirect(303, &ports.site.page(&login.return_path))
-            .with_cookie(SESSION_COOKIE, &session_id, SESSION_ABSOLUTE_SECONDS)
-            .with_cookie(LOGIN_COOKIE, "", 0),
-    )
+    Ok(Response::redirect(303, &ports.site.page(&login.return_path))
+        .with_cookie(SESSION_COOKIE, &session_id, SESSION_ABSOLUTE_SECONDS)
+        .with_cookie(LOGIN_COOKIE, "", 0))
 }
 
 /// Who comes back, after every check of OpenID Connect Core §3.1.3.7.
@@ -170,15 +156,11 @@ async fn identify(
 ) -> Result<Identity, CallbackError> {
     let now = context.now;
     let provider = ports.provider.get(now).await?;
-    provider
-        .check_callback_issuer(answer.issuer.as_deref(), now)
-        .await?;
+    provider.check_callback_issuer(answer.issuer.as_deref(), now).await?;
     let code = answer.code.expose();
     let tokens = provider.exchange(code, &login.code_verifier, now).await?;
     let (id_token, access_token) = (&tokens.id_token, &tokens.access_token);
-    let claims = provider
-        .verify_id_token(id_token, &login.nonce, access_token, now)
-        .await?;
+    let claims = provider.verify_id_token(id_token, &login.nonce, access_token, now).await?;
     Ok(account::identity(claims))
 }
 

@@ -16,10 +16,7 @@ use serde::Serialize;
 pub static FUNCTION: Function = Function {
     name: "auth-csrf",
     purpose: "Hands out the session's CSRF token.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/auth/csrf",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/csrf" })],
     grants: &[&[Grant::secret(SecretName::CsrfKey)]],
     operation: Operation {
         success_status: 200,
@@ -36,9 +33,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            csrf_key: startup.secret(SecretName::CsrfKey)?,
-        })
+        Ok(Self { csrf_key: startup.secret(SecretName::CsrfKey)? })
     }
 }
 

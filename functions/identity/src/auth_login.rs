@@ -28,10 +28,7 @@ use crate::site::{LOGIN_COOKIE, landing_path};
 pub static FUNCTION: Function = Function {
     name: "auth-login",
     purpose: "Begins a sign-in and sends the browser to the identity provider.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/auth/login",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/login" })],
     grants: &[LoginStarter::GRANTS],
     settings: &[
         &ORIGINS,
@@ -90,9 +87,7 @@ struct Input {
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        Ok(Self {
-            redirect_url: request.query_parameter("redirect_url"),
-        })
+        Ok(Self { redirect_url: request.query_parameter("redirect_url") })
     }
 }
 

@@ -24,18 +24,9 @@ use crate::settings::{OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_U
 pub static FUNCTION: Function = Function {
     name: "auth-logout",
     purpose: "Signs the caller out.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Post,
-        path: "/auth/logout",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Post, path: "/auth/logout" })],
     grants: &[SessionEnder::GRANTS],
-    settings: &[
-        &SITE_URL,
-        &OIDC_ISSUER,
-        &OIDC_CLIENT_ID,
-        &OIDC_REDIRECT_URI,
-        &OIDC_PROFILE,
-    ],
+    settings: &[&SITE_URL, &OIDC_ISSUER, &OIDC_CLIENT_ID, &OIDC_REDIRECT_URI, &OIDC_PROFILE],
     operation: Operation {
         success_status: 200,
         response: Some(schema::<Output>),
@@ -84,11 +75,7 @@ async fn handle(
         .map(String::from)
         .inspect_err(|error| {
             let (class, text) = (error.class(), chain(error));
-            tracing::warn!(
-                ?class,
-                error = text,
-                "the provider's own session is left open"
-            );
+            tracing::warn!(?class, error = text, "the provider's own session is left open");
         })
         .ok();
     tracing::info!(user.id = %caller.user, "signed out");

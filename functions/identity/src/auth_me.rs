@@ -19,10 +19,7 @@ use serde::Serialize;
 pub static FUNCTION: Function = Function {
     name: "auth-me",
     purpose: "Shows the caller who they are.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/auth/me",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/me" })],
     grants: &[UserReader::GRANTS],
     operation: Operation {
         success_status: 200,
@@ -40,9 +37,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            users: startup.capability()?,
-        })
+        Ok(Self { users: startup.capability()? })
     }
 }
 

@@ -30,11 +30,7 @@ pub(crate) fn of_provider(error: &OidcError) -> Response {
             begin_again()
         }
         ErrorClass::ProviderUnavailable => {
-            tracing::error!(
-                ?class,
-                error = text,
-                "the identity provider does not answer"
-            );
+            tracing::error!(?class, error = text, "the identity provider does not answer");
             away()
         }
         ErrorClass::ProviderMisbehaving | ErrorClass::Misconfigured => {

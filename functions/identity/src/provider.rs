@@ -42,10 +42,7 @@ fn settings(startup: &Startup) -> Result<Settings, StartupError> {
 }
 
 fn unusable(error: SettingsError) -> StartupError {
-    StartupError::Part {
-        what: "the client at the identity provider",
-        source: error.into(),
-    }
+    StartupError::Part { what: "the client at the identity provider", source: error.into() }
 }
 
 /// The client that speaks in its own name, with the secret that is valid at the moment.
@@ -69,14 +66,7 @@ impl AuthenticatedClient {
             _ => None,
         };
         let client = Rc::new(Client::new(settings.clone()).map_err(unusable)?);
-        Ok(Self {
-            settings,
-            secret,
-            current: RefCell::new(Current {
-                client,
-                secret: None,
-            }),
-        })
+        Ok(Self { settings, secret, current: RefCell::new(Current { client, secret: None }) })
     }
 
     /// The client. After a rotation of the secret it is made anew and asks the provider again for
@@ -95,10 +85,7 @@ impl AuthenticatedClient {
     }
 
     fn with_secret(&self, secret: Secret) -> Result<Client, PortError> {
-        let settings = Settings {
-            client_secret: Some(secret),
-            ..self.settings.clone()
-        };
+        let settings = Settings { client_secret: Some(secret), ..self.settings.clone() };
         Client::new(settings).map_err(|error| {
             let operation = "prepare the client at the identity provider";
             PortError::new(operation, PortErrorClass::Rejected, error)

@@ -30,8 +30,6 @@ impl Site {
 
 /// The landing path; the program does not start with one that leads elsewhere.
 pub fn landing_path(startup: &Startup) -> Result<String, StartupError> {
-    text::return_path(startup.setting(&LANDING_PATH)?, &[]).map_err(|error| StartupError::Part {
-        what: "ROLLCALL_LANDING_PATH",
-        source: error.into(),
-    })
+    text::return_path(startup.setting(&LANDING_PATH)?, &[])
+        .map_err(|error| StartupError::Part { what: "ROLLCALL_LANDING_PATH", source: error.into() })
 }

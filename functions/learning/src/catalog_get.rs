@@ -19,18 +19,9 @@ pub static FUNCTION: Function = Function {
     name: "catalog-get",
     purpose: "Shows one published pathway, course or module.",
     triggers: &[
-        Trigger::Http(Route {
-            method: Method::Get,
-            path: "/pathways/{slug}",
-        }),
-        Trigger::Http(Route {
-            method: Method::Get,
-            path: "/courses/{slug}",
-        }),
-        Trigger::Http(Route {
-            method: Method::Get,
-            path: "/modules/{slug}",
-        }),
+        Trigger::Http(Route { method: Method::Get, path: "/pathways/{slug}" }),
+        Trigger::Http(Route { method: Method::Get, path: "/courses/{slug}" }),
+        Trigger::Http(Route { method: Method::Get, path: "/modules/{slug}" }),
     ],
     grants: &[CatalogReader::GRANTS],
     operation: Operation {
@@ -49,9 +40,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()? })
     }
 }
 
@@ -77,11 +66,7 @@ impl FromRequest for Input {
             _ => Kind::Module,
         };
         let if_none_match = request.header("if-none-match").map(ToOwned::to_owned);
-        Ok(Self {
-            kind,
-            slug: slug(request)?,
-            if_none_match,
-        })
+        Ok(Self { kind, slug: slug(request)?, if_none_match })
     }
 }
 
@@ -104,15 +89,9 @@ async fn handle(
 ) -> Result<Response, CatalogGetError> {
     let catalog = ports.catalog.load(context.now).await?;
     let output = match input.kind {
-        Kind::Pathway => catalog
-            .pathway(&input.slug)
-            .map(|entry| Output::Pathway(entry.into())),
-        Kind::Course => catalog
-            .course(&input.slug)
-            .map(|entry| Output::Course(entry.into())),
-        Kind::Module => catalog
-            .module(&input.slug)
-            .map(|entry| Output::Module(entry.into())),
+        Kind::Pathway => catalog.pathway(&input.slug).map(|entry| Output::Pathway(entry.into())),
+        Kind::Course => catalog.course(&input.slug).map(|entry| Output::Course(entry.into())),
+        Kind::Module => catalog.module(&input.slug).map(|entry| Output::Module(entry.into())),
     };
     let output = output.ok_or(CatalogGetError::NotFound)?;
     Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))

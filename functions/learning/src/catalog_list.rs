@@ -19,14 +19,8 @@ pub static FUNCTION: Function = Function {
     name: "catalog-list",
     purpose: "Lists the published pathways or courses.",
     triggers: &[
-        Trigger::Http(Route {
-            method: Method::Get,
-            path: "/pathways",
-        }),
-        Trigger::Http(Route {
-            method: Method::Get,
-            path: "/courses",
-        }),
+        Trigger::Http(Route { method: Method::Get, path: "/pathways" }),
+        Trigger::Http(Route { method: Method::Get, path: "/courses" }),
     ],
     grants: &[CatalogReader::GRANTS],
     operation: Operation {
@@ -44,9 +38,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()? })
     }
 }
 

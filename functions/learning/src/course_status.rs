@@ -18,10 +18,7 @@ use crate::target::slug;
 pub static FUNCTION: Function = Function {
     name: "course-status",
     purpose: "Shows how far the caller is in a course.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/courses/{slug}/status",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/courses/{slug}/status" })],
     grants: &[CatalogReader::GRANTS, LearnerReader::GRANTS],
     operation: Operation {
         success_status: 200,
@@ -40,10 +37,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-            learners: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()?, learners: startup.capability()? })
     }
 }
 
@@ -95,17 +89,11 @@ async fn handle(
     let course = catalog.course(&slug).ok_or(CourseStatusError::NotFound)?;
     let learner = ports.learners.load(&caller.user).await?;
     let status = learner.course_status(course);
-    let modules = status
-        .modules
-        .iter()
-        .map(|(slug, status)| ModuleStatusView {
-            module_slug: slug.to_string(),
-            module_title: catalog
-                .module(slug)
-                .map(|module| module.title.clone())
-                .unwrap_or_default(),
-            module_status: status.as_str(),
-        });
+    let modules = status.modules.iter().map(|(slug, status)| ModuleStatusView {
+        module_slug: slug.to_string(),
+        module_title: catalog.module(slug).map(|module| module.title.clone()).unwrap_or_default(),
+        module_status: status.as_str(),
+    });
     let output = Output {
         course_slug: course.slug.to_string(),
         course_title: course.title.clone(),

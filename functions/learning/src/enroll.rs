@@ -22,10 +22,7 @@ use crate::view::EnrollmentView;
 pub static FUNCTION: Function = Function {
     name: "enroll",
     purpose: "Enrols the caller in a pathway or a course.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Put,
-        path: "/enrollments/{kind}/{slug}",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Put, path: "/enrollments/{kind}/{slug}" })],
     grants: &[CatalogReader::GRANTS, EnrollmentWriter::GRANTS],
     operation: Operation {
         request: Some(schema::<Body>),
@@ -48,10 +45,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-            enrollments: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()?, enrollments: startup.capability()? })
     }
 }
 
@@ -72,19 +66,12 @@ struct Body {
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
         let TargetInput(target) = TargetInput::from_request(request)?;
-        let body: Body = if request.has_body() {
-            request.json()?
-        } else {
-            Body::default()
-        };
+        let body: Body = if request.has_body() { request.json()? } else { Body::default() };
         let check = |source: String| {
             text::normalize_required(&source, ENROLLMENT_SOURCE_CHARACTERS_MAX)
                 .map_err(|error| Problem::invalid("/source", "invalid-text", &error))
         };
-        Ok(Self {
-            target,
-            source: body.source.map(check).transpose()?,
-        })
+        Ok(Self { target, source: body.source.map(check).transpose()? })
     }
 }
 
@@ -106,11 +93,7 @@ async fn handle(
             return Ok(Response::json(200, &EnrollmentView::from(enrollment)));
         }
         let Some(enrollment) = changed else { continue };
-        match ports
-            .enrollments
-            .store(&caller.user, &enrollment, &context.trace_id)
-            .await
-        {
+        match ports.enrollments.store(&caller.user, &enrollment, &context.trace_id).await {
             Ok(()) => return Ok(Response::json(200, &EnrollmentView::from(&enrollment))),
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),

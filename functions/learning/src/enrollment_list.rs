@@ -18,10 +18,7 @@ use crate::view::EnrollmentView;
 pub static FUNCTION: Function = Function {
     name: "enrollment-list",
     purpose: "Lists the caller's enrolments.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/enrollments",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/enrollments" })],
     grants: &[EnrollmentReader::GRANTS],
     operation: Operation {
         success_status: 200,
@@ -38,9 +35,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            enrollments: startup.capability()?,
-        })
+        Ok(Self { enrollments: startup.capability()? })
     }
 }
 

@@ -21,10 +21,7 @@ use serde::{Deserialize, Serialize};
 pub static FUNCTION: Function = Function {
     name: "event-track",
     purpose: "Records modules that the caller started or completed.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Post,
-        path: "/events/track",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Post, path: "/events/track" })],
     grants: &[CatalogReader::GRANTS, LearnerRecorder::GRANTS],
     operation: Operation {
         request: Some(schema::<Body>),
@@ -47,10 +44,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-            learners: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()?, learners: startup.capability()? })
     }
 }
 
@@ -101,14 +95,10 @@ impl FromRequest for Input {
                     EventName::LearningModuleCompleted => ModuleAction::Completed,
                 },
                 module: slug(index, "module_slug", &event.module_slug)?,
-                course: course
-                    .map(|text| slug(index, "course_slug", text))
-                    .transpose()?,
+                course: course.map(|text| slug(index, "course_slug", text)).transpose()?,
             })
         });
-        Ok(Self {
-            events: events.collect::<Result<_, Problem>>()?,
-        })
+        Ok(Self { events: events.collect::<Result<_, Problem>>()? })
     }
 }
 
@@ -154,11 +144,7 @@ async fn handle(
         }
         let output = Output {
             recorded: input.events.len(),
-            modules: changes
-                .modules
-                .iter()
-                .map(|module| module.module.to_string())
-                .collect(),
+            modules: changes.modules.iter().map(|module| module.module.to_string()).collect(),
             completed: changes
                 .completions
                 .iter()
@@ -172,11 +158,7 @@ async fn handle(
             return Ok(Response::json(200, &output));
         }
         let (user, trace_id) = (&caller.user, &context.trace_id);
-        match ports
-            .learners
-            .store(user, &learner, &changes, context.now, trace_id)
-            .await
-        {
+        match ports.learners.store(user, &learner, &changes, context.now, trace_id).await {
             Ok(()) => return Ok(Response::json(200, &output)),
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),

@@ -14,19 +14,13 @@ impl FromRequest for TargetInput {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
         let kind = request.path_parameter("kind").parse();
         let kind = kind.map_err(|_unknown| Problem::new(&NOT_FOUND))?;
-        Ok(Self(Target {
-            kind,
-            slug: slug(request)?,
-        }))
+        Ok(Self(Target { kind, slug: slug(request)? }))
     }
 }
 
 /// The `slug` of a path.
 pub(crate) fn slug(request: &HttpRequest) -> Result<Slug, Problem> {
-    request
-        .path_parameter("slug")
-        .parse()
-        .map_err(|_invalid| Problem::new(&NOT_FOUND))
+    request.path_parameter("slug").parse().map_err(|_invalid| Problem::new(&NOT_FOUND))
 }
 
 /// Whether the catalogue has the target.

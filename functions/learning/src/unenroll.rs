@@ -20,10 +20,7 @@ pub static FUNCTION: Function = Function {
         path: "/enrollments/{kind}/{slug}",
     })],
     grants: &[EnrollmentWriter::GRANTS],
-    operation: Operation {
-        problems: &[&NOT_FOUND, &CONFLICT],
-        ..Operation::EMPTY
-    },
+    operation: Operation { problems: &[&NOT_FOUND, &CONFLICT], ..Operation::EMPTY },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::SIGNED_IN
 };
@@ -37,9 +34,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            enrollments: startup.capability()?,
-        })
+        Ok(Self { enrollments: startup.capability()? })
     }
 }
 
@@ -54,11 +49,7 @@ async fn handle(
         let Some(left) = withdraw(existing.as_ref(), context.now)? else {
             return Ok(Response::no_content());
         };
-        match ports
-            .enrollments
-            .store(&caller.user, &left, &context.trace_id)
-            .await
-        {
+        match ports.enrollments.store(&caller.user, &left, &context.trace_id).await {
             Ok(()) => return Ok(Response::no_content()),
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),

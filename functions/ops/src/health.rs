@@ -14,10 +14,7 @@ use serde::Serialize;
 pub static FUNCTION: Function = Function {
     name: "health",
     purpose: "Says whether requests can be answered.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/health",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/health" })],
     grants: &[CatalogReader::GRANTS],
     operation: Operation {
         success_status: 200,
@@ -34,9 +31,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            catalog: startup.capability()?,
-        })
+        Ok(Self { catalog: startup.capability()? })
     }
 }
 
@@ -55,10 +50,7 @@ async fn handle(
     _input: NoInput,
 ) -> Result<Response, HealthError> {
     ports.catalog.load(context.now).await?;
-    let output = Output {
-        status: "ok",
-        version: env!("CARGO_PKG_VERSION"),
-    };
+    let output = Output { status: "ok", version: env!("CARGO_PKG_VERSION") };
     Ok(Response::json(200, &output))
 }
 

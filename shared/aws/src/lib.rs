@@ -93,18 +93,15 @@ impl Connection {
                 aws_smithy_runtime_api::client::behavior_version::BehaviorVersion::latest(),
             )
             .region(Region::new(environment.region))
-            .credentials_provider(
-                aws_credential_types::provider::SharedCredentialsProvider::new(credentials),
-            )
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+                credentials,
+            ))
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
             .sleep_impl(TokioSleep::new())
             .http_client(http_client(&environment.endpoints))
             .build();
-        Self {
-            config,
-            endpoints: environment.endpoints,
-        }
+        Self { config, endpoints: environment.endpoints }
     }
 
     /// The configuration of one service's client.
@@ -163,10 +160,7 @@ mod tests {
     fn an_endpoint_of_ones_own_concerns_its_service_only() {
         let url = "http://localhost:9003".to_owned();
         let connection = connection(vec![(Service::DynamoDb, url.clone())]);
-        assert_eq!(
-            connection.config(Service::DynamoDb).endpoint_url(),
-            Some(url.as_str())
-        );
+        assert_eq!(connection.config(Service::DynamoDb).endpoint_url(), Some(url.as_str()));
         assert_eq!(connection.config(Service::Sqs).endpoint_url(), None);
     }
 }

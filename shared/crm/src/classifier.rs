@@ -83,11 +83,7 @@ struct Rule {
 }
 
 const fn rule(statuses: (u16, u16), sign: Sign, class: Class) -> Rule {
-    Rule {
-        statuses,
-        sign,
-        class,
-    }
+    Rule { statuses, sign, class }
 }
 
 const EXISTING_ID: &str = "Existing ID: ";
@@ -108,11 +104,7 @@ const RULES: &[Rule] = {
         rule((ITEM, ITEM), Says(EXISTING_ID), AdoptExistingId),
         rule((ITEM, ITEM), Says("PROPERTY_DOESNT_EXIST"), FixSchema),
         rule((ITEM, ITEM), Category("VALIDATION_ERROR"), SplitAndRetry),
-        rule(
-            (ITEM, ITEM),
-            Category("OBJECT_NOT_FOUND"),
-            RetryAfter(Retry::ByKey),
-        ),
+        rule((ITEM, ITEM), Category("OBJECT_NOT_FOUND"), RetryAfter(Retry::ByKey)),
         rule((ITEM, ITEM), Any, INPUT),
         // The whole call.
         rule((200, 299), Any, Sent),
@@ -172,12 +164,7 @@ mod tests {
             (ITEM, "CONFLICT", exists, Class::AdoptExistingId),
             (ITEM, "VALIDATION_ERROR", missing, Class::FixSchema),
             (ITEM, "VALIDATION_ERROR", "", Class::SplitAndRetry),
-            (
-                ITEM,
-                "OBJECT_NOT_FOUND",
-                "",
-                Class::RetryAfter(Retry::ByKey),
-            ),
+            (ITEM, "OBJECT_NOT_FOUND", "", Class::RetryAfter(Retry::ByKey)),
             (ITEM, "INTERNAL_ERROR", "", input),
             (200, "", "", Class::Sent),
             (400, "VALIDATION_ERROR", missing, Class::FixSchema),
@@ -215,10 +202,7 @@ mod tests {
             };
             assert_eq!(classify(&failure), class, "{status} {label} {message}");
         }
-        let redirect = Failure {
-            status: 302,
-            ..Failure::default()
-        };
+        let redirect = Failure { status: 302, ..Failure::default() };
         assert_eq!(classify(&redirect), Class::PausePortal(Unusable));
     }
 
@@ -230,10 +214,7 @@ mod tests {
             ("Existing ID: ", None),
             ("", None),
         ] {
-            let failure = Failure {
-                message: message.to_owned(),
-                ..Failure::default()
-            };
+            let failure = Failure { message: message.to_owned(), ..Failure::default() };
             assert_eq!(existing_id(&failure).as_deref(), id);
         }
     }

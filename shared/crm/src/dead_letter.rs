@@ -29,12 +29,7 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 4] = [
-        Self::Open,
-        Self::Replaying,
-        Self::Superseded,
-        Self::Resolved,
-    ];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Replaying, Self::Superseded, Self::Resolved];
 
     /// The name in tables and answers.
     pub fn as_str(self) -> &'static str {
@@ -119,10 +114,8 @@ impl Cause {
     /// Why `properties` were refused, without anything personal.
     pub fn new(properties: &Properties, failure: &Failure) -> Self {
         let message = redact(&failure.message, properties);
-        let request = properties
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), sketch(value)))
-            .collect();
+        let request =
+            properties.iter().map(|(name, value)| ((*name).to_owned(), sketch(value))).collect();
         let mut digest = Sha256::new();
         digest.update(failure.category.as_bytes());
         for name in properties.keys() {
@@ -131,16 +124,8 @@ impl Cause {
         }
         digest.update([0]);
         digest.update(normal(&message).as_bytes());
-        let fingerprint = format!("{:x}", digest.finalize())
-            .chars()
-            .take(16)
-            .collect();
-        Self {
-            request,
-            category: bounded(&failure.category),
-            message,
-            fingerprint,
-        }
+        let fingerprint = format!("{:x}", digest.finalize()).chars().take(16).collect();
+        Self { request, category: bounded(&failure.category), message, fingerprint }
     }
 }
 
@@ -158,9 +143,7 @@ fn redact(message: &str, properties: &Properties) -> String {
     for value in values.into_iter().filter(|value| !value.is_empty()) {
         text = text.replace(value, "…");
     }
-    let words = text
-        .split(' ')
-        .map(|word| if word.contains('@') { "…" } else { word });
+    let words = text.split(' ').map(|word| if word.contains('@') { "…" } else { word });
     bounded(&words.collect::<Vec<_>>().join(" "))
 }
 

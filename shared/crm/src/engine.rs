@@ -77,9 +77,7 @@ impl Report {
 
     fn waits(&mut self, marks: &[Mark], reschedules: &[Reschedule]) {
         let marks = marks.iter().map(|mark| mark.due_at);
-        let due = marks
-            .chain(reschedules.iter().map(|later| later.due_at))
-            .min();
+        let due = marks.chain(reschedules.iter().map(|later| later.due_at)).min();
         self.first_due = self.first_due.into_iter().chain(due).min();
     }
 }
@@ -99,33 +97,17 @@ enum Opened {
 impl Engine {
     /// An engine over these ports. `function_version` is kept with dead letters.
     pub fn new(ports: Ports, function_version: impl Into<String>) -> Self {
-        Self {
-            ports,
-            function_version: function_version.into(),
-        }
+        Self { ports, function_version: function_version.into() }
     }
 
     /// Brings what changed to the CRM, or to the pending rows what cannot be sent before
     /// `deadline`. Users in [`Report::failed`] must be handed in again.
     pub async fn sync(&self, dirty: Vec<Dirty>, deadline: Timestamp) -> Report {
         let mut works: BTreeMap<UserId, Work> = BTreeMap::new();
-        for Dirty {
-            user,
-            facet,
-            trace_id,
-        } in dirty
-        {
-            let work = works.entry(user.clone()).or_insert_with(|| Work {
-                user,
-                facets: BTreeMap::new(),
-            });
-            work.facets.insert(
-                facet,
-                Want {
-                    trace_id,
-                    row: None,
-                },
-            );
+        for Dirty { user, facet, trace_id } in dirty {
+            let work =
+                works.entry(user.clone()).or_insert_with(|| Work { user, facets: BTreeMap::new() });
+            work.facets.insert(facet, Want { trace_id, row: None });
         }
         let mut report = Report::default();
         let mut works: Vec<Work> = works.into_values().collect();
@@ -155,12 +137,7 @@ impl Engine {
             if !self.has_time(deadline) || self.portal_is_open(&mut report).await != Some(true) {
                 break;
             }
-            let rows = match self
-                .ports
-                .pending
-                .due(self.ports.clock.now(), DRAIN_ROWS_MAX)
-                .await
-            {
+            let rows = match self.ports.pending.due(self.ports.clock.now(), DRAIN_ROWS_MAX).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     report.error.get_or_insert(error);
@@ -194,12 +171,7 @@ impl Engine {
     /// `None`: the budget cannot be read.
     async fn portal_is_open(&self, report: &mut Report) -> Option<bool> {
         match self.ports.budget.load().await {
-            Ok(versioned) => Some(
-                versioned
-                    .budget
-                    .paused_until(self.ports.clock.now())
-                    .is_none(),
-            ),
+            Ok(versioned) => Some(versioned.budget.paused_until(self.ports.clock.now()).is_none()),
             Err(error) => {
                 report.error.get_or_insert(error);
                 None
@@ -208,10 +180,7 @@ impl Engine {
     }
 
     async fn run(&self, works: Vec<Work>, report: &mut Report) {
-        let trace_id = works
-            .iter()
-            .find_map(Work::trace_id)
-            .unwrap_or_else(|| self.token());
+        let trace_id = works.iter().find_map(Work::trace_id).unwrap_or_else(|| self.token());
         let candidates = self.open_all(works, report).await;
         if candidates.is_empty() {
             return;
@@ -238,10 +207,8 @@ impl Engine {
         let opening = works.into_iter().map(|work| -> BoxFuture<'_, _> {
             Box::pin(async move { (work.user.clone(), self.open(work).await) })
         });
-        let opened: Vec<_> = futures::stream::iter(opening)
-            .buffer_unordered(STORE_CALLS_AT_ONCE)
-            .collect()
-            .await;
+        let opened: Vec<_> =
+            futures::stream::iter(opening).buffer_unordered(STORE_CALLS_AT_ONCE).collect().await;
         let mut candidates = Vec::new();
         for (user, opened) in opened {
             match opened {
@@ -255,29 +222,15 @@ impl Engine {
 
     async fn open(&self, work: Work) -> Result<Opened, PortError> {
         let now = self.ports.clock.now();
-        let lease = Lease {
-            token: self.token(),
-            until: after_seconds(now, LEASE_SECONDS),
-        };
-        match self
-            .ports
-            .ledger
-            .take_lease(&work.user, &lease, now)
-            .await?
-        {
+        let lease = Lease { token: self.token(), until: after_seconds(now, LEASE_SECONDS) };
+        match self.ports.ledger.take_lease(&work.user, &lease, now).await? {
             LeaseAttempt::Busy => Ok(Opened::Busy(work)),
             LeaseAttempt::Taken { ledger, abandoned } => {
                 let state = self.ports.source.load(&work.user).await?;
                 let state: BTreeMap<Facet, Projected> = state
                     .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
                     .map_or_else(BTreeMap::new, BTreeMap::from);
-                let candidate = Candidate {
-                    work,
-                    lease,
-                    ledger,
-                    abandoned,
-                    state,
-                };
+                let candidate = Candidate { work, lease, ledger, abandoned, state };
                 Ok(Opened::Candidate(Box::new(candidate)))
             }
         }
@@ -295,18 +248,14 @@ impl Engine {
 
     async fn settle(&self, run: &mut Run, report: &mut Report) {
         let settlements = run.settle(self.settling());
-        let storing = settlements
-            .into_iter()
-            .map(|settlement| -> BoxFuture<'_, _> {
-                Box::pin(async move {
-                    let stored = self.store(&settlement).await;
-                    (settlement, stored)
-                })
-            });
-        let stored: Vec<_> = futures::stream::iter(storing)
-            .buffer_unordered(STORE_CALLS_AT_ONCE)
-            .collect()
-            .await;
+        let storing = settlements.into_iter().map(|settlement| -> BoxFuture<'_, _> {
+            Box::pin(async move {
+                let stored = self.store(&settlement).await;
+                (settlement, stored)
+            })
+        });
+        let stored: Vec<_> =
+            futures::stream::iter(storing).buffer_unordered(STORE_CALLS_AT_ONCE).collect().await;
         for (settlement, stored) in stored {
             report.waits(&settlement.marks, &settlement.reschedules);
             match stored {
@@ -324,22 +273,10 @@ impl Engine {
     /// In this order, so that a crash in between leaves too much to do and never too little. `true`:
     /// the lease was lost.
     async fn store(&self, settlement: &Settlement) -> Result<bool, PortError> {
-        self.store_waiting(&settlement.marks, &settlement.reschedules)
-            .await?;
-        let Settlement {
-            user,
-            ledger,
-            dead_letters,
-            resolved,
-            if_lost,
-            ..
-        } = settlement;
+        self.store_waiting(&settlement.marks, &settlement.reschedules).await?;
+        let Settlement { user, ledger, dead_letters, resolved, if_lost, .. } = settlement;
         if let Some(token) = &settlement.confirm
-            && self
-                .ports
-                .ledger
-                .confirm(user, token, ledger, dead_letters)
-                .await?
+            && self.ports.ledger.confirm(user, token, ledger, dead_letters).await?
                 == Confirmation::LeaseLost
         {
             self.store_waiting(if_lost, &[]).await?;
@@ -368,23 +305,14 @@ impl Engine {
     async fn mark_all(&self, dirty: Vec<Dirty>, reason: Reason, report: &mut Report) {
         let now = self.ports.clock.now();
         let marking = dirty.into_iter().map(|dirty| -> BoxFuture<'_, _> {
-            let mark = Mark {
-                dirty,
-                mark: self.token(),
-                reason,
-                attempts: 0,
-                now,
-                due_at: now,
-            };
+            let mark = Mark { dirty, mark: self.token(), reason, attempts: 0, now, due_at: now };
             Box::pin(async move {
                 let marked = self.ports.pending.mark(&mark).await;
                 (mark.dirty.user, marked)
             })
         });
-        let marked: Vec<_> = futures::stream::iter(marking)
-            .buffer_unordered(STORE_CALLS_AT_ONCE)
-            .collect()
-            .await;
+        let marked: Vec<_> =
+            futures::stream::iter(marking).buffer_unordered(STORE_CALLS_AT_ONCE).collect().await;
         for (user, marked) in marked {
             match marked {
                 Ok(()) => {
@@ -411,12 +339,8 @@ impl Engine {
         let now = self.ports.clock.now();
         let at = due.max(budget.paused_until(now).unwrap_or(now));
         // Rounded up, since an early nudge is in vain.
-        let wait = at
-            .duration_since(now)
-            .saturating_add(SignedDuration::from_nanos(999_999_999));
-        let seconds = wait
-            .as_secs()
-            .clamp(NUDGE_DELAY_SECONDS_MIN, NUDGE_DELAY_SECONDS_MAX);
+        let wait = at.duration_since(now).saturating_add(SignedDuration::from_nanos(999_999_999));
+        let seconds = wait.as_secs().clamp(NUDGE_DELAY_SECONDS_MIN, NUDGE_DELAY_SECONDS_MAX);
         let delay = SignedDuration::from_secs(seconds);
         if self.ports.budget.claim_wake(after(now, delay), now).await? {
             self.ports.nudge.nudge(delay).await?;
@@ -446,11 +370,7 @@ impl Work {
         let user = self.user;
         let facets = self.facets.into_iter();
         facets
-            .map(|(facet, want)| Dirty {
-                user: user.clone(),
-                facet,
-                trace_id: want.trace_id,
-            })
+            .map(|(facet, want)| Dirty { user: user.clone(), facet, trace_id: want.trace_id })
             .collect()
     }
 
@@ -468,20 +388,11 @@ fn works(rows: Vec<PendingRow>) -> Vec<Work> {
     for row in rows {
         let place = *places.entry(row.dirty.user.clone()).or_insert(works.len());
         if place == works.len() {
-            works.push(Work {
-                user: row.dirty.user.clone(),
-                facets: BTreeMap::new(),
-            });
+            works.push(Work { user: row.dirty.user.clone(), facets: BTreeMap::new() });
         }
         if let Some(work) = works.get_mut(place) {
             let trace_id = row.dirty.trace_id.clone();
-            work.facets.insert(
-                row.dirty.facet,
-                Want {
-                    trace_id,
-                    row: Some(row),
-                },
-            );
+            work.facets.insert(row.dirty.facet, Want { trace_id, row: Some(row) });
         }
     }
     works

@@ -75,10 +75,7 @@ impl Ledger {
 
     /// Whether the CRM holds exactly the state with `hash`.
     pub fn holds(&self, facet: Facet, hash: &str) -> bool {
-        let entry = self
-            .facets
-            .get(&facet)
-            .and_then(|entry| entry.acknowledged.as_ref());
+        let entry = self.facets.get(&facet).and_then(|entry| entry.acknowledged.as_ref());
         entry.is_some_and(|acknowledged| acknowledged.hash == hash)
     }
 

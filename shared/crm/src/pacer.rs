@@ -24,10 +24,7 @@ pub struct Limit {
 
 impl Default for Limit {
     fn default() -> Self {
-        Self {
-            calls: LIMIT_CALLS_DEFAULT,
-            window_ms: LIMIT_WINDOW_MS_DEFAULT,
-        }
+        Self { calls: LIMIT_CALLS_DEFAULT, window_ms: LIMIT_WINDOW_MS_DEFAULT }
     }
 }
 
@@ -95,12 +92,7 @@ pub fn lease(pacer: Pacer, limit: Limit, now: Timestamp) -> Decision {
     if wait > SignedDuration::from_millis(PACER_WAIT_MS_MAX) {
         return Decision::Wait { until: start };
     }
-    Decision::Granted {
-        next: Pacer {
-            due_us: pacer.due_us.max(start_us) + interval,
-        },
-        start,
-    }
+    Decision::Granted { next: Pacer { due_us: pacer.due_us.max(start_us) + interval }, start }
 }
 
 #[cfg(test)]

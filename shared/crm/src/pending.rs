@@ -137,11 +137,7 @@ pub fn delay(attempts: u32, outage: bool, random: &dyn Random) -> SignedDuration
         let bound = doubled(ROW_DELAY_MS_BASE, attempts, ROW_DELAY_MS_QUICK_MAX);
         return SignedDuration::from_millis(bound).mul_f64(fraction(random));
     }
-    let max = if outage {
-        ROW_DELAY_MS_OUTAGE_MAX
-    } else {
-        ROW_DELAY_MS_MAX
-    };
+    let max = if outage { ROW_DELAY_MS_OUTAGE_MAX } else { ROW_DELAY_MS_MAX };
     let bound = doubled(ROW_DELAY_MS_QUICK_MAX, attempts - ROW_TRIES_QUICK, max);
     // Half fixed, half jitter: it must grow, and not all at once.
     SignedDuration::from_millis(bound).mul_f64(f64::midpoint(1.0, fraction(random)))

@@ -83,11 +83,9 @@ impl PauseReason {
             Self::DailyLimit => told.unwrap_or(Span::exactly(DAILY_PAUSE_MS)),
             Self::Lock => Span::exactly(LOCK_PAUSE_MS),
             Self::Migration => told.unwrap_or(Span::exactly(MIGRATION_PAUSE_MS_DEFAULT)),
-            Self::Credentials | Self::Permission | Self::Unusable => Span::exactly(doubled(
-                UNUSABLE_PAUSE_MS_BASE,
-                failures,
-                UNUSABLE_PAUSE_MS_MAX,
-            )),
+            Self::Credentials | Self::Permission | Self::Unusable => {
+                Span::exactly(doubled(UNUSABLE_PAUSE_MS_BASE, failures, UNUSABLE_PAUSE_MS_MAX))
+            }
         }
     }
 }
@@ -115,11 +113,7 @@ impl Span {
 
     fn duration(self, fraction: f64) -> SignedDuration {
         let whole = SignedDuration::from_millis(self.ms);
-        if self.jitter {
-            whole.mul_f64(fraction)
-        } else {
-            whole
-        }
+        if self.jitter { whole.mul_f64(fraction) } else { whole }
     }
 }
 
@@ -196,10 +190,7 @@ pub enum Health {
 impl Budget {
     /// Until when nobody calls, if the portal is paused at `now`.
     pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let pause = self
-            .pause
-            .map(|pause| pause.until)
-            .filter(|until| *until > now);
+        let pause = self.pause.map(|pause| pause.until).filter(|until| *until > now);
         pause.max(self.probe_until.filter(|until| *until > now))
     }
 
@@ -239,18 +230,9 @@ impl Budget {
                 next.failures = 0;
                 next.probe_until = None;
             }
-            Health::Ill {
-                reason,
-                retry_after,
-            } => {
+            Health::Ill { reason, retry_after } => {
                 let span = reason.pause_ms(self.failures, retry_after, self.limit);
-                next.extend(
-                    Pause {
-                        until: after(now, span.duration(fraction)),
-                        reason,
-                    },
-                    now,
-                );
+                next.extend(Pause { until: after(now, span.duration(fraction)), reason }, now);
                 next.probe_until = None;
                 if reason.needs_probe() {
                     next.failures = self.failures.saturating_add(1);
@@ -274,13 +256,7 @@ impl Budget {
             && left <= daily * DAILY_RESERVE_PERCENT / 100
         {
             let until = after(now, SignedDuration::from_millis(DAILY_PAUSE_MS));
-            self.extend(
-                Pause {
-                    until,
-                    reason: PauseReason::DailyLimit,
-                },
-                now,
-            );
+            self.extend(Pause { until, reason: PauseReason::DailyLimit }, now);
         }
     }
 
@@ -302,10 +278,7 @@ mod tests {
     }
 
     fn ill(reason: PauseReason, seconds: Option<i64>) -> Health {
-        Health::Ill {
-            reason,
-            retry_after: seconds.map(SignedDuration::from_secs),
-        }
+        Health::Ill { reason, retry_after: seconds.map(SignedDuration::from_secs) }
     }
 
     #[test]
@@ -319,24 +292,14 @@ mod tests {
             (0, ill(PauseReason::RateLimit, Some(3)), 3_000),
             (0, ill(PauseReason::Lock, None), 2_000),
             (0, ill(PauseReason::Migration, Some(3_600)), 3_600_000),
-            (
-                0,
-                ill(PauseReason::Migration, Some(1 << 40)),
-                RETRY_AFTER_MS_MAX,
-            ),
+            (0, ill(PauseReason::Migration, Some(1 << 40)), RETRY_AFTER_MS_MAX),
             (0, ill(PauseReason::DailyLimit, None), DAILY_PAUSE_MS),
             (0, ill(PauseReason::Credentials, None), 30_000),
             (9, ill(PauseReason::Unusable, None), UNUSABLE_PAUSE_MS_MAX),
         ] {
-            let budget = Budget {
-                failures,
-                ..Budget::default()
-            };
+            let budget = Budget { failures, ..Budget::default() };
             let paused = budget.after_call(health, Quota::default(), at(0), 0.5);
-            assert_eq!(
-                paused.paused_until(at(0)),
-                Some(at(pause_ms)).filter(|_| pause_ms > 0)
-            );
+            assert_eq!(paused.paused_until(at(0)), Some(at(pause_ms)).filter(|_| pause_ms > 0));
         }
     }
 
@@ -349,27 +312,13 @@ mod tests {
             0.9,
         );
         assert!(matches!(down.admit(at(100)), Admission::Denied { .. }));
-        let Admission::Granted {
-            next: probing,
-            inputs_max,
-            ..
-        } = down.admit(at(500))
-        else {
+        let Admission::Granted { next: probing, inputs_max, .. } = down.admit(at(500)) else {
             panic!("the pause is over");
         };
         assert_eq!(inputs_max, 50);
-        assert_eq!(
-            probing.admit(at(501)),
-            Admission::Denied { until: at(15_500) }
-        );
+        assert_eq!(probing.admit(at(501)), Admission::Denied { until: at(15_500) });
         let well = probing.after_call(Health::Well, Quota::default(), at(600), 0.0);
-        assert!(matches!(
-            well.admit(at(601)),
-            Admission::Granted {
-                inputs_max: 100,
-                ..
-            }
-        ));
+        assert!(matches!(well.admit(at(601)), Admission::Granted { inputs_max: 100, .. }));
     }
 
     #[test]
@@ -386,11 +335,8 @@ mod tests {
 
     #[test]
     fn headers_correct_the_limit_and_keep_the_daily_reserve() {
-        let quota = Quota {
-            limit: Some((190, 10_000)),
-            remaining: Some(0),
-            daily: Some((1_000, 50)),
-        };
+        let quota =
+            Quota { limit: Some((190, 10_000)), remaining: Some(0), daily: Some((1_000, 50)) };
         let told = Budget::default().after_call(Health::Well, quota, at(0), 0.0);
         assert_eq!(told.limit, Limit::new(190, 10_000));
         assert_eq!(told.paused_until(at(1)), Some(at(DAILY_PAUSE_MS)));

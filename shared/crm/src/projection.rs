@@ -44,16 +44,9 @@ pub struct Projected {
 pub fn project(state: &UserState, facet: Facet) -> Projected {
     let (properties, version) = match facet {
         Facet::Identity => (identity(&state.user), state.user.version),
-        Facet::Learning => (
-            learning(&state.learner, &state.catalog),
-            state.learner.version,
-        ),
+        Facet::Learning => (learning(&state.learner, &state.catalog), state.learner.version),
     };
-    Projected {
-        hash: hash(&properties),
-        properties,
-        version,
-    }
+    Projected { hash: hash(&properties), properties, version }
 }
 
 /// Who the user is. What is not known is left out, so that nothing a colleague wrote is blanked.
@@ -66,10 +59,9 @@ pub fn identity(user: &User) -> Properties {
     if let Some(email) = &user.email {
         properties.insert(schema::EMAIL, email.to_lowercase());
     }
-    for (name, value) in [
-        (schema::FIRST_NAME, &user.given_name),
-        (schema::LAST_NAME, &user.family_name),
-    ] {
+    for (name, value) in
+        [(schema::FIRST_NAME, &user.given_name), (schema::LAST_NAME, &user.family_name)]
+    {
         if !value.is_empty() {
             properties.insert(name, value.clone());
         }
@@ -79,33 +71,15 @@ pub fn identity(user: &User) -> Properties {
 
 /// What the user enrolled in and how far they are.
 pub fn learning(learner: &Learner, catalog: &Catalog) -> Properties {
-    let enrolled = learner
-        .enrollments
-        .values()
-        .filter(|enrollment| enrollment.is_active());
-    let modules_completed = learner
-        .modules
-        .values()
-        .filter(|module| module.completed_at.is_some())
-        .count();
+    let enrolled = learner.enrollments.values().filter(|enrollment| enrollment.is_active());
+    let modules_completed =
+        learner.modules.values().filter(|module| module.completed_at.is_some()).count();
     Properties::from([
-        (
-            schema::ENROLLED_COURSES,
-            join(courses(enrolled.map(|e| &e.target)), ";"),
-        ),
-        (
-            schema::COMPLETED_COURSES,
-            join(courses(learner.completions.keys()), ";"),
-        ),
-        (
-            schema::PROGRESS_SUMMARY,
-            join(progress(learner, catalog), "; "),
-        ),
+        (schema::ENROLLED_COURSES, join(courses(enrolled.map(|e| &e.target)), ";")),
+        (schema::COMPLETED_COURSES, join(courses(learner.completions.keys()), ";")),
+        (schema::PROGRESS_SUMMARY, join(progress(learner, catalog), "; ")),
         (schema::MODULES_COMPLETED, modules_completed.to_string()),
-        (
-            schema::LAST_LEARNING_AT,
-            learner.last_learning_at().map(instant).unwrap_or_default(),
-        ),
+        (schema::LAST_LEARNING_AT, learner.last_learning_at().map(instant).unwrap_or_default()),
     ])
 }
 
@@ -126,26 +100,16 @@ fn instant(timestamp: Timestamp) -> String {
 }
 
 fn courses<'a>(targets: impl Iterator<Item = &'a Target>) -> impl Iterator<Item = String> {
-    targets
-        .filter(|target| target.kind == TargetKind::Course)
-        .map(|target| target.slug.to_string())
+    targets.filter(|target| target.kind == TargetKind::Course).map(|target| target.slug.to_string())
 }
 
 fn progress(learner: &Learner, catalog: &Catalog) -> impl Iterator<Item = String> {
     catalog.courses().filter_map(|course| {
         let status = learner.course_status(course);
         let target = Target::course(course.slug.clone());
-        let enrolled = learner
-            .enrollments
-            .get(&target)
-            .is_some_and(Enrollment::is_active);
+        let enrolled = learner.enrollments.get(&target).is_some_and(Enrollment::is_active);
         (enrolled || status.status != Status::NotStarted).then(|| {
-            format!(
-                "{}: {}/{}",
-                course.slug,
-                status.modules_completed,
-                status.modules.len()
-            )
+            format!("{}: {}/{}", course.slug, status.modules_completed, status.modules.len())
         })
     })
 }
@@ -189,10 +153,7 @@ mod tests {
             slug: name.parse().unwrap(),
             title: String::new(),
             summary: String::new(),
-            modules: modules
-                .iter()
-                .map(|module| module.parse().unwrap())
-                .collect(),
+            modules: modules.iter().map(|module| module.parse().unwrap()).collect(),
         };
         let courses = vec![course("two", &["b", "c"]), course("one", &["a", "b"])];
         let catalog =
@@ -202,26 +163,11 @@ mod tests {
             module: module.parse().unwrap(),
             course: Some("one".parse().unwrap()),
         });
-        let mut learner = Learner {
-            version: 7,
-            ..Learner::default()
-        };
+        let mut learner = Learner { version: 7, ..Learner::default() };
         let changes = record(&learner, &catalog, &events, at(86_400)).unwrap();
-        learner
-            .modules
-            .extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
-        learner.enrollments.extend(
-            changes
-                .enrollments
-                .into_iter()
-                .map(|e| (e.target.clone(), e)),
-        );
-        learner.completions.extend(
-            changes
-                .completions
-                .into_iter()
-                .map(|c| (c.target.clone(), c)),
-        );
+        learner.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
+        learner.enrollments.extend(changes.enrollments.into_iter().map(|e| (e.target.clone(), e)));
+        learner.completions.extend(changes.completions.into_iter().map(|c| (c.target.clone(), c)));
         let user = User {
             id: UserId::new(at(0), &SeededRandom::new(1)),
             issuer: String::new(),
@@ -234,11 +180,7 @@ mod tests {
             last_seen_at: at(86_400),
             version: 3,
         };
-        UserState {
-            user,
-            learner,
-            catalog: std::sync::Arc::new(catalog),
-        }
+        UserState { user, learner, catalog: std::sync::Arc::new(catalog) }
     }
 
     #[test]
@@ -265,10 +207,7 @@ mod tests {
                 (schema::COMPLETED_COURSES, "one".to_owned()),
                 (schema::PROGRESS_SUMMARY, "one: 2/2; two: 1/2".to_owned()),
                 (schema::MODULES_COMPLETED, "2".to_owned()),
-                (
-                    schema::LAST_LEARNING_AT,
-                    "1970-01-02T00:00:00.000Z".to_owned()
-                ),
+                (schema::LAST_LEARNING_AT, "1970-01-02T00:00:00.000Z".to_owned()),
             ])
         );
     }

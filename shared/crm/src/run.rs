@@ -132,22 +132,14 @@ impl Run {
             .filter_map(|member| {
                 let facets = member.undecided();
                 let user = member.candidate.work.user.clone();
-                (!facets.is_empty()).then_some(Slot {
-                    user,
-                    facets,
-                    adopt: None,
-                })
+                (!facets.is_empty()).then_some(Slot { user, facets, adopt: None })
             })
             .collect();
         let mut tasks = VecDeque::new();
         if !schema_known && !slots.is_empty() {
             tasks.push_back(Task::DeclareSchema);
         }
-        tasks.extend(
-            slots
-                .chunks(BATCH_INPUTS_MAX)
-                .map(|chunk| Task::Write(chunk.to_vec())),
-        );
+        tasks.extend(slots.chunks(BATCH_INPUTS_MAX).map(|chunk| Task::Write(chunk.to_vec())));
         Self {
             key,
             members,
@@ -236,11 +228,7 @@ impl Run {
                 }
                 self.decide(
                     &inputs,
-                    &Verdict::Later {
-                        reason: Reason::Unknown,
-                        outage: true,
-                        doubt: true,
-                    },
+                    &Verdict::Later { reason: Reason::Unknown, outage: true, doubt: true },
                 );
                 self.give_up(PauseReason::Outage, None)
             }
@@ -326,11 +314,7 @@ impl Run {
             match results.get(input.user.as_str()) {
                 None => self.decide(
                     &[input],
-                    &Verdict::Later {
-                        reason: Reason::Unknown,
-                        outage: false,
-                        doubt: true,
-                    },
+                    &Verdict::Later { reason: Reason::Unknown, outage: false, doubt: true },
                 ),
                 Some(ItemResult::Written { contact_id }) => self.written(&input, contact_id),
                 Some(ItemResult::Failed(failure)) => match classify(failure) {
@@ -364,11 +348,7 @@ impl Run {
         match classify(failure) {
             Class::RetryAfter(Retry::Portal(reason)) => {
                 let verdict = if reason == PauseReason::Outage {
-                    Verdict::Later {
-                        reason: Reason::Portal,
-                        outage: true,
-                        doubt: true,
-                    }
+                    Verdict::Later { reason: Reason::Portal, outage: true, doubt: true }
                 } else {
                     Verdict::Postponed(Reason::Portal)
                 };
@@ -384,8 +364,7 @@ impl Run {
                 return self.give_up(PauseReason::Credentials, Some(failure));
             }
             Class::RefreshCredentials => {
-                self.tasks
-                    .push_front(Task::Write(inputs.into_iter().map(slot).collect()));
+                self.tasks.push_front(Task::Write(inputs.into_iter().map(slot).collect()));
                 return self.renew_credentials();
             }
             Class::FixSchema if !self.schema_declared => {
@@ -436,10 +415,7 @@ impl Run {
             return None;
         }
         let contact = existing_id(failure)?;
-        Some(Slot {
-            adopt: Some(contact),
-            ..slot(input.clone())
-        })
+        Some(Slot { adopt: Some(contact), ..slot(input.clone()) })
     }
 
     /// Each facet alone, so that one bad property never holds up another facet; what cannot be split
@@ -455,11 +431,7 @@ impl Run {
                 // Only the facet with the e-mail address makes a contact ours.
                 let adopt = slot.adopt.clone().filter(|_| facet == Facet::Identity);
                 let user = slot.user.clone();
-                alone.entry(facet).or_default().push(Slot {
-                    user,
-                    facets: vec![facet],
-                    adopt,
-                });
+                alone.entry(facet).or_default().push(Slot { user, facets: vec![facet], adopt });
             }
         }
         self.tasks.extend(alone.into_values().map(Task::Write));
@@ -487,18 +459,12 @@ impl Run {
 
     fn transient(&mut self, slot: &Slot, failure: &Failure, now: Timestamp) {
         let too_old = self.members.get(&slot.user).is_some_and(|member| {
-            slot.facets
-                .iter()
-                .any(|facet| member.waits_since(*facet, now) > ROW_AGE_SECONDS_MAX)
+            slot.facets.iter().any(|facet| member.waits_since(*facet, now) > ROW_AGE_SECONDS_MAX)
         });
         if too_old {
             self.refuse(slot, failure);
         } else if let Some(member) = self.members.get_mut(&slot.user) {
-            let verdict = Verdict::Later {
-                reason: Reason::Transient,
-                outage: false,
-                doubt: false,
-            };
+            let verdict = Verdict::Later { reason: Reason::Transient, outage: false, doubt: false };
             member.decide(&slot.facets, &verdict);
         }
     }
@@ -506,10 +472,7 @@ impl Run {
     fn gone(&mut self, input: &Input, failure: &Failure, now: Timestamp) {
         if let Some(member) = self.members.get_mut(&input.user) {
             let ledger = std::mem::take(&mut member.candidate.ledger);
-            member.candidate.ledger = Ledger {
-                contact_id: None,
-                ..ledger.doubted()
-            };
+            member.candidate.ledger = Ledger { contact_id: None, ..ledger.doubted() };
         }
         self.transient(&slot(input.clone()), failure, now);
     }
@@ -528,10 +491,7 @@ impl Run {
 
     fn give_up(&mut self, reason: PauseReason, failure: Option<&Failure>) -> Health {
         self.stop(Reason::Portal);
-        Health::Ill {
-            reason,
-            retry_after: failure.and_then(|failure| failure.retry_after),
-        }
+        Health::Ill { reason, retry_after: failure.and_then(|failure| failure.retry_after) }
     }
 
     fn decide(&mut self, inputs: &[Input], verdict: &Verdict) {
@@ -550,11 +510,7 @@ fn slot(input: Input) -> Slot {
         }
         Address::ContactId(_) | Address::UserId(_) | Address::Email(_) => None,
     };
-    Slot {
-        user: input.user,
-        facets: input.facets,
-        adopt,
-    }
+    Slot { user: input.user, facets: input.facets, adopt }
 }
 
 impl Member {
@@ -567,17 +523,10 @@ impl Member {
         let has_contact = candidate.ledger.contact_id.is_some();
         let everything = candidate.abandoned || !has_contact;
         let dirty = candidate.work.facets.keys().copied();
-        let considered = if everything {
-            Facet::ALL.into_iter().collect()
-        } else {
-            dirty.collect()
-        };
-        let mut member = Self {
-            candidate,
-            considered,
-            verdicts: BTreeMap::new(),
-            keep_lease: false,
-        };
+        let considered =
+            if everything { Facet::ALL.into_iter().collect() } else { dirty.collect() };
+        let mut member =
+            Self { candidate, considered, verdicts: BTreeMap::new(), keep_lease: false };
         for facet in member.considered.clone() {
             if let Some(verdict) = member.known(facet) {
                 member.verdicts.insert(facet, verdict);
@@ -605,11 +554,7 @@ impl Member {
     }
 
     fn row(&self, facet: Facet) -> Option<&PendingRow> {
-        self.candidate
-            .work
-            .facets
-            .get(&facet)
-            .and_then(|want| want.row.as_ref())
+        self.candidate.work.facets.get(&facet).and_then(|want| want.row.as_ref())
     }
 
     fn is_forced(&self, facet: Facet) -> bool {
@@ -617,15 +562,11 @@ impl Member {
     }
 
     fn waits_since(&self, facet: Facet, now: Timestamp) -> i64 {
-        self.row(facet)
-            .map_or(0, |row| now.duration_since(row.first_at).as_secs())
+        self.row(facet).map_or(0, |row| now.duration_since(row.first_at).as_secs())
     }
 
     fn undecided(&self) -> Vec<Facet> {
-        let open = self
-            .considered
-            .iter()
-            .filter(|facet| !self.verdicts.contains_key(facet));
+        let open = self.considered.iter().filter(|facet| !self.verdicts.contains_key(facet));
         open.copied().collect()
     }
 
@@ -662,11 +603,7 @@ impl Member {
             KeyKind::UserId => Some(Address::UserId(self.candidate.work.user.clone())),
             KeyKind::Email => {
                 let identity = self.candidate.state.get(&Facet::Identity)?;
-                identity
-                    .properties
-                    .get(schema::EMAIL)
-                    .cloned()
-                    .map(Address::Email)
+                identity.properties.get(schema::EMAIL).cloned().map(Address::Email)
             }
         }
     }
@@ -685,11 +622,6 @@ impl Member {
         if makes_contact {
             properties.insert(schema::LIFECYCLE_STAGE, "lead".to_owned());
         }
-        Some(Input {
-            user: slot.user.clone(),
-            facets: slot.facets.clone(),
-            address,
-            properties,
-        })
+        Some(Input { user: slot.user.clone(), facets: slot.facets.clone(), address, properties })
     }
 }

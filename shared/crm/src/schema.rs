@@ -89,54 +89,19 @@ pub const SCHEMA: Schema = Schema {
     properties: &[
         Property {
             unique: true,
-            ..ours(
-                USER_ID,
-                "Rollcall user id",
-                PropertyKind::Text,
-                Facet::Identity,
-            )
+            ..ours(USER_ID, "Rollcall user id", PropertyKind::Text, Facet::Identity)
         },
         vendor(EMAIL, "Email"),
         vendor(FIRST_NAME, "First name"),
         vendor(LAST_NAME, "Last name"),
         vendor(LIFECYCLE_STAGE, "Lifecycle stage"),
         ours(JOINED_AT, "Joined", PropertyKind::DateTime, Facet::Identity),
-        ours(
-            LAST_SEEN_ON,
-            "Last seen",
-            PropertyKind::Date,
-            Facet::Identity,
-        ),
-        ours(
-            ENROLLED_COURSES,
-            "Enrolled courses",
-            PropertyKind::LongText,
-            Facet::Learning,
-        ),
-        ours(
-            COMPLETED_COURSES,
-            "Completed courses",
-            PropertyKind::LongText,
-            Facet::Learning,
-        ),
-        ours(
-            PROGRESS_SUMMARY,
-            "Progress",
-            PropertyKind::LongText,
-            Facet::Learning,
-        ),
-        ours(
-            MODULES_COMPLETED,
-            "Modules completed",
-            PropertyKind::Number,
-            Facet::Learning,
-        ),
-        ours(
-            LAST_LEARNING_AT,
-            "Last learning",
-            PropertyKind::DateTime,
-            Facet::Learning,
-        ),
+        ours(LAST_SEEN_ON, "Last seen", PropertyKind::Date, Facet::Identity),
+        ours(ENROLLED_COURSES, "Enrolled courses", PropertyKind::LongText, Facet::Learning),
+        ours(COMPLETED_COURSES, "Completed courses", PropertyKind::LongText, Facet::Learning),
+        ours(PROGRESS_SUMMARY, "Progress", PropertyKind::LongText, Facet::Learning),
+        ours(MODULES_COMPLETED, "Modules completed", PropertyKind::Number, Facet::Learning),
+        ours(LAST_LEARNING_AT, "Last learning", PropertyKind::DateTime, Facet::Learning),
     ],
 };
 
@@ -146,14 +111,7 @@ const fn ours(
     kind: PropertyKind,
     facet: Facet,
 ) -> Property {
-    Property {
-        name,
-        label,
-        kind,
-        unique: false,
-        facet,
-        origin: Origin::Ours,
-    }
+    Property { name, label, kind, unique: false, facet, origin: Origin::Ours }
 }
 
 const fn vendor(name: &'static str, label: &'static str) -> Property {

@@ -40,14 +40,7 @@ fn the_crm_ends_at_the_newest_state_when_contacts_are_found_by_e_mail() {
 #[test]
 fn a_crm_that_refuses_whole_calls_holds_up_nobody_but_the_bad_input() {
     for seed in 2000..2030 {
-        check(
-            seed,
-            KeyKind::UserId,
-            Chances {
-                whole_calls: true,
-                ..Chances::STORMY
-            },
-        );
+        check(seed, KeyKind::UserId, Chances { whole_calls: true, ..Chances::STORMY });
     }
 }
 

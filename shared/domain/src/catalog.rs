@@ -141,10 +141,7 @@ fn unique<T>(
 
 fn references<T>(from: &Slug, to: &[Slug], known: &BTreeMap<Slug, T>) -> Result<(), CatalogError> {
     match to.iter().find(|slug| !known.contains_key(*slug)) {
-        Some(missing) => Err(CatalogError::Dangling {
-            from: from.clone(),
-            to: missing.clone(),
-        }),
+        Some(missing) => Err(CatalogError::Dangling { from: from.clone(), to: missing.clone() }),
         None => Ok(()),
     }
 }
@@ -165,10 +162,7 @@ mod tests {
             from: "streams".parse().unwrap(),
             to: "missing".parse().unwrap(),
         };
-        assert_eq!(
-            Catalog::new(Vec::new(), vec![course.clone()], Vec::new()),
-            Err(dangling)
-        );
+        assert_eq!(Catalog::new(Vec::new(), vec![course.clone()], Vec::new()), Err(dangling));
         let twice = vec![course.clone(), course];
         assert!(matches!(
             Catalog::new(Vec::new(), twice, Vec::new()),

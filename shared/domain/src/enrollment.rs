@@ -60,18 +60,12 @@ impl FromStr for TargetKind {
 impl Target {
     /// A course.
     pub fn course(slug: Slug) -> Self {
-        Self {
-            kind: TargetKind::Course,
-            slug,
-        }
+        Self { kind: TargetKind::Course, slug }
     }
 
     /// A pathway.
     pub fn pathway(slug: Slug) -> Self {
-        Self {
-            kind: TargetKind::Pathway,
-            slug,
-        }
+        Self { kind: TargetKind::Pathway, slug }
     }
 }
 
@@ -171,10 +165,7 @@ mod tests {
         assert_eq!(withdraw(Some(&left), at(4)), Ok(None));
         let back = enroll(Some(&left), &target, Some("other"), at(5)).unwrap();
         assert!(back.is_active());
-        assert_eq!(
-            (back.enrolled_at, back.source.as_deref()),
-            (at(1), Some("catalog"))
-        );
+        assert_eq!((back.enrolled_at, back.source.as_deref()), (at(1), Some("catalog")));
         assert_eq!(back.version, 3);
         assert_eq!(withdraw(None, at(6)), Err(NotEnrolled));
     }

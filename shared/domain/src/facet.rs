@@ -46,9 +46,6 @@ impl FromStr for Facet {
     type Err = UnknownFacet;
 
     fn from_str(text: &str) -> Result<Self, UnknownFacet> {
-        Self::ALL
-            .into_iter()
-            .find(|facet| facet.as_str() == text)
-            .ok_or(UnknownFacet)
+        Self::ALL.into_iter().find(|facet| facet.as_str() == text).ok_or(UnknownFacet)
     }
 }

@@ -117,11 +117,7 @@ mod tests {
             "dlt_00000000000000000000000000000000",
             "usr_0000000000000000000000000000000G",
         ] {
-            assert_eq!(
-                text.parse::<UserId>(),
-                Err(InvalidId { prefix: "usr" }),
-                "{text}"
-            );
+            assert_eq!(text.parse::<UserId>(), Err(InvalidId { prefix: "usr" }), "{text}");
         }
     }
 }

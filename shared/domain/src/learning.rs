@@ -66,33 +66,19 @@ impl Learner {
 
     /// How far the user is in a course. Reads and awards both ask here (fault C2: they differed).
     pub fn course_status(&self, course: &Course) -> CourseStatus {
-        let modules: Vec<(Slug, Status)> = course
-            .modules
-            .iter()
-            .map(|slug| (slug.clone(), self.module_status(slug)))
-            .collect();
-        let modules_completed = modules
-            .iter()
-            .filter(|(_, status)| *status == Status::Complete)
-            .count();
-        let recorded = self
-            .completions
-            .contains_key(&Target::course(course.slug.clone()));
+        let modules: Vec<(Slug, Status)> =
+            course.modules.iter().map(|slug| (slug.clone(), self.module_status(slug))).collect();
+        let modules_completed =
+            modules.iter().filter(|(_, status)| *status == Status::Complete).count();
+        let recorded = self.completions.contains_key(&Target::course(course.slug.clone()));
         let status = if recorded || (!modules.is_empty() && modules_completed == modules.len()) {
             Status::Complete
-        } else if modules
-            .iter()
-            .any(|(_, status)| *status != Status::NotStarted)
-        {
+        } else if modules.iter().any(|(_, status)| *status != Status::NotStarted) {
             Status::InProgress
         } else {
             Status::NotStarted
         };
-        CourseStatus {
-            status,
-            modules,
-            modules_completed,
-        }
+        CourseStatus { status, modules, modules_completed }
     }
 
     /// Courses and pathways that are complete by their modules and not recorded as such yet.
@@ -100,11 +86,7 @@ impl Learner {
         let mut missing = Vec::new();
         let mut complete = |target: Target, modules: Vec<Slug>| {
             if !self.completions.contains_key(&target) {
-                missing.push(Completion {
-                    target,
-                    modules,
-                    completed_at: now,
-                });
+                missing.push(Completion { target, modules, completed_at: now });
             }
         };
         let is_complete = |course: &Course| self.course_status(course).status == Status::Complete;
@@ -112,16 +94,10 @@ impl Learner {
             complete(Target::course(course.slug.clone()), course.modules.clone());
         }
         for pathway in catalog.pathways() {
-            let courses: Vec<&Course> = pathway
-                .courses
-                .iter()
-                .filter_map(|slug| catalog.course(slug))
-                .collect();
+            let courses: Vec<&Course> =
+                pathway.courses.iter().filter_map(|slug| catalog.course(slug)).collect();
             if !courses.is_empty() && courses.iter().all(|course| is_complete(course)) {
-                let modules = courses
-                    .iter()
-                    .flat_map(|course| course.modules.clone())
-                    .collect();
+                let modules = courses.iter().flat_map(|course| course.modules.clone()).collect();
                 complete(Target::pathway(pathway.slug.clone()), modules);
             }
         }
@@ -131,12 +107,6 @@ impl Learner {
     /// When the user last learned something.
     pub fn last_learning_at(&self) -> Option<Timestamp> {
         let modules = self.modules.values().map(ModuleProgress::last_at);
-        modules
-            .chain(
-                self.enrollments
-                    .values()
-                    .map(|enrollment| enrollment.enrolled_at),
-            )
-            .max()
+        modules.chain(self.enrollments.values().map(|enrollment| enrollment.enrolled_at)).max()
     }
 }

@@ -63,11 +63,7 @@ impl Login {
         ) {
             return Err(LoginRefusal::OtherBrowser);
         }
-        if now >= self.ends_at() {
-            Err(LoginRefusal::Expired)
-        } else {
-            Ok(())
-        }
+        if now >= self.ends_at() { Err(LoginRefusal::Expired) } else { Ok(()) }
     }
 }
 

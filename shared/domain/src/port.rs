@@ -35,11 +35,7 @@ impl PortError {
         class: PortErrorClass,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            class,
-            operation,
-            source: source.into(),
-        }
+        Self { class, operation, source: source.into() }
     }
 }
 

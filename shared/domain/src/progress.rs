@@ -120,38 +120,26 @@ pub fn record(
         }
         if let Some(new) = advance(after.modules.get(&event.module), event, now) {
             after.modules.insert(event.module.clone(), new.clone());
-            changes
-                .modules
-                .retain(|earlier| earlier.module != new.module);
+            changes.modules.retain(|earlier| earlier.module != new.module);
             changes.modules.push(new);
         }
     }
     changes.completions = after.missing_completions(catalog, now);
     // A completed pathway follows from courses that are only now recorded, so look once more.
     for completion in &changes.completions {
-        after
-            .completions
-            .insert(completion.target.clone(), completion.clone());
+        after.completions.insert(completion.target.clone(), completion.clone());
     }
-    changes
-        .completions
-        .extend(after.missing_completions(catalog, now));
+    changes.completions.extend(after.missing_completions(catalog, now));
     Ok(changes)
 }
 
 fn check(catalog: &Catalog, event: &LearningEvent) -> Result<(), EventRefusal> {
-    catalog
-        .module(&event.module)
-        .ok_or(EventRefusal::UnknownModule)?;
+    catalog.module(&event.module).ok_or(EventRefusal::UnknownModule)?;
     let Some(slug) = &event.course else {
         return Ok(());
     };
     let course = catalog.course(slug).ok_or(EventRefusal::UnknownCourse)?;
-    if course.modules.contains(&event.module) {
-        Ok(())
-    } else {
-        Err(EventRefusal::NotInCourse)
-    }
+    if course.modules.contains(&event.module) { Ok(()) } else { Err(EventRefusal::NotInCourse) }
 }
 
 fn advance(
@@ -164,16 +152,11 @@ fn advance(
         ModuleAction::Completed => Some(now),
     };
     match existing {
-        None => Some(ModuleProgress {
-            module: event.module.clone(),
-            started_at: now,
-            completed_at,
-        }),
+        None => {
+            Some(ModuleProgress { module: event.module.clone(), started_at: now, completed_at })
+        }
         Some(progress) if progress.completed_at.is_none() && completed_at.is_some() => {
-            Some(ModuleProgress {
-                completed_at,
-                ..progress.clone()
-            })
+            Some(ModuleProgress { completed_at, ..progress.clone() })
         }
         Some(_) => None,
     }
@@ -215,38 +198,17 @@ mod tests {
             courses: vec![slug("one"), slug("two")],
         };
         let courses = vec![course("one", &["a", "b"]), course("two", &["b", "c"])];
-        Catalog::new(
-            vec![pathway],
-            courses,
-            vec![module("a"), module("b"), module("c")],
-        )
-        .unwrap()
+        Catalog::new(vec![pathway], courses, vec![module("a"), module("b"), module("c")]).unwrap()
     }
 
     fn event(action: ModuleAction, module: &str, course: Option<&str>) -> LearningEvent {
-        LearningEvent {
-            action,
-            module: slug(module),
-            course: course.map(slug),
-        }
+        LearningEvent { action, module: slug(module), course: course.map(slug) }
     }
 
     fn apply(learner: &mut Learner, changes: Changes) {
-        learner
-            .modules
-            .extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
-        learner.enrollments.extend(
-            changes
-                .enrollments
-                .into_iter()
-                .map(|e| (e.target.clone(), e)),
-        );
-        learner.completions.extend(
-            changes
-                .completions
-                .into_iter()
-                .map(|c| (c.target.clone(), c)),
-        );
+        learner.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
+        learner.enrollments.extend(changes.enrollments.into_iter().map(|e| (e.target.clone(), e)));
+        learner.completions.extend(changes.completions.into_iter().map(|c| (c.target.clone(), c)));
     }
 
     #[test]
@@ -263,29 +225,16 @@ mod tests {
         assert_eq!(completed(Target::course(slug("two"))), Some(at(3)));
         assert_eq!(completed(Target::pathway(slug("path"))), Some(at(3)));
         let again = [event(ModuleAction::Completed, "a", None)];
-        assert!(
-            record(&learner, &catalog, &again, at(9))
-                .unwrap()
-                .is_empty()
-        );
+        assert!(record(&learner, &catalog, &again, at(9)).unwrap().is_empty());
     }
 
     #[test]
     fn d_02_events_that_cannot_be_stored_are_refused_by_position() {
         let good = event(ModuleAction::Started, "a", Some("one"));
         for (bad, refusal) in [
-            (
-                event(ModuleAction::Started, "x", None),
-                EventRefusal::UnknownModule,
-            ),
-            (
-                event(ModuleAction::Started, "a", Some("x")),
-                EventRefusal::UnknownCourse,
-            ),
-            (
-                event(ModuleAction::Started, "a", Some("two")),
-                EventRefusal::NotInCourse,
-            ),
+            (event(ModuleAction::Started, "x", None), EventRefusal::UnknownModule),
+            (event(ModuleAction::Started, "a", Some("x")), EventRefusal::UnknownCourse),
+            (event(ModuleAction::Started, "a", Some("two")), EventRefusal::NotInCourse),
         ] {
             let refused = record(&Learner::default(), &catalog(), &[good.clone(), bad], at(1));
             assert_eq!(refused, Err((1, refusal)));
@@ -309,11 +258,7 @@ mod tests {
 
     fn events() -> impl Strategy<Value = Vec<LearningEvent>> {
         let one = (any::<bool>(), 0..3_usize, any::<bool>()).prop_map(|(done, module, within)| {
-            let action = if done {
-                ModuleAction::Completed
-            } else {
-                ModuleAction::Started
-            };
+            let action = if done { ModuleAction::Completed } else { ModuleAction::Started };
             let (module, course) = [("a", "one"), ("b", "one"), ("c", "two")][module];
             event(action, module, within.then_some(course))
         });

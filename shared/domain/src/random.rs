@@ -37,17 +37,12 @@ pub struct SeededRandom {
 impl SeededRandom {
     /// A source that starts from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self {
-            generator: Mutex::new(StdRng::seed_from_u64(seed)),
-        }
+        Self { generator: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 }
 
 impl Random for SeededRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        self.generator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .fill_bytes(bytes);
+        self.generator.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
     }
 }

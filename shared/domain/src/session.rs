@@ -108,23 +108,11 @@ mod tests {
         for (last_used, now, live) in [
             (0, SESSION_IDLE_SECONDS - 1, true),
             (0, SESSION_IDLE_SECONDS, false),
-            (
-                SESSION_ABSOLUTE_SECONDS - 60,
-                SESSION_ABSOLUTE_SECONDS - 1,
-                true,
-            ),
-            (
-                SESSION_ABSOLUTE_SECONDS - 60,
-                SESSION_ABSOLUTE_SECONDS,
-                false,
-            ),
+            (SESSION_ABSOLUTE_SECONDS - 60, SESSION_ABSOLUTE_SECONDS - 1, true),
+            (SESSION_ABSOLUTE_SECONDS - 60, SESSION_ABSOLUTE_SECONDS, false),
         ] {
             let now = Timestamp::from_second(now).unwrap();
-            assert_eq!(
-                session(0, last_used).is_live(now),
-                live,
-                "{last_used} {now}"
-            );
+            assert_eq!(session(0, last_used).is_live(now), live, "{last_used} {now}");
         }
     }
 
@@ -134,15 +122,9 @@ mod tests {
         let own = session(0, 0);
         let token = own.csrf_token(&key);
         assert!(own.accepts_csrf_token(&key, &token));
-        let other = Session {
-            hash: SessionHash::of("other"),
-            ..own.clone()
-        };
+        let other = Session { hash: SessionHash::of("other"), ..own.clone() };
         assert!(!other.accepts_csrf_token(&key, &token));
-        let later = Session {
-            epoch: 2,
-            ..own.clone()
-        };
+        let later = Session { epoch: 2, ..own.clone() };
         assert!(!later.accepts_csrf_token(&key, &token));
         assert!(!own.accepts_csrf_token(&other_key, &token));
         assert!(!own.accepts_csrf_token(&key, ""));

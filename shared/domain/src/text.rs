@@ -42,11 +42,7 @@ pub fn normalize(text: &str, characters_max: usize) -> Result<String, TextError>
 /// As [`normalize`], but not empty.
 pub fn normalize_required(text: &str, characters_max: usize) -> Result<String, TextError> {
     let normalized = normalize(text, characters_max)?;
-    if normalized.is_empty() {
-        Err(TextError::Empty)
-    } else {
-        Ok(normalized)
-    }
+    if normalized.is_empty() { Err(TextError::Empty) } else { Ok(normalized) }
 }
 
 /// An e-mail address in the form it is compared and stored in: trimmed and case-folded.
@@ -54,9 +50,7 @@ pub fn normalize_required(text: &str, characters_max: usize) -> Result<String, T
 /// The provider verifies addresses; this only refuses what cannot be one.
 pub fn email(text: &str) -> Result<String, TextError> {
     let folded = normalize_required(text, EMAIL_CHARACTERS_MAX)?.to_lowercase();
-    let shape = TextError::Shape {
-        expected: "an e-mail address",
-    };
+    let shape = TextError::Shape { expected: "an e-mail address" };
     let Some((local, domain)) = folded.rsplit_once('@') else {
         return Err(shape);
     };
@@ -72,13 +66,9 @@ pub fn email(text: &str) -> Result<String, TextError> {
 /// An absolute URL of one of `origins` is accepted and cut to its path (fault A7 of the system
 /// before this one: its own pages sent absolute URLs and were refused).
 pub fn return_path(text: &str, origins: &[String]) -> Result<String, TextError> {
-    let shape = TextError::Shape {
-        expected: "a path on this site",
-    };
+    let shape = TextError::Shape { expected: "a path on this site" };
     if text.chars().count() > URL_CHARACTERS_MAX {
-        return Err(TextError::TooLong {
-            characters_max: URL_CHARACTERS_MAX,
-        });
+        return Err(TextError::TooLong { characters_max: URL_CHARACTERS_MAX });
     }
     if text.chars().any(|c| c.is_control() || c == '\\') {
         return Err(shape);
@@ -87,11 +77,7 @@ pub fn return_path(text: &str, origins: &[String]) -> Result<String, TextError> 
         .iter()
         .find_map(|origin| text.strip_prefix(origin.as_str()))
         .map_or(text, |rest| if rest.is_empty() { "/" } else { rest });
-    if path.starts_with('/') && !path.starts_with("//") {
-        Ok(path.to_owned())
-    } else {
-        Err(shape)
-    }
+    if path.starts_with('/') && !path.starts_with("//") { Ok(path.to_owned()) } else { Err(shape) }
 }
 
 #[cfg(test)]
@@ -101,10 +87,7 @@ mod tests {
     #[test]
     fn text_is_normalised_before_it_is_counted() {
         assert_eq!(normalize("  e\u{301}  ", 1), Ok("é".to_owned()));
-        assert_eq!(
-            normalize("ab", 1),
-            Err(TextError::TooLong { characters_max: 1 })
-        );
+        assert_eq!(normalize("ab", 1), Err(TextError::TooLong { characters_max: 1 }));
         assert_eq!(normalize("a\u{0}b", 9), Err(TextError::ControlCharacter));
         assert_eq!(normalize_required("  ", 9), Err(TextError::Empty));
     }

@@ -79,9 +79,7 @@ impl User {
         roles.sort_unstable();
         roles.dedup();
         Self {
-            email: verified
-                .and_then(|email| text::email(&email).ok())
-                .or(self.email),
+            email: verified.and_then(|email| text::email(&email).ok()).or(self.email),
             given_name: told(&identity.given_name, self.given_name),
             family_name: told(&identity.family_name, self.family_name),
             roles,
@@ -129,10 +127,7 @@ mod tests {
     fn d_16_a_later_sign_in_never_blanks_what_was_known() {
         let user = User::join(identity(), at(1), &SeededRandom::new(1));
         assert_eq!(user.email.as_deref(), Some("ada@example.org"));
-        assert_eq!(
-            (user.version, user.roles.as_slice()),
-            (1, [Role::Admin].as_slice())
-        );
+        assert_eq!((user.version, user.roles.as_slice()), (1, [Role::Admin].as_slice()));
         let silent = Identity {
             email: None,
             given_name: String::new(),
@@ -151,13 +146,7 @@ mod tests {
 
     #[test]
     fn s_13_an_unverified_address_is_not_kept() {
-        let unverified = Identity {
-            email_verified: false,
-            ..identity()
-        };
-        assert_eq!(
-            User::join(unverified, at(1), &SeededRandom::new(1)).email,
-            None
-        );
+        let unverified = Identity { email_verified: false, ..identity() };
+        assert_eq!(User::join(unverified, at(1), &SeededRandom::new(1)).email, None);
     }
 }

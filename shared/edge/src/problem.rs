@@ -73,34 +73,19 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 impl Problem {
     /// A problem of this kind.
     pub fn new(kind: &'static ProblemKind) -> Self {
-        Self {
-            kind,
-            detail: None,
-            errors: Vec::new(),
-            retry_after_seconds: None,
-        }
+        Self { kind, detail: None, errors: Vec::new(), retry_after_seconds: None }
     }
 
     /// With what is particular about this occurrence.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
-        Self {
-            detail: Some(detail.into()),
-            ..self
-        }
+        Self { detail: Some(detail.into()), ..self }
     }
 
     /// A value that is not allowed, and where.
     pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: &impl ToString) -> Self {
-        let error = FieldError {
-            pointer: pointer.into(),
-            code,
-            detail: detail.to_string(),
-        };
-        Self {
-            errors: vec![error],
-            ..Self::new(&INVALID)
-        }
+        let error = FieldError { pointer: pointer.into(), code, detail: detail.to_string() };
+        Self { errors: vec![error], ..Self::new(&INVALID) }
     }
 
     /// The answer when a port failed; the cause is logged here, with its whole chain.
@@ -109,17 +94,11 @@ impl Problem {
         match error.class {
             PortErrorClass::Conflict => {
                 tracing::warn!(error = text, "too many writers of one item");
-                Self {
-                    retry_after_seconds: Some(RETRY_AFTER_SECONDS),
-                    ..Self::new(&CONFLICT)
-                }
+                Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..Self::new(&CONFLICT) }
             }
             PortErrorClass::Throttled | PortErrorClass::Unavailable => {
                 tracing::error!(error = text, "a service we need does not answer");
-                Self {
-                    retry_after_seconds: Some(RETRY_AFTER_SECONDS),
-                    ..Self::new(&UNAVAILABLE)
-                }
+                Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..Self::new(&UNAVAILABLE) }
             }
             PortErrorClass::Rejected | PortErrorClass::Corrupt => {
                 tracing::error!(error = text, "a service we need refuses us");

@@ -83,9 +83,7 @@ impl HttpRequest {
 
     /// A header, if it came once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        headers(&self.event)
-            .get(name)
-            .and_then(|value| value.to_str().ok())
+        headers(&self.event).get(name).and_then(|value| value.to_str().ok())
     }
 
     /// A cookie's value. The first cookie of that exact name counts (fault S12: a pattern search
@@ -102,11 +100,7 @@ impl HttpRequest {
 
     /// A parameter of the path; empty if the route has none of that name.
     pub fn path_parameter(&self, name: &str) -> &str {
-        self.event
-            .path_parameters
-            .get(name)
-            .map(String::as_str)
-            .unwrap_or_default()
+        self.event.path_parameters.get(name).map(String::as_str).unwrap_or_default()
     }
 
     /// A parameter of the query, if it came once. Read from the raw query: the gateway's own map
@@ -132,15 +126,8 @@ impl HttpRequest {
             let error = error.into_inner();
             if error.is_data() {
                 let detail = without_position(&error);
-                let error = FieldError {
-                    pointer,
-                    code: "invalid",
-                    detail,
-                };
-                Problem {
-                    errors: vec![error],
-                    ..Problem::new(&INVALID)
-                }
+                let error = FieldError { pointer, code: "invalid", detail };
+                Problem { errors: vec![error], ..Problem::new(&INVALID) }
             } else {
                 let place = format!("line {}, column {}", error.line(), error.column());
                 Problem::new(&MALFORMED).with_detail(format!("the body is not JSON: {place}"))
@@ -219,15 +206,9 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, content_type: &str, status: u16, pointer: Option<&str>) {
-        let problem = request(body, content_type)
-            .and_then(|r| r.json::<Body>())
-            .unwrap_err();
+        let problem = request(body, content_type).and_then(|r| r.json::<Body>()).unwrap_err();
         assert_eq!(problem.kind.status, status, "{problem:?}");
-        assert_eq!(
-            problem.errors.first().map(|e| e.pointer.as_str()),
-            pointer,
-            "{problem:?}"
-        );
+        assert_eq!(problem.errors.first().map(|e| e.pointer.as_str()), pointer, "{problem:?}");
     }
 
     #[test]

@@ -13,19 +13,13 @@ use crate::problem::{INTERNAL, Problem};
 
 /// Headers of every answer (OWASP Secure Headers Project).
 const SECURITY_HEADERS: [(&str, &str); 7] = [
-    (
-        "strict-transport-security",
-        "max-age=31536000; includeSubDomains",
-    ),
+    ("strict-transport-security", "max-age=31536000; includeSubDomains"),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-site"),
-    (
-        "permissions-policy",
-        "camera=(), geolocation=(), microphone=(), payment=()",
-    ),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
 ];
 
 /// What JSON may load when somebody opens it as a page: nothing.
@@ -64,23 +58,13 @@ impl Response {
 
     /// Nothing (RFC 9110 §15.3.5).
     pub fn no_content() -> Self {
-        Self {
-            status: 204,
-            headers: Vec::new(),
-            cookies: Vec::new(),
-            body: None,
-        }
+        Self { status: 204, headers: Vec::new(), cookies: Vec::new(), body: None }
     }
 
     /// Sends a browser elsewhere; 302 keeps to GET in practice, 303 by definition.
     pub fn redirect(status: u16, location: &str) -> Self {
         let headers = vec![("location", location.to_owned())];
-        Self {
-            status,
-            headers,
-            cookies: Vec::new(),
-            body: None,
-        }
+        Self { status, headers, cookies: Vec::new(), body: None }
     }
 
     /// A plain page for people: a heading and a paragraph, both escaped.
@@ -169,10 +153,7 @@ impl Response {
     pub fn into_gateway(self, request_id: &str) -> ApiGatewayV2httpResponse {
         let mut headers = HeaderMap::new();
         for (name, value) in SECURITY_HEADERS {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(value) = HeaderValue::from_str(request_id) {
@@ -198,10 +179,7 @@ impl Response {
 
 /// Text as it may stand in HTML.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -213,14 +191,10 @@ mod tests {
         let response = || Response::json(200, &"x");
         let fresh = response().cacheable(60, None).into_gateway("r");
         let tag = fresh.headers["etag"].to_str().unwrap().to_owned();
-        for (if_none_match, status) in [
-            (tag.clone(), 304),
-            (format!("\"a\", W/{tag}"), 304),
-            ("\"a\"".to_owned(), 200),
-        ] {
-            let answer = response()
-                .cacheable(60, Some(&if_none_match))
-                .into_gateway("r");
+        for (if_none_match, status) in
+            [(tag.clone(), 304), (format!("\"a\", W/{tag}"), 304), ("\"a\"".to_owned(), 200)]
+        {
+            let answer = response().cacheable(60, Some(&if_none_match)).into_gateway("r");
             assert_eq!(answer.status_code, status, "{if_none_match}");
             assert_eq!(answer.body.is_none(), status == 304);
         }
@@ -228,9 +202,7 @@ mod tests {
 
     #[test]
     fn a_session_cookie_has_every_protection() {
-        let answer = Response::no_content()
-            .with_cookie("__Host-s", "v", 60)
-            .into_gateway("r");
+        let answer = Response::no_content().with_cookie("__Host-s", "v", 60).into_gateway("r");
         assert_eq!(
             answer.cookies,
             ["__Host-s=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"]
@@ -242,9 +214,7 @@ mod tests {
     #[test]
     fn a_page_escapes_what_it_shows() {
         let page = Response::page(400, "a<b", "\"&\"").into_gateway("r");
-        let Some(Body::Text(text)) = page.body else {
-            panic!("no text")
-        };
+        let Some(Body::Text(text)) = page.body else { panic!("no text") };
         assert!(text.contains("a&lt;b") && text.contains("&quot;&amp;&quot;"));
     }
 }

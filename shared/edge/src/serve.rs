@@ -26,10 +26,7 @@ pub const HTTP: Function = Function {
 };
 
 /// What functions that everybody may call have in common.
-pub const PUBLIC: Function = Function {
-    access: Access::Public,
-    ..HTTP
-};
+pub const PUBLIC: Function = Function { access: Access::Public, ..HTTP };
 
 /// What functions for signed-in users have in common.
 pub const SIGNED_IN: Function =
@@ -62,10 +59,7 @@ where
             async move {
                 let (ports, handle) = shared.as_ref();
                 let input = I::from_request(&request)?;
-                handle(ports, &context, input)
-                    .await
-                    .map(Into::into)
-                    .map_err(Into::into)
+                handle(ports, &context, input).await.map(Into::into).map_err(Into::into)
             }
             .boxed_local()
         }),
@@ -94,10 +88,7 @@ where
                 let (guard, ports, handle) = shared.as_ref();
                 let caller = guard.admit(&request, &context).await?;
                 let input = I::from_request(&request)?;
-                handle(ports, &caller, &context, input)
-                    .await
-                    .map(Into::into)
-                    .map_err(Into::into)
+                handle(ports, &caller, &context, input).await.map(Into::into).map_err(Into::into)
             }
             .boxed_local()
         }),
@@ -138,30 +129,17 @@ async fn answer(
             let handling = AssertUnwindSafe(route(Rc::new(request), context.clone()));
             handling.catch_unwind().await.unwrap_or_else(|panic| {
                 let text = panic_text(panic.as_ref());
-                tracing::error!(
-                    error_type = "HandlerPanic",
-                    error = text,
-                    "a handler panicked"
-                );
+                tracing::error!(error_type = "HandlerPanic", error = text, "a handler panicked");
                 Err(Problem::new(&INTERNAL))
             })
         }
     };
-    let code = outcome
-        .as_ref()
-        .err()
-        .map_or("", |problem| problem.kind.code);
+    let code = outcome.as_ref().err().map_or("", |problem| problem.kind.code);
     let response = match &outcome {
         Ok(response) => response.clone(),
         Err(problem) => Response::problem(problem, &context.request_id),
     };
-    report(
-        clock.as_ref(),
-        &context,
-        &route_key,
-        response.status(),
-        code,
-    );
+    report(clock.as_ref(), &context, &route_key, response.status(), code);
     let answer = response.into_gateway(&context.request_id);
     serde_json::to_value(answer).map_err(|error| Failure::new("MalformedAnswer", &error))
 }
@@ -188,13 +166,7 @@ fn report(clock: &dyn Clock, context: &Context, route: &str, status: u16, code: 
             duration_ms = duration,
             "request refused"
         ),
-        _ => tracing::info!(
-            route,
-            status,
-            request_id,
-            duration_ms = duration,
-            "request answered"
-        ),
+        _ => tracing::info!(route, status, request_id, duration_ms = duration, "request answered"),
     }
     let server_errors = if status >= 500 { 1.0 } else { 0.0 };
     emit(
@@ -211,7 +183,5 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     if let Some(text) = panic.downcast_ref::<&str>() {
         return text;
     }
-    panic
-        .downcast_ref::<String>()
-        .map_or("a panic without a text", String::as_str)
+    panic.downcast_ref::<String>().map_or("a panic without a text", String::as_str)
 }

@@ -77,14 +77,9 @@ impl Guard {
         let unauthenticated = || Problem::new(&UNAUTHENTICATED);
         let session_id = request.cookie(SESSION_COOKIE).ok_or_else(unauthenticated)?;
         let hash = SessionHash::of(&session_id);
-        let session = self
-            .sessions
-            .find(&hash)
-            .await
-            .map_err(|error| Problem::port(&error))?;
-        let session = session
-            .filter(|session| session.is_live(context.now))
-            .ok_or_else(unauthenticated)?;
+        let session = self.sessions.find(&hash).await.map_err(|error| Problem::port(&error))?;
+        let session =
+            session.filter(|session| session.is_live(context.now)).ok_or_else(unauthenticated)?;
         if !request.is_safe() {
             let pages = self.pages.as_ref().ok_or_else(|| Problem::new(&CSRF))?;
             pages.check(request, &session, context).await?;
@@ -100,21 +95,16 @@ impl Guard {
         } else {
             session
         };
-        Ok(Caller {
-            user: session.user.clone(),
-            roles: session.roles.clone(),
-            session,
-        })
+        Ok(Caller { user: session.user.clone(), roles: session.roles.clone(), session })
     }
 
     async fn touch(&self, session: &Session, context: &Context) -> Result<(), Problem> {
         match self.sessions.touch(session, context.now).await {
             Ok(()) => Ok(()),
             // The session was ended between the two calls: revoked means revoked.
-            Err(PortError {
-                class: PortErrorClass::Conflict,
-                ..
-            }) => Err(Problem::new(&UNAUTHENTICATED)),
+            Err(PortError { class: PortErrorClass::Conflict, .. }) => {
+                Err(Problem::new(&UNAUTHENTICATED))
+            }
             Err(error) => Err(Problem::port(&error)),
         }
     }
@@ -137,18 +127,10 @@ impl Pages {
         context: &Context,
     ) -> Result<(), Problem> {
         let refused = |detail| Err(Problem::new(&CSRF).with_detail(detail));
-        if !is_ours(
-            request.header("origin"),
-            request.header("sec-fetch-site"),
-            &self.origins,
-        ) {
+        if !is_ours(request.header("origin"), request.header("sec-fetch-site"), &self.origins) {
             return refused("Origin or Sec-Fetch-Site does not name a page of ours");
         }
-        let key = self
-            .csrf_key
-            .read(context.now)
-            .await
-            .map_err(|error| Problem::port(&error))?;
+        let key = self.csrf_key.read(context.now).await.map_err(|error| Problem::port(&error))?;
         match request.header(CSRF_HEADER) {
             Some(token) if session.accepts_csrf_token(&key, token) => Ok(()),
             _ => refused("X-CSRF-Token is missing or not this session's"),

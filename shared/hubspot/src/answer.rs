@@ -72,11 +72,7 @@ impl Exchange {
 impl Answer {
     /// An answer that is nothing but a status.
     pub(crate) fn bare(status: StatusCode) -> Self {
-        Self {
-            status,
-            headers: HeaderMap::new(),
-            body: None,
-        }
+        Self { status, headers: HeaderMap::new(), body: None }
     }
 
     /// Whether a gateway says that it passed the call on and did not hear the end of it (RFC 9110
@@ -142,26 +138,17 @@ pub(crate) fn written(inputs: &[Input], answer: &BatchAnswer) -> CallOutcome {
     for result in &answer.results {
         let trace_id = result.object_write_trace_id.as_str();
         if ours.contains(trace_id) && is_contact_id(&result.id) {
-            let written = ItemResult::Written {
-                contact_id: result.id.clone(),
-            };
+            let written = ItemResult::Written { contact_id: result.id.clone() };
             results.insert(trace_id.to_owned(), written);
         }
     }
     // After the results: if both name an input, sending it again does no harm.
     for error in &answer.errors {
         for trace_id in error.trace_ids().filter(|trace_id| ours.contains(trace_id)) {
-            results.insert(
-                trace_id.to_owned(),
-                ItemResult::Failed(failure(ITEM, error)),
-            );
+            results.insert(trace_id.to_owned(), ItemResult::Failed(failure(ITEM, error)));
         }
     }
-    if results.is_empty() {
-        CallOutcome::Unknown
-    } else {
-        CallOutcome::Answered(results)
-    }
+    if results.is_empty() { CallOutcome::Unknown } else { CallOutcome::Answered(results) }
 }
 
 fn is_contact_id(text: &str) -> bool {
@@ -170,16 +157,9 @@ fn is_contact_id(text: &str) -> bool {
 
 /// Whether all of `count` properties are there now.
 pub(crate) fn properties_declared(count: usize, answer: &BatchAnswer) -> CallOutcome {
-    let failures: Vec<Failure> = answer
-        .errors
-        .iter()
-        .map(|error| failure(ITEM, error))
-        .collect();
+    let failures: Vec<Failure> = answer.errors.iter().map(|error| failure(ITEM, error)).collect();
     let accounted_for = answer.results.len() + failures.len();
-    match failures
-        .into_iter()
-        .find(|failure| !already_exists(failure))
-    {
+    match failures.into_iter().find(|failure| !already_exists(failure)) {
         Some(failure) => CallOutcome::Refused(failure),
         None if accounted_for >= count => CallOutcome::Answered(BTreeMap::new()),
         None => CallOutcome::Unknown,
@@ -200,10 +180,7 @@ pub(crate) fn owners(
     if answer.results.is_empty() && answer.errors.is_empty() {
         return None;
     }
-    let asked_for = answer
-        .results
-        .iter()
-        .filter(|result| contact_ids.contains(&result.id));
+    let asked_for = answer.results.iter().filter(|result| contact_ids.contains(&result.id));
     let owner = asked_for.filter_map(|result| {
         let owner = match result.properties.get(schema::USER_ID)? {
             Value::Null => None,

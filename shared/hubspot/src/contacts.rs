@@ -31,12 +31,7 @@ impl HubSpotCrm {
     /// Prepares the client; connects to nothing yet.
     pub fn new(settings: &Settings, tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
         let (objects, properties) = settings.urls()?;
-        Ok(Self {
-            http: Http::new(tokens)?,
-            objects,
-            properties,
-            key: settings.key,
-        })
+        Ok(Self { http: Http::new(tokens)?, objects, properties, key: settings.key })
     }
 
     async fn call<T: DeserializeOwned>(
@@ -62,10 +57,7 @@ impl Crm for HubSpotCrm {
     async fn write(&self, inputs: &[Input], trace_id: &str) -> Reply {
         let Some(first) = inputs.first() else {
             let outcome = CallOutcome::Answered(BTreeMap::new());
-            return Reply {
-                outcome,
-                quota: Quota::default(),
-            };
+            return Reply { outcome, quota: Quota::default() };
         };
         let operation = match first.address {
             Address::UserId(_) | Address::Email(_) => "upsert",
@@ -73,10 +65,7 @@ impl Crm for HubSpotCrm {
         };
         let url = format!("{}/batch/{operation}", self.objects);
         match self.call(url, &Inputs::contacts(inputs), trace_id).await {
-            Ok(Success { body, quota }) => Reply {
-                outcome: answer::written(inputs, &body),
-                quota,
-            },
+            Ok(Success { body, quota }) => Reply { outcome: answer::written(inputs, &body), quota },
             Err(reply) => *reply,
         }
     }
@@ -103,10 +92,8 @@ impl Crm for HubSpotCrm {
         let url = format!("{}/batch/read", self.objects);
         let body = ContactRead::owners(contact_ids);
         match self.call::<BatchAnswer>(url, &body, trace_id).await {
-            Ok(Success { body, quota }) => answer::owners(contact_ids, &body).ok_or(Reply {
-                outcome: CallOutcome::Unknown,
-                quota,
-            }),
+            Ok(Success { body, quota }) => answer::owners(contact_ids, &body)
+                .ok_or(Reply { outcome: CallOutcome::Unknown, quota }),
             Err(reply) => Err(*reply),
         }
     }
@@ -133,10 +120,7 @@ impl HubSpotCrm {
         let url = format!("{}/batch/create", self.properties);
         let properties = Inputs::properties(schema, self.key);
         let Success { body, quota } = self.call(url, &properties, trace_id).await?;
-        Ok(Reply {
-            outcome: answer::properties_declared(properties.len(), &body),
-            quota,
-        })
+        Ok(Reply { outcome: answer::properties_declared(properties.len(), &body), quota })
     }
 }
 

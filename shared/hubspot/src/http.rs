@@ -42,9 +42,7 @@ impl Http {
     /// store would cost start-up time, and the sandbox may have none.
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
     pub(crate) fn new(tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let tls =
             ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -62,11 +60,7 @@ impl Http {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build()
             .map_err(|_refused| SettingsError::HttpClient)?;
-        Ok(Self {
-            client,
-            tokens,
-            call_timeout: CALL_TIMEOUT,
-        })
+        Ok(Self { client, tokens, call_timeout: CALL_TIMEOUT })
     }
 
     /// Fetches the token anew; `false`: it is the one we had.
@@ -108,11 +102,7 @@ async fn read(mut response: Response, end: Instant) -> Answer {
     let status = response.status();
     let headers: HeaderMap = std::mem::take(response.headers_mut());
     let body = timeout_at(end, body(response)).await.ok().flatten();
-    Answer {
-        status,
-        headers,
-        body,
-    }
+    Answer { status, headers, body }
 }
 
 /// The body, never more than [`ANSWER_BYTES_MAX`] in memory; `None` when it is longer or breaks off.

@@ -74,11 +74,7 @@ impl Settings {
             schema::EMAIL => KeyKind::Email,
             _ => return Err(SettingsError::Key),
         };
-        Ok(Self {
-            base_url: base_url.to_owned(),
-            api: api.parse()?,
-            key,
-        })
+        Ok(Self { base_url: base_url.to_owned(), api: api.parse()?, key })
     }
 
     /// Where contacts are, and where the definitions of their properties are.
@@ -129,29 +125,15 @@ mod tests {
         let objects = Settings::parse(base_url, api, key)
             .and_then(|settings| settings.urls())
             .map(|(objects, _)| objects);
-        assert_eq!(
-            objects.as_deref().map_err(|error| *error),
-            expected,
-            "{texts:?}"
-        );
+        assert_eq!(objects.as_deref().map_err(|error| *error), expected, "{texts:?}");
     }
 
     #[test]
     fn settings_that_cannot_work_are_refused_at_the_start() {
         let (url, api, key) = ("https://api.hubapi.com", "2026-09", "rollcall_user_id");
-        check(
-            (url, api, key),
-            Ok("https://api.hubapi.com/crm/objects/2026-09/contacts"),
-        );
-        check(
-            (url, "v3", "email"),
-            Ok("https://api.hubapi.com/crm/v3/objects/contacts"),
-        );
-        for local in [
-            "http://localhost:9002/",
-            "http://127.0.0.1:9002",
-            "http://[::1]:9002",
-        ] {
+        check((url, api, key), Ok("https://api.hubapi.com/crm/objects/2026-09/contacts"));
+        check((url, "v3", "email"), Ok("https://api.hubapi.com/crm/v3/objects/contacts"));
+        for local in ["http://localhost:9002/", "http://127.0.0.1:9002", "http://[::1]:9002"] {
             let expected = format!("{}/crm/v3/objects/contacts", local.trim_end_matches('/'));
             check((local, "v3", key), Ok(&expected));
         }

@@ -17,15 +17,8 @@ pub(crate) fn code(text: &str) -> String {
 /// A message, followed by the codes that it does not mention: HubSpot gives some reasons in the
 /// text, some beside it.
 pub(crate) fn message<'a>(text: &str, codes: impl Iterator<Item = &'a str>) -> String {
-    let mut message: String = redacted(text)
-        .chars()
-        .take(MESSAGE_CHARACTERS_MAX)
-        .collect();
-    for code in codes
-        .filter(|code| !code.is_empty())
-        .take(CODES_MAX)
-        .map(code)
-    {
+    let mut message: String = redacted(text).chars().take(MESSAGE_CHARACTERS_MAX).collect();
+    for code in codes.filter(|code| !code.is_empty()).take(CODES_MAX).map(code) {
         if !message.contains(&code) {
             message.push_str(if message.is_empty() { "" } else { " " });
             message.push_str(&redacted(&code));
@@ -65,11 +58,7 @@ mod tests {
     #[test]
     fn messages_keep_their_codes_and_lose_their_addresses() {
         check("Existing ID: 512", &[], "Existing ID: 512");
-        check(
-            "Duplicate IDs: [a@b.c, d@e.f]. Unique",
-            &[],
-            "Duplicate IDs: […, …]. Unique",
-        );
+        check("Duplicate IDs: [a@b.c, d@e.f]. Unique", &[], "Duplicate IDs: […, …]. Unique");
         check("by mailto:o'brien@x.org!", &[], "by mailto:…");
         check("?email=a%40b.c", &[], "?email=…");
         check(
@@ -77,11 +66,7 @@ mod tests {
             &["INVALID_EMAIL"],
             r#"[{"message":"\"…\" is","error":"INVALID_EMAIL"}]"#,
         );
-        check(
-            "no",
-            &["", "PROPERTY_DOESNT_EXIST", "a@b.c"],
-            "no PROPERTY_DOESNT_EXIST …",
-        );
+        check("no", &["", "PROPERTY_DOESNT_EXIST", "a@b.c"], "no PROPERTY_DOESNT_EXIST …");
         check("", &["X", "X"], "X");
     }
 
@@ -90,10 +75,7 @@ mod tests {
         let long = "é".repeat(MESSAGE_CHARACTERS_MAX * 2);
         let codes = vec![long.as_str(); CODES_MAX * 2];
         let kept = message(&long, codes.into_iter()).chars().count();
-        assert!(
-            kept <= MESSAGE_CHARACTERS_MAX + CODES_MAX * (CODE_CHARACTERS_MAX + 1),
-            "{kept}"
-        );
+        assert!(kept <= MESSAGE_CHARACTERS_MAX + CODES_MAX * (CODE_CHARACTERS_MAX + 1), "{kept}");
         assert_eq!(code(&long).chars().count(), CODE_CHARACTERS_MAX);
     }
 }

@@ -60,10 +60,7 @@ mod tests {
         check(&format!("01-{trace}-b7ad6b7169203331-01"), &ours);
         check(&format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)), &ours);
         check(&format!("00-{trace}-0000000000000000-01"), &ours);
-        check(
-            &format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()),
-            &ours,
-        );
+        check(&format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()), &ours);
         check(&format!("00-{trace}-b7ad6b7169203331-01-x"), &ours);
         check("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", &ours);
     }

@@ -84,9 +84,7 @@ impl<'a> Inputs<ContactInput<'a>> {
                 object_write_trace_id: input.user.as_str(),
             }
         };
-        Self {
-            inputs: inputs.iter().map(contact).collect(),
-        }
+        Self { inputs: inputs.iter().map(contact).collect() }
     }
 }
 
@@ -106,10 +104,7 @@ impl<'a> ContactRead<'a> {
 
 impl GroupCreate {
     pub(crate) fn new(schema: &Schema) -> Self {
-        Self {
-            name: schema.group,
-            label: schema.group_label,
-        }
+        Self { name: schema.group, label: schema.group_label }
     }
 }
 
@@ -117,10 +112,7 @@ impl Inputs<PropertyCreate> {
     /// The properties that are ours to create. A portal whose contacts are found by e-mail is one
     /// that refuses unique values, so nothing is declared unique there.
     pub(crate) fn properties(schema: &Schema, key: KeyKind) -> Self {
-        let ours = schema
-            .properties
-            .iter()
-            .filter(|property| property.origin == Origin::Ours);
+        let ours = schema.properties.iter().filter(|property| property.origin == Origin::Ours);
         let create = |property: &Property| {
             let (kind, field_type) = types(property.kind);
             PropertyCreate {
@@ -132,9 +124,7 @@ impl Inputs<PropertyCreate> {
                 has_unique_value: property.unique && key == KeyKind::UserId,
             }
         };
-        Self {
-            inputs: ours.map(create).collect(),
-        }
+        Self { inputs: ours.map(create).collect() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -211,10 +201,7 @@ pub(crate) struct ErrorDetail {
 impl ErrorAnswer {
     /// The inputs that the error names; an error that names none is nobody's.
     pub(crate) fn trace_ids(&self) -> impl Iterator<Item = &str> {
-        let named = self
-            .context
-            .get("objectWriteTraceId")
-            .and_then(Value::as_array);
+        let named = self.context.get("objectWriteTraceId").and_then(Value::as_array);
         named.into_iter().flatten().filter_map(Value::as_str)
     }
 }
@@ -257,44 +244,25 @@ mod tests {
         if let Some(id_property) = id_property {
             expected["idProperty"] = json!(id_property);
         }
-        assert_eq!(
-            json!(Inputs::contacts(&inputs)),
-            json!({"inputs": [expected]})
-        );
+        assert_eq!(json!(Inputs::contacts(&inputs)), json!({"inputs": [expected]}));
     }
 
     #[test]
     fn an_input_is_found_by_its_address_and_known_by_its_user() {
-        check(
-            Address::UserId(USER.parse().unwrap()),
-            USER,
-            Some("rollcall_user_id"),
-        );
-        check(
-            Address::Email("Ada@Example.org".to_owned()),
-            "ada@example.org",
-            Some("email"),
-        );
+        check(Address::UserId(USER.parse().unwrap()), USER, Some("rollcall_user_id"));
+        check(Address::Email("Ada@Example.org".to_owned()), "ada@example.org", Some("email"));
         check(Address::ContactId("512".to_owned()), "512", None);
     }
 
     #[test]
     fn only_our_properties_are_created_and_the_key_is_unique_where_it_is_one() {
-        for (key, unique) in [
-            (KeyKind::UserId, vec![schema::USER_ID]),
-            (KeyKind::Email, vec![]),
-        ] {
+        for (key, unique) in [(KeyKind::UserId, vec![schema::USER_ID]), (KeyKind::Email, vec![])] {
             let body = json!(Inputs::properties(&SCHEMA, key));
             let inputs = body["inputs"].as_array().unwrap();
             let named = |input: &&Value| input["name"].as_str().unwrap().starts_with("rollcall_");
             assert!(inputs.iter().all(|input| named(&input)), "{body}");
-            let declared = inputs
-                .iter()
-                .filter(|input| input["hasUniqueValue"] == true);
-            assert_eq!(
-                declared.map(|input| &input["name"]).collect::<Vec<_>>(),
-                unique
-            );
+            let declared = inputs.iter().filter(|input| input["hasUniqueValue"] == true);
+            assert_eq!(declared.map(|input| &input["name"]).collect::<Vec<_>>(), unique);
         }
     }
 }

@@ -176,11 +176,8 @@ impl Cloud {
         let (clock, iam, shutdown) = (LocalClock::new(), Iam::new(), Shutdown::new());
         let dynamodb = open_dynamodb(&options, &clock, &iam)?;
         let messages = open_messages(&options, &addresses, &clock, &iam)?;
-        let provider = Provider::open((options.provider)(
-            &addresses,
-            options.folder.clone(),
-            clock.clone(),
-        ))?;
+        let provider =
+            Provider::open((options.provider)(&addresses, options.folder.clone(), clock.clone()))?;
         let (tokens, settings) = options.hubspot.clone();
         let hubspot = HubSpot::open(rollcall_local_hubspot::Options {
             folder: options.folder.clone(),
@@ -248,10 +245,8 @@ impl Cloud {
         trigger: &StreamTrigger,
         checkpoints: Snapshot,
     ) -> Result<(), StartError> {
-        let source = TableStream {
-            dynamodb: self.dynamodb.clone(),
-            table: trigger.table.full_name(STAGE),
-        };
+        let source =
+            TableStream { dynamodb: self.dynamodb.clone(), table: trigger.table.full_name(STAGE) };
         let failures = MessageQueue {
             messages: self.messages.clone(),
             queue: trigger.failure_queue.full_name(STAGE),
@@ -272,10 +267,8 @@ impl Cloud {
     }
 
     fn start_queue(&self, function: &Function, trigger: QueueTrigger) {
-        let source = MessageQueue {
-            messages: self.messages.clone(),
-            queue: trigger.queue.full_name(STAGE),
-        };
+        let source =
+            MessageQueue { messages: self.messages.clone(), queue: trigger.queue.full_name(STAGE) };
         let mapping = QueueMapping {
             function: function.name.to_owned(),
             batch_size: to_usize(trigger.batch_size),
@@ -373,10 +366,9 @@ fn add_functions(
         iam.set_policy(function.name, statements.collect());
         let mut environment = endpoints(addresses);
         for setting in function.all_settings() {
-            let value = settings.get(setting.name).ok_or(StartError::Setting {
-                function: function.name,
-                setting: setting.name,
-            })?;
+            let value = settings
+                .get(setting.name)
+                .ok_or(StartError::Setting { function: function.name, setting: setting.name })?;
             environment.insert(setting.name.to_owned(), value.clone());
         }
         let mut arguments = arguments.clone();

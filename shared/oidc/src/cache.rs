@@ -49,12 +49,7 @@ enum Plan<T> {
 
 impl<T> Cache<T> {
     pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::new(State {
-                entry: None,
-                refetched_at: None,
-            }),
-        }
+        Self { state: Mutex::new(State { entry: None, refetched_at: None }) }
     }
 
     /// The document, from memory or by `fetch`, which runs only when it must.
@@ -72,10 +67,7 @@ impl<T> Cache<T> {
         match fetch.await {
             Ok(value) => {
                 let value = Arc::new(value);
-                state.entry = Some(Entry {
-                    value: Arc::clone(&value),
-                    fetched_at: now,
-                });
+                state.entry = Some(Entry { value: Arc::clone(&value), fetched_at: now });
                 Ok(value)
             }
             Err(error) => fallback.ok_or(error),
@@ -93,16 +85,13 @@ impl<T> State<T> {
             return Plan::Fetch { fallback: None };
         }
         let value = Arc::clone(&entry.value);
-        let recently = self
-            .refetched_at
-            .is_some_and(|at| now.duration_since(at) < REFETCH_INTERVAL);
+        let recently =
+            self.refetched_at.is_some_and(|at| now.duration_since(at) < REFETCH_INTERVAL);
         if recently || demand == Demand::Usable && age < FRESH {
             return Plan::Use(value);
         }
         self.refetched_at = Some(now);
-        Plan::Fetch {
-            fallback: (demand == Demand::Usable).then_some(value),
-        }
+        Plan::Fetch { fallback: (demand == Demand::Usable).then_some(value) }
     }
 }
 
@@ -118,14 +107,9 @@ mod tests {
     async fn check(steps: &[(i64, Demand, Option<u8>, Option<u8>)]) {
         let cache = Cache::new();
         for (second, demand, answer, expected) in steps {
-            let busy = OidcError::Busy {
-                endpoint: Endpoint::Jwks,
-                status: 503,
-            };
+            let busy = OidcError::Busy { endpoint: Endpoint::Jwks, status: 503 };
             let fetch = async { answer.ok_or(busy) };
-            let got = cache
-                .get(*demand, Timestamp::from_second(*second).unwrap(), fetch)
-                .await;
+            let got = cache.get(*demand, Timestamp::from_second(*second).unwrap(), fetch).await;
             assert_eq!(got.ok().map(|value| *value), *expected, "at {second}");
         }
     }

@@ -56,12 +56,7 @@ impl Client {
     /// When the settings cannot work.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        Ok(Self {
-            settings,
-            http: Http::new()?,
-            discovery: Cache::new(),
-            keys: Cache::new(),
-        })
+        Ok(Self { settings, http: Http::new()?, discovery: Cache::new(), keys: Cache::new() })
     }
 
     /// Where to send the browser (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3).
@@ -116,14 +111,8 @@ impl Client {
             ("code_verifier", code_verifier.expose()),
         ];
         let discovery = self.discovery(now).await?;
-        let body = self
-            .call(
-                endpoint,
-                &discovery.token_endpoint,
-                discovery.takes_basic,
-                &form,
-            )
-            .await?;
+        let body =
+            self.call(endpoint, &discovery.token_endpoint, discovery.takes_basic, &form).await?;
         let answer: TokenAnswer = parse(endpoint, &body)?;
         // RFC 6749 §7.1: a token of a type that is not known must not be used.
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
@@ -172,14 +161,9 @@ impl Client {
             .revocation_endpoint
             .as_ref()
             .ok_or(OidcError::MissingEndpoint { endpoint })?;
-        self.call(
-            endpoint,
-            url,
-            discovery.takes_basic,
-            &[("token", refresh_token.expose())],
-        )
-        .await
-        .map(drop)
+        self.call(endpoint, url, discovery.takes_basic, &[("token", refresh_token.expose())])
+            .await
+            .map(drop)
     }
 
     /// Where to send the browser to end the provider's own session and come back to `return_to`,
@@ -217,9 +201,7 @@ impl Client {
             Some(secret) if takes_basic => {
                 let secret = Secret::new(form_encoded(secret));
                 let basic = (form_encoded(client_id), secret.expose());
-                self.http
-                    .post(endpoint, url, &form, Some((&basic.0, basic.1)))
-                    .await
+                self.http.post(endpoint, url, &form, Some((&basic.0, basic.1))).await
             }
             _ => {
                 form.push(("client_id", client_id));
@@ -230,9 +212,7 @@ impl Client {
     }
 
     async fn discovery(&self, now: Timestamp) -> Result<Arc<Discovery>, OidcError> {
-        let Settings {
-            issuer, profile, ..
-        } = &self.settings;
+        let Settings { issuer, profile, .. } = &self.settings;
         let fetch = async {
             let url = discovery::document_url(issuer)?;
             let document = self.http.get(Endpoint::Discovery, &url).await?;
@@ -247,11 +227,7 @@ impl Client {
             let document: key_set::Document =
                 self.http.get(Endpoint::Jwks, &discovery.jwks_uri).await?;
             let keys = KeySet::of(document);
-            if keys.is_empty() {
-                Err(OidcError::NoUsableKey)
-            } else {
-                Ok(keys)
-            }
+            if keys.is_empty() { Err(OidcError::NoUsableKey) } else { Ok(keys) }
         };
         self.keys.get(demand, now, fetch).await
     }

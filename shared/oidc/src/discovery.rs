@@ -36,11 +36,8 @@ pub(crate) struct Discovery {
 /// Where the document of `issuer` is (Discovery §4): the path is appended, never replaced.
 pub(crate) fn document_url(issuer: &str) -> Result<Url, OidcError> {
     let issuer = issuer.trim_end_matches('/');
-    Url::parse(&format!("{issuer}/.well-known/openid-configuration")).map_err(|_malformed| {
-        OidcError::UnsafeEndpoint {
-            endpoint: Endpoint::Discovery,
-        }
-    })
+    Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
+        .map_err(|_malformed| OidcError::UnsafeEndpoint { endpoint: Endpoint::Discovery })
 }
 
 impl Discovery {
@@ -119,16 +116,9 @@ mod tests {
 
     #[test]
     fn a_document_of_another_issuer_or_with_an_unsafe_endpoint_is_refused() {
-        for issuer in [
-            "https://id.example/pool/",
-            "https://id.example",
-            "https://evil.example",
-        ] {
+        for issuer in ["https://id.example/pool/", "https://id.example", "https://evil.example"] {
             let refused = check(&json!({ "issuer": issuer }), ProviderProfile::Generic);
-            assert!(
-                matches!(refused, Err(OidcError::WrongDiscoveryIssuer)),
-                "{issuer}"
-            );
+            assert!(matches!(refused, Err(OidcError::WrongDiscoveryIssuer)), "{issuer}");
         }
         for name in [
             "authorization_endpoint",
@@ -145,10 +135,7 @@ mod tests {
                 "https://a:b@login.example/",
             ] {
                 let refused = check(&json!({ name: url }), ProviderProfile::Generic);
-                assert!(
-                    matches!(refused, Err(OidcError::UnsafeEndpoint { .. })),
-                    "{name} {url}"
-                );
+                assert!(matches!(refused, Err(OidcError::UnsafeEndpoint { .. })), "{name} {url}");
             }
         }
     }

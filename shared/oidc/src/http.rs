@@ -34,9 +34,7 @@ impl Http {
     /// store would cost start-up time, and the sandbox may have none.
     #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
     pub(crate) fn new() -> Result<Self, SettingsError> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let tls =
             ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -101,18 +99,13 @@ async fn read(
     endpoint: Endpoint,
     request: RequestBuilder,
 ) -> Result<(StatusCode, Vec<u8>), OidcError> {
-    let unreachable = |source: reqwest::Error| OidcError::Unreachable {
-        endpoint,
-        source: source.without_url(),
-    };
+    let unreachable =
+        |source: reqwest::Error| OidcError::Unreachable { endpoint, source: source.without_url() };
     let mut response = request.send().await.map_err(unreachable)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(OidcError::TooLarge {
-                endpoint,
-                bytes_max: ANSWER_BYTES_MAX,
-            });
+            return Err(OidcError::TooLarge { endpoint, bytes_max: ANSWER_BYTES_MAX });
         }
         body.extend_from_slice(&chunk);
     }
@@ -126,10 +119,9 @@ fn refusal(endpoint: Endpoint, body: &[u8], status: StatusCode) -> OidcError {
     match refusal.error.as_str() {
         "invalid_grant" => OidcError::GrantRefused,
         "invalid_client" | "unauthorized_client" => OidcError::ClientRefused,
-        "temporarily_unavailable" | "server_error" => OidcError::Busy {
-            endpoint,
-            status: status.as_u16(),
-        },
+        "temporarily_unavailable" | "server_error" => {
+            OidcError::Busy { endpoint, status: status.as_u16() }
+        }
         _ => OidcError::RequestRefused,
     }
 }

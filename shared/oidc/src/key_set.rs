@@ -70,10 +70,8 @@ impl Key {
             _ => return None,
         };
         let common = &jwk.common;
-        let signs = common
-            .public_key_use
-            .as_ref()
-            .is_none_or(|usage| *usage == PublicKeyUse::Signature);
+        let signs =
+            common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
         if !signs || common.key_algorithm.is_some_and(|named| named != declared) {
             return None;
         }

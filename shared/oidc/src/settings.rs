@@ -88,19 +88,12 @@ mod tests {
             profile: ProviderProfile::Generic,
             scopes: vec![scope.to_owned()],
         };
-        assert_eq!(
-            settings.check(),
-            expected,
-            "{issuer} {redirect_uri} {scope}"
-        );
+        assert_eq!(settings.check(), expected, "{issuer} {redirect_uri} {scope}");
     }
 
     #[test]
     fn settings_that_cannot_work_are_refused_at_the_start() {
-        let (issuer, callback) = (
-            "https://id.example/pool",
-            "https://app.example/auth/callback",
-        );
+        let (issuer, callback) = ("https://id.example/pool", "https://app.example/auth/callback");
         check(issuer, callback, "openid", Ok(()));
         check("http://localhost:9001/pool", callback, "openid", Ok(()));
         check("http://127.0.0.1:9001", callback, "openid", Ok(()));
@@ -116,18 +109,8 @@ mod tests {
         ] {
             check(bad, callback, "openid", Err(SettingsError::Issuer));
         }
-        check(
-            issuer,
-            "/auth/callback",
-            "openid",
-            Err(SettingsError::RedirectUri),
-        );
-        check(
-            issuer,
-            "https://app.example/#x",
-            "openid",
-            Err(SettingsError::RedirectUri),
-        );
+        check(issuer, "/auth/callback", "openid", Err(SettingsError::RedirectUri));
+        check(issuer, "https://app.example/#x", "openid", Err(SettingsError::RedirectUri));
         check(issuer, callback, "email", Err(SettingsError::Scopes));
     }
 }

@@ -223,10 +223,7 @@ fn verify_signature(token: &str, keys: &KeySet) -> Result<Claims, TokenRefusal> 
     if header.crit.is_some() {
         return Err(TokenRefusal::CriticalExtension);
     }
-    if header
-        .typ
-        .is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
-    {
+    if header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return Err(TokenRefusal::WrongType);
     }
     let kid = header.kid.ok_or(TokenRefusal::MissingKeyId)?;
@@ -248,9 +245,7 @@ fn verify_signature(token: &str, keys: &KeySet) -> Result<Claims, TokenRefusal> 
 /// not one.
 fn header(token: &str) -> Result<Header, TokenRefusal> {
     let (header, _) = token.split_once('.').ok_or(TokenRefusal::Malformed)?;
-    let header = URL_SAFE_NO_PAD
-        .decode(header)
-        .map_err(|_malformed| TokenRefusal::Malformed)?;
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_malformed| TokenRefusal::Malformed)?;
     serde_json::from_slice(&header).map_err(|_malformed| TokenRefusal::Malformed)
 }
 
@@ -261,12 +256,12 @@ fn decode(token: &str, key: &Key) -> Result<Claims, TokenRefusal> {
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    jsonwebtoken::decode(token, &key.decoding, &validation)
-        .map(|data| data.claims)
-        .map_err(|error| match error.kind() {
+    jsonwebtoken::decode(token, &key.decoding, &validation).map(|data| data.claims).map_err(
+        |error| match error.kind() {
             ErrorKind::InvalidSignature => TokenRefusal::WrongSignature,
             _ => TokenRefusal::Malformed,
-        })
+        },
+    )
 }
 
 /// Rules 2 to 5 of OpenID Connect Core §3.1.3.7.
@@ -279,10 +274,7 @@ fn check_parties(claims: &Claims, expected: &Expectations<'_>) -> Result<(), Tok
         Some(Audience::Several(audiences)) => audiences.as_slice(),
         None => &[],
     };
-    if !audiences
-        .iter()
-        .any(|audience| audience == expected.client_id)
-    {
+    if !audiences.iter().any(|audience| audience == expected.client_id) {
         return Err(TokenRefusal::WrongAudience);
     }
     match claims.azp.as_deref() {
@@ -338,11 +330,9 @@ fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefus
         _ => false,
     };
     let groups = match claims.cognito_groups.or(claims.groups) {
-        Some(Value::Array(groups)) => groups
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        Some(Value::Array(groups)) => {
+            groups.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
         _ => Vec::new(),
     };
     Ok(IdClaims {

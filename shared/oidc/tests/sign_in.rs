@@ -113,9 +113,7 @@ async fn world() -> World {
 }
 
 fn query(url: &Url, name: &str) -> Option<String> {
-    url.query_pairs()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 impl World {
@@ -125,20 +123,13 @@ impl World {
 
     async fn authorization_url(&self) -> Url {
         let challenge = code_challenge(&self.verifier);
-        self.client
-            .authorization_url("state-1", NONCE, &challenge, self.now())
-            .await
-            .unwrap()
+        self.client.authorization_url("state-1", NONCE, &challenge, self.now()).await.unwrap()
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/_emulator/{path}", self.base);
         let response = self.browser.post(url).json(&body).send().await.unwrap();
-        assert!(
-            response.status().is_success(),
-            "{path}: {}",
-            response.status()
-        );
+        assert!(response.status().is_success(), "{path}: {}", response.status());
         serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null)
     }
 
@@ -152,11 +143,7 @@ impl World {
         let url = self.authorization_url().await;
         let asked = json!({"authorize_url": url.as_str(), "username": "ada"});
         let answer = self.control("login-as", asked).await;
-        query(
-            &Url::parse(answer["callback_url"].as_str().unwrap()).unwrap(),
-            "code",
-        )
-        .unwrap()
+        query(&Url::parse(answer["callback_url"].as_str().unwrap()).unwrap(), "code").unwrap()
     }
 
     async fn tokens(&self) -> Tokens {
@@ -168,9 +155,7 @@ impl World {
     }
 
     async fn verify(&self, tokens: &Tokens) -> Result<IdClaims, OidcError> {
-        self.client
-            .verify_id_token(&tokens.id_token, NONCE, &tokens.access_token, self.now())
-            .await
+        self.client.verify_id_token(&tokens.id_token, NONCE, &tokens.access_token, self.now()).await
     }
 
     /// A whole sign-in from code to claims.
@@ -192,9 +177,7 @@ async fn a_person_signs_in_with_the_form_under_every_profile_and_kind_of_client(
         let world = world_of(profile, client_id, secret).await;
         let url = world.authorization_url().await;
         let to_login = world.browser.get(url.clone()).send().await.unwrap();
-        let login = url
-            .join(to_login.headers()[header::LOCATION].to_str().unwrap())
-            .unwrap();
+        let login = url.join(to_login.headers()[header::LOCATION].to_str().unwrap()).unwrap();
         let form = [("username", "ada"), ("password", "Correct-horse-1")];
         let back = world.browser.post(login).form(&form).send().await.unwrap();
         assert_eq!(back.status(), StatusCode::FOUND);
@@ -202,11 +185,7 @@ async fn a_person_signs_in_with_the_form_under_every_profile_and_kind_of_client(
         assert!(callback.as_str().starts_with(CALLBACK));
         assert_eq!(query(&callback, "state").as_deref(), Some("state-1"));
         let iss = query(&callback, "iss");
-        world
-            .client
-            .check_callback_issuer(iss.as_deref(), world.now())
-            .await
-            .unwrap();
+        world.client.check_callback_issuer(iss.as_deref(), world.now()).await.unwrap();
 
         let code = query(&callback, "code").unwrap();
         let tokens = world.exchange(&code).await.unwrap();
@@ -218,20 +197,9 @@ async fn a_person_signs_in_with_the_form_under_every_profile_and_kind_of_client(
         assert_eq!(claims.groups, ["admin"]);
 
         let again = world.exchange(&code).await;
-        assert!(
-            matches!(again, Err(OidcError::GrantRefused)),
-            "a code works once"
-        );
-        world
-            .client
-            .revoke(tokens.refresh_token.as_ref().unwrap(), world.now())
-            .await
-            .unwrap();
-        let leave = world
-            .client
-            .logout_url("http://localhost:3000/", world.now())
-            .await
-            .unwrap();
+        assert!(matches!(again, Err(OidcError::GrantRefused)), "a code works once");
+        world.client.revoke(tokens.refresh_token.as_ref().unwrap(), world.now()).await.unwrap();
+        let leave = world.client.logout_url("http://localhost:3000/", world.now()).await.unwrap();
         let left = world.browser.get(leave).send().await.unwrap();
         assert_eq!(left.headers()[header::LOCATION], "http://localhost:3000/");
     }
@@ -242,10 +210,7 @@ async fn a_strict_provider_must_name_itself_in_the_callback() {
     let world = world_of(ProviderProfile::Generic, "web", None).await;
     for iss in [None, Some("https://evil.example")] {
         let refused = world.client.check_callback_issuer(iss, world.now()).await;
-        assert!(
-            matches!(refused, Err(OidcError::WrongCallbackIssuer)),
-            "{iss:?}"
-        );
+        assert!(matches!(refused, Err(OidcError::WrongCallbackIssuer)), "{iss:?}");
     }
 }
 
@@ -296,10 +261,7 @@ async fn every_sabotaged_call_is_refused_and_named() {
         let error = world.sign_in().await.err().unwrap();
         assert_eq!(error.class(), class, "{kind}: {error}");
         let text = format!("{error:?} {error}");
-        assert!(
-            !text.contains("html") && !text.contains("http://"),
-            "{text}"
-        );
+        assert!(!text.contains("html") && !text.contains("http://"), "{text}");
     }
 }
 
@@ -307,27 +269,15 @@ async fn every_sabotaged_call_is_refused_and_named() {
 async fn an_endless_answer_is_cut_at_the_bound() {
     let world = world().await;
     world.order("oversized", "discovery", 1).await;
-    let url = world
-        .client
-        .authorization_url("s", "n", "c", world.now())
-        .await;
-    assert!(matches!(
-        url,
-        Err(OidcError::TooLarge {
-            bytes_max: 1_048_576,
-            ..
-        })
-    ));
+    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
+    assert!(matches!(url, Err(OidcError::TooLarge { bytes_max: 1_048_576, .. })));
 }
 
 #[tokio::test]
 async fn a_call_without_an_answer_ends_after_five_seconds() {
     let world = world().await;
     world.order("timeout", "discovery", 1).await;
-    let url = world
-        .client
-        .authorization_url("s", "n", "c", world.now())
-        .await;
+    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
     let expected = OidcError::class(&url.err().unwrap());
     assert_eq!(expected, ErrorClass::ProviderUnavailable);
 }
@@ -336,10 +286,7 @@ async fn a_call_without_an_answer_ends_after_five_seconds() {
 async fn a_discovery_document_of_another_issuer_is_refused() {
     let world = world().await;
     world.order("wrong_discovery_issuer", "discovery", 1).await;
-    let url = world
-        .client
-        .authorization_url("s", "n", "c", world.now())
-        .await;
+    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
     assert!(matches!(url, Err(OidcError::WrongDiscoveryIssuer)));
 }
 
@@ -348,12 +295,7 @@ async fn a_wrong_verifier_or_secret_is_told_apart() {
     let world = world().await;
     let code = world.code().await;
     let verifier = Secret::new("a-verifier-that-was-not-used-for-the-challenge");
-    let refused = world
-        .client
-        .exchange(&code, &verifier, world.now())
-        .await
-        .err()
-        .unwrap();
+    let refused = world.client.exchange(&code, &verifier, world.now()).await.err().unwrap();
     assert_eq!(refused.class(), ErrorClass::Caller);
     for profile in [ProviderProfile::Cognito, ProviderProfile::Generic] {
         let world = world_of(profile, "backend", Some("wrong")).await;
@@ -383,20 +325,11 @@ async fn new_keys_of_the_provider_are_picked_up_without_losing_anybody() {
     world.order("unknown_kid", "token", 1).await;
     world.order("500", "jwks", 1).await;
     let refused = world.sign_in().await;
-    assert!(matches!(
-        refused,
-        Err(OidcError::Token(TokenRefusal::UnknownKey))
-    ));
+    assert!(matches!(refused, Err(OidcError::Token(TokenRefusal::UnknownKey))));
     world.clock.advance(Duration::from_secs(61));
     world.order("unknown_kid", "token", 1).await;
     let asked = world.sign_in().await;
-    assert!(matches!(
-        asked,
-        Err(OidcError::Busy {
-            endpoint: Endpoint::Jwks,
-            ..
-        })
-    ));
+    assert!(matches!(asked, Err(OidcError::Busy { endpoint: Endpoint::Jwks, .. })));
 }
 
 #[tokio::test]

@@ -31,18 +31,12 @@ pub struct Grant {
 impl Grant {
     /// Actions on a table.
     pub const fn table(table: Table, actions: &'static [&'static str]) -> Self {
-        Self {
-            resource: Resource::Table(table),
-            actions,
-        }
+        Self { resource: Resource::Table(table), actions }
     }
 
     /// Queries of an index.
     pub const fn index(table: Table, index: &'static str) -> Self {
-        Self {
-            resource: Resource::Index(table, index),
-            actions: &["dynamodb:Query"],
-        }
+        Self { resource: Resource::Index(table, index), actions: &["dynamodb:Query"] }
     }
 
     /// Reading a table's stream by hand.
@@ -59,18 +53,12 @@ impl Grant {
 
     /// Sending to a queue.
     pub const fn send(queue: Queue) -> Self {
-        Self {
-            resource: Resource::Queue(queue),
-            actions: &["sqs:GetQueueUrl", "sqs:SendMessage"],
-        }
+        Self { resource: Resource::Queue(queue), actions: &["sqs:GetQueueUrl", "sqs:SendMessage"] }
     }
 
     /// Reading a secret.
     pub const fn secret(secret: SecretName) -> Self {
-        Self {
-            resource: Resource::Secret(secret),
-            actions: &["secretsmanager:GetSecretValue"],
-        }
+        Self { resource: Resource::Secret(secret), actions: &["secretsmanager:GetSecretValue"] }
     }
 }
 

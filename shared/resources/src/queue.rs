@@ -27,12 +27,8 @@ pub const RETENTION_SECONDS: u32 = 14 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 4] = [
-        Self::CrmDrain,
-        Self::CrmDrainDead,
-        Self::CrmStreamFailures,
-        Self::CrmStreamFailuresDead,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::CrmDrain, Self::CrmDrainDead, Self::CrmStreamFailures, Self::CrmStreamFailuresDead];
 
     /// The name without prefix and stage.
     pub const fn name(self) -> &'static str {
@@ -61,14 +57,12 @@ impl Queue {
     /// When a message is given up; `None` for dead-letter queues.
     pub const fn redrive(self) -> Option<Redrive> {
         match self {
-            Self::CrmDrain => Some(Redrive {
-                dead_letter_queue: Self::CrmDrainDead,
-                receives_max: 5,
-            }),
-            Self::CrmStreamFailures => Some(Redrive {
-                dead_letter_queue: Self::CrmStreamFailuresDead,
-                receives_max: 5,
-            }),
+            Self::CrmDrain => {
+                Some(Redrive { dead_letter_queue: Self::CrmDrainDead, receives_max: 5 })
+            }
+            Self::CrmStreamFailures => {
+                Some(Redrive { dead_letter_queue: Self::CrmStreamFailuresDead, receives_max: 5 })
+            }
             Self::CrmDrainDead | Self::CrmStreamFailuresDead => None,
         }
     }

@@ -37,28 +37,15 @@ pub struct Index {
 }
 
 /// Pending rows by the time they are due.
-pub const CRM_DUE: Index = Index {
-    name: "due",
-    partition_key: "due_shard",
-    sort_key: "due_at",
-};
+pub const CRM_DUE: Index = Index { name: "due", partition_key: "due_shard", sort_key: "due_at" };
 /// Dead letters that need a person, by the time they were last seen.
-pub const CRM_OPEN: Index = Index {
-    name: "open",
-    partition_key: "open_shard",
-    sort_key: "open_at",
-};
+pub const CRM_OPEN: Index =
+    Index { name: "open", partition_key: "open_shard", sort_key: "open_at" };
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
-        Self::Users,
-        Self::Enrollments,
-        Self::Progress,
-        Self::Catalog,
-        Self::Crm,
-        Self::Edge,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Users, Self::Enrollments, Self::Progress, Self::Catalog, Self::Crm, Self::Edge];
 
     /// The name without prefix and stage.
     pub const fn name(self) -> &'static str {

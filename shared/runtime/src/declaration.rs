@@ -175,13 +175,8 @@ pub struct Operation {
 
 impl Operation {
     /// Nothing in, 204 out.
-    pub const EMPTY: Self = Self {
-        request: None,
-        query: &[],
-        success_status: 204,
-        response: None,
-        problems: &[],
-    };
+    pub const EMPTY: Self =
+        Self { request: None, query: &[], success_status: 204, response: None, problems: &[] };
 }
 
 /// A query parameter.
@@ -250,10 +245,7 @@ impl Function {
         access: Access::Internal,
         grants: &[],
         settings: &[],
-        wrapper: Wrapper {
-            grants: &[],
-            settings: &[],
-        },
+        wrapper: Wrapper { grants: &[], settings: &[] },
         operation: Operation::EMPTY,
         memory_mb: MEMORY_MB,
         timeout_seconds: EVENT_TIMEOUT_SECONDS,
@@ -283,18 +275,8 @@ impl Function {
     /// What its code may do, actions by resource.
     pub fn code_grants(&self) -> BTreeMap<Resource, BTreeSet<&'static str>> {
         let mut actions: BTreeMap<Resource, BTreeSet<&'static str>> = BTreeMap::new();
-        for grant in self
-            .wrapper
-            .grants
-            .iter()
-            .chain(self.grants)
-            .copied()
-            .flatten()
-        {
-            actions
-                .entry(grant.resource)
-                .or_default()
-                .extend(grant.actions);
+        for grant in self.wrapper.grants.iter().chain(self.grants).copied().flatten() {
+            actions.entry(grant.resource).or_default().extend(grant.actions);
         }
         actions
     }
@@ -309,20 +291,13 @@ impl Function {
         for trigger in self.triggers {
             match trigger {
                 Trigger::Stream(stream) => {
-                    add(
-                        Resource::Stream(stream.table),
-                        Grant::stream(stream.table).actions,
-                    );
+                    add(Resource::Stream(stream.table), Grant::stream(stream.table).actions);
                     add(Resource::Stream(stream.table), &["dynamodb:ListStreams"]);
                     add(Resource::Queue(stream.failure_queue), &["sqs:SendMessage"]);
                 }
                 Trigger::Queue(queue) => add(
                     Resource::Queue(queue.queue),
-                    &[
-                        "sqs:DeleteMessage",
-                        "sqs:GetQueueAttributes",
-                        "sqs:ReceiveMessage",
-                    ],
+                    &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
                 ),
                 Trigger::Http(_) | Trigger::Schedule { .. } => {}
             }

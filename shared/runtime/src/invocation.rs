@@ -40,10 +40,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of the kind `error_type`, with the whole chain of `error`.
     pub fn new(error_type: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self {
-            error_type,
-            message: chain(error),
-        }
+        Self { error_type, message: chain(error) }
     }
 }
 
@@ -89,8 +86,5 @@ where
 }
 
 fn malformed(error: impl Display) -> Failure {
-    Failure {
-        error_type: "MalformedEvent",
-        message: error.to_string(),
-    }
+    Failure { error_type: "MalformedEvent", message: error.to_string() }
 }

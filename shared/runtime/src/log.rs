@@ -33,10 +33,8 @@ pub fn start(service: &'static str, level: &str) {
         return;
     }
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .event_format(JsonLine)
-        .finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).event_format(JsonLine).finish();
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::warn!("another subscriber logs already");
     }
@@ -44,10 +42,7 @@ pub fn start(service: &'static str, level: &str) {
 
 /// Names the invocation that the next lines belong to.
 pub fn begin(invocation: &Invocation, cold_start: bool) {
-    let current = Current {
-        invocation: invocation.clone(),
-        cold_start,
-    };
+    let current = Current { invocation: invocation.clone(), cold_start };
     *INVOCATION.write().unwrap_or_else(PoisonError::into_inner) = Some(current);
 }
 
@@ -73,24 +68,11 @@ where
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("timestamp".to_owned(), SystemClock.now().to_string().into());
         line.insert("service".to_owned(), service().into());
-        let current = INVOCATION
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(Current {
-            invocation,
-            cold_start,
-        }) = current
-        {
+        let current = INVOCATION.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Current { invocation, cold_start }) = current {
             line.insert("cold_start".to_owned(), cold_start.into());
-            line.insert(
-                "function_request_id".to_owned(),
-                invocation.request_id.into(),
-            );
-            line.insert(
-                "correlation_id".to_owned(),
-                invocation.trace_id.clone().into(),
-            );
+            line.insert("function_request_id".to_owned(), invocation.request_id.into());
+            line.insert("correlation_id".to_owned(), invocation.trace_id.clone().into());
             line.insert("xray_trace_id".to_owned(), invocation.trace_id.into());
         }
         event.record(&mut Fields(&mut line));

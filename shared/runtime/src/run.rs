@@ -19,23 +19,14 @@ use crate::system::SystemClock;
 
 impl From<Failure> for Diagnostic {
     fn from(failure: Failure) -> Self {
-        Self {
-            error_type: failure.error_type.to_owned(),
-            error_message: failure.message,
-        }
+        Self { error_type: failure.error_type.to_owned(), error_message: failure.message }
     }
 }
 
 /// Runs a function's program: start once, then one invocation after another on one thread.
 pub fn run(function: &'static Function) -> ExitCode {
-    log::start(
-        function.name,
-        &variable("AWS_LAMBDA_LOG_LEVEL").unwrap_or("info".to_owned()),
-    );
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    log::start(function.name, &variable("AWS_LAMBDA_LOG_LEVEL").unwrap_or("info".to_owned()));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "failed to start the asynchronous runtime");
@@ -81,10 +72,7 @@ async fn serve(handler: &Handler) -> Result<(), lambda_runtime::Error> {
         async move {
             let result = answer.await;
             if let Err(failure) = &result {
-                let Failure {
-                    error_type,
-                    message,
-                } = failure;
+                let Failure { error_type, message } = failure;
                 tracing::error!(error_type, error = message, "the invocation failed");
             }
             result
@@ -98,10 +86,7 @@ fn invocation(context: &lambda_runtime::Context) -> Invocation {
     let request_id = context.request_id.clone();
     Invocation {
         deadline: Timestamp::from_millisecond(deadline).unwrap_or(Timestamp::MAX),
-        trace_id: context
-            .xray_trace_id
-            .clone()
-            .unwrap_or_else(|| request_id.clone()),
+        trace_id: context.xray_trace_id.clone().unwrap_or_else(|| request_id.clone()),
         request_id,
     }
 }
@@ -114,12 +99,8 @@ fn aws_environment() -> Result<Environment, Vec<String>> {
             String::new()
         })
     };
-    let services = [
-        Service::DynamoDb,
-        Service::DynamoDbStreams,
-        Service::Sqs,
-        Service::SecretsManager,
-    ];
+    let services =
+        [Service::DynamoDb, Service::DynamoDbStreams, Service::Sqs, Service::SecretsManager];
     let environment = Environment {
         region: required("AWS_REGION"),
         access_key_id: required("AWS_ACCESS_KEY_ID"),
@@ -130,17 +111,10 @@ fn aws_environment() -> Result<Environment, Vec<String>> {
             .filter_map(|service| Some((service, variable(service.endpoint_variable())?)))
             .collect(),
     };
-    if faults.is_empty() {
-        Ok(environment)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(environment) } else { Err(faults) }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the environment is read"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

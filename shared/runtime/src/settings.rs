@@ -58,11 +58,7 @@ impl Settings {
                 },
             }
         }
-        if faults.is_empty() {
-            Ok(Self { values })
-        } else {
-            Err(faults)
-        }
+        if faults.is_empty() { Ok(Self { values }) } else { Err(faults) }
     }
 
     /// The value of a declared setting; `None` for one that the function did not declare.
@@ -74,9 +70,7 @@ impl Settings {
 impl SettingKind {
     fn fault(self, value: &str) -> Option<String> {
         let is_url = |text: &str| {
-            let rest = text
-                .strip_prefix("https://")
-                .or_else(|| text.strip_prefix("http://"));
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
             rest.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/'))
         };
         match self {
@@ -99,11 +93,7 @@ impl SettingKind {
 mod tests {
     use super::*;
 
-    static SITE: Setting = Setting {
-        name: "SITE",
-        description: "A site.",
-        kind: SettingKind::Url,
-    };
+    static SITE: Setting = Setting { name: "SITE", description: "A site.", kind: SettingKind::Url };
 
     #[test]
     fn every_fault_is_reported_at_once() {
@@ -111,10 +101,7 @@ mod tests {
         let faults = Settings::read(&[&STAGE, &SITE], environment).unwrap_err();
         assert_eq!(
             faults,
-            [
-                "ROLLCALL_STAGE is not set",
-                "SITE is not a URL without a slash at the end"
-            ]
+            ["ROLLCALL_STAGE is not set", "SITE is not a URL without a slash at the end"]
         );
     }
 

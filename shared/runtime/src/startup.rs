@@ -53,12 +53,7 @@ pub struct Startup {
 impl Startup {
     /// The start of `function` with these settings.
     pub fn new(function: &'static Function, settings: Settings, connection: Connection) -> Self {
-        Self {
-            function,
-            settings,
-            connection,
-            tables: OnceLock::new(),
-        }
+        Self { function, settings, connection, tables: OnceLock::new() }
     }
 
     /// The function that starts.
@@ -73,9 +68,7 @@ impl Startup {
 
     /// A declared setting's value.
     pub fn setting(&self, setting: &'static Setting) -> Result<&str, StartupError> {
-        self.settings
-            .get(setting)
-            .ok_or_else(|| self.undeclared(setting.name.to_owned()))
+        self.settings.get(setting).ok_or_else(|| self.undeclared(setting.name.to_owned()))
     }
 
     /// A capability on the tables, if the function declares its grants.
@@ -84,9 +77,7 @@ impl Startup {
             self.check(grant)?;
         }
         let stage = self.stage()?;
-        let tables = self
-            .tables
-            .get_or_init(|| Tables::new(&self.connection, stage));
+        let tables = self.tables.get_or_init(|| Tables::new(&self.connection, stage));
         Ok(C::new(tables))
     }
 
@@ -120,11 +111,7 @@ impl Startup {
     fn check(&self, grant: &Grant) -> Result<(), StartupError> {
         let declared = self.function.code_grants();
         let actions = declared.get(&grant.resource);
-        match grant
-            .actions
-            .iter()
-            .find(|action| !actions.is_some_and(|a| a.contains(*action)))
-        {
+        match grant.actions.iter().find(|action| !actions.is_some_and(|a| a.contains(*action))) {
             None => Ok(()),
             Some(action) => {
                 Err(self.undeclared(format!("{action} on {}", describe(grant.resource))))
@@ -133,10 +120,7 @@ impl Startup {
     }
 
     fn undeclared(&self, what: String) -> StartupError {
-        StartupError::Undeclared {
-            function: self.function.name,
-            what,
-        }
+        StartupError::Undeclared { function: self.function.name, what }
     }
 }
 

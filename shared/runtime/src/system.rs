@@ -9,10 +9,7 @@ use rollcall_domain::time::{Clock, to_milliseconds};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where the time is read"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the time is read")]
     fn now(&self) -> Timestamp {
         to_milliseconds(Timestamp::now())
     }

@@ -82,10 +82,7 @@ impl Engine {
         self.change_budget(|budget| {
             let known = knows_schema(budget);
             let schema_version = Some(SCHEMA.version.to_owned());
-            (!known).then(|| Budget {
-                schema_version,
-                ..budget.clone()
-            })
+            (!known).then(|| Budget { schema_version, ..budget.clone() })
         })
         .await
     }
@@ -125,11 +122,7 @@ impl Engine {
             let versioned = self.ports.budget.load().await?;
             match versioned.budget.admit(self.ports.clock.now()) {
                 Admission::Denied { .. } => return Ok(None),
-                Admission::Granted {
-                    next,
-                    start,
-                    inputs_max,
-                } => {
+                Admission::Granted { next, start, inputs_max } => {
                     if self.ports.budget.store(&next, versioned.version).await? {
                         self.sleep_until(start).await;
                         return Ok(Some(inputs_max));

@@ -72,9 +72,7 @@ pub(crate) struct Settling<'a> {
 impl Run {
     /// Takes every user out of the run about whom everything is decided.
     pub(crate) fn settle(&mut self, settling: Settling<'_>) -> Vec<Settlement> {
-        let decided = self
-            .members
-            .extract_if(.., |_, member| member.undecided().is_empty());
+        let decided = self.members.extract_if(.., |_, member| member.undecided().is_empty());
         decided.map(|(_, member)| member.settle(settling)).collect()
     }
 }
@@ -95,9 +93,7 @@ impl Member {
         for (facet, verdict) in &self.verdicts {
             self.settle_facet(*facet, verdict, &mut settlement, settling);
             let retry = after(settling.now, SignedDuration::from_millis(BUSY_RETRY_MS));
-            settlement
-                .if_lost
-                .push(self.mark(*facet, Reason::Busy, 0, retry, settling));
+            settlement.if_lost.push(self.mark(*facet, Reason::Busy, 0, retry, settling));
         }
         // Without a confirmation nothing counts as done.
         if self.keep_lease {
@@ -127,9 +123,7 @@ impl Member {
                 // A replay that could not be tried must not leave the desk.
                 let refused = self.candidate.ledger.facet(facet).refused;
                 if let Some(refused) = refused.filter(|_| self.is_forced(facet)) {
-                    let reopen = DeadLetterChange::Reopen {
-                        id: refused.dead_letter,
-                    };
+                    let reopen = DeadLetterChange::Reopen { id: refused.dead_letter };
                     settlement.dead_letters.push(reopen);
                 }
             }
@@ -137,19 +131,10 @@ impl Member {
                 settlement.tally.dead += 1;
                 self.refuse_facet(facet, cause, settlement, settling);
             }
-            Verdict::Later {
-                reason,
-                outage,
-                doubt,
-            } => {
+            Verdict::Later { reason, outage, doubt } => {
                 settlement.tally.pending += 1;
                 if *doubt {
-                    settlement
-                        .ledger
-                        .facets
-                        .entry(facet)
-                        .or_default()
-                        .acknowledged = None;
+                    settlement.ledger.facets.entry(facet).or_default().acknowledged = None;
                 }
                 self.wait(facet, *reason, *outage, settlement, settling);
                 return;
@@ -177,19 +162,14 @@ impl Member {
         settlement: &mut Settlement,
         settling: Settling<'_>,
     ) {
-        let attempts = self
-            .row(facet)
-            .map_or(0, |row| row.attempts)
-            .saturating_add(1);
+        let attempts = self.row(facet).map_or(0, |row| row.attempts).saturating_add(1);
         let mut due_at = after(settling.now, delay(attempts, outage, settling.random));
         if self.keep_lease {
             due_at = due_at.max(self.candidate.lease.until);
         }
         match self.row(facet) {
             None => {
-                settlement
-                    .marks
-                    .push(self.mark(facet, reason, attempts, due_at, settling));
+                settlement.marks.push(self.mark(facet, reason, attempts, due_at, settling));
             }
             Some(row) => settlement.reschedules.push(Reschedule {
                 user: settlement.user.clone(),
@@ -233,27 +213,14 @@ impl Member {
             version: projected.version,
             at: now,
         });
-        settlement
-            .ledger
-            .facets
-            .entry(facet)
-            .or_default()
-            .acknowledged = acknowledged;
+        settlement.ledger.facets.entry(facet).or_default().acknowledged = acknowledged;
     }
 
     fn close(&self, facet: Facet, settlement: &mut Settlement, now: Timestamp) {
         let entry = settlement.ledger.facets.entry(facet).or_default();
         if let Some(refused) = entry.refused.take() {
-            let status = if self.is_forced(facet) {
-                Status::Resolved
-            } else {
-                Status::Superseded
-            };
-            let change = DeadLetterChange::Close {
-                id: refused.dead_letter,
-                status,
-                at: now,
-            };
+            let status = if self.is_forced(facet) { Status::Resolved } else { Status::Superseded };
+            let change = DeadLetterChange::Close { id: refused.dead_letter, status, at: now };
             settlement.dead_letters.push(change);
         }
     }
@@ -265,26 +232,14 @@ impl Member {
         settlement: &mut Settlement,
         settling: Settling<'_>,
     ) {
-        let Settling {
-            now,
-            random,
-            function_version,
-        } = settling;
-        let hash = self
-            .candidate
-            .state
-            .get(&facet)
-            .map(|projected| projected.hash.clone());
+        let Settling { now, random, function_version } = settling;
+        let hash = self.candidate.state.get(&facet).map(|projected| projected.hash.clone());
         let entry = settlement.ledger.facets.entry(facet).or_default();
         let (cause, function_version) = (cause.clone(), function_version.to_owned());
         let (id, change) = if let Some(refused) = entry.refused.take() {
             let id = refused.dead_letter;
-            let repeat = DeadLetterChange::Repeat {
-                id: id.clone(),
-                cause,
-                at: now,
-                function_version,
-            };
+            let repeat =
+                DeadLetterChange::Repeat { id: id.clone(), cause, at: now, function_version };
             (id, repeat)
         } else {
             let id = DeadLetterId::new(now, random);
@@ -301,10 +256,7 @@ impl Member {
             };
             (id, DeadLetterChange::Open(Box::new(letter)))
         };
-        entry.refused = Some(Refused {
-            hash: hash.unwrap_or_default(),
-            dead_letter: id,
-        });
+        entry.refused = Some(Refused { hash: hash.unwrap_or_default(), dead_letter: id });
         settlement.dead_letters.push(change);
     }
 }
@@ -324,11 +276,7 @@ pub(crate) fn busy(work: Work, settling: Settling<'_>) -> (Vec<Mark>, Vec<Resche
                 due_at,
             }),
             None => marks.push(Mark {
-                dirty: Dirty {
-                    user: work.user.clone(),
-                    facet,
-                    trace_id: want.trace_id,
-                },
+                dirty: Dirty { user: work.user.clone(), facet, trace_id: want.trace_id },
                 mark: token(settling.random),
                 reason: Reason::Busy,
                 attempts: 0,

@@ -25,23 +25,12 @@ fn projected(facet: Facet) -> Projected {
         Facet::Identity => BTreeMap::from([(schema::EMAIL, "a@example.org".to_owned())]),
         Facet::Learning => BTreeMap::from([(schema::ENROLLED_COURSES, "one".to_owned())]),
     };
-    Projected {
-        hash: hash(&properties),
-        properties,
-        version: 1,
-    }
+    Projected { hash: hash(&properties), properties, version: 1 }
 }
 
 fn acknowledged(hash: &str) -> FacetEntry {
-    let acknowledged = Acknowledged {
-        hash: hash.to_owned(),
-        version: 1,
-        at: at(0),
-    };
-    FacetEntry {
-        acknowledged: Some(acknowledged),
-        refused: None,
-    }
+    let acknowledged = Acknowledged { hash: hash.to_owned(), version: 1, at: at(0) };
+    FacetEntry { acknowledged: Some(acknowledged), refused: None }
 }
 
 /// A known contact whose facets differ from what it holds.
@@ -54,11 +43,7 @@ fn known() -> Ledger {
 
 fn candidate(ledger: Ledger, forced: bool) -> Candidate {
     let row = |facet| PendingRow {
-        dirty: Dirty {
-            user: user(),
-            facet,
-            trace_id: None,
-        },
+        dirty: Dirty { user: user(), facet, trace_id: None },
         mark: "mark".to_owned(),
         reason: Reason::Transient,
         attempts: 3,
@@ -66,19 +51,10 @@ fn candidate(ledger: Ledger, forced: bool) -> Candidate {
         due_at: at(0),
         forced,
     };
-    let want = |facet| Want {
-        trace_id: None,
-        row: Some(row(facet)),
-    };
+    let want = |facet| Want { trace_id: None, row: Some(row(facet)) };
     Candidate {
-        work: Work {
-            user: user(),
-            facets: Facet::ALL.map(|facet| (facet, want(facet))).into(),
-        },
-        lease: Lease {
-            token: "token".to_owned(),
-            until: at(100),
-        },
+        work: Work { user: user(), facets: Facet::ALL.map(|facet| (facet, want(facet))).into() },
+        lease: Lease { token: "token".to_owned(), until: at(100) },
         ledger,
         abandoned: false,
         state: Facet::ALL.map(|facet| (facet, projected(facet))).into(),
@@ -95,15 +71,8 @@ fn send(run: &mut Run, now: i64, result: impl Into<Option<ItemResult>>) -> Vec<F
         panic!("something to send");
     };
     let inputs = run.ready(slots, at(now), 100);
-    let facets = inputs
-        .iter()
-        .flat_map(|input| input.facets.clone())
-        .collect();
-    let results = result
-        .into()
-        .map(|result| (user().to_string(), result))
-        .into_iter()
-        .collect();
+    let facets = inputs.iter().flat_map(|input| input.facets.clone()).collect();
+    let results = result.into().map(|result| (user().to_string(), result)).into_iter().collect();
     run.absorb(inputs, CallOutcome::Answered(results), at(now));
     facets
 }
@@ -123,11 +92,8 @@ fn written() -> ItemResult {
 }
 
 fn settle(run: &mut Run, now: i64) -> Settlement {
-    let settling = Settling {
-        now: at(now),
-        random: &SeededRandom::new(3),
-        function_version: "test",
-    };
+    let settling =
+        Settling { now: at(now), random: &SeededRandom::new(3), function_version: "test" };
     let mut settlements = run.settle(settling);
     assert_eq!(settlements.len(), 1);
     settlements.remove(0)
@@ -149,11 +115,7 @@ fn a_lost_lease_asks_again_for_everything_that_was_looked_at() {
     let mut run = run(known(), false);
     send(&mut run, 1, written());
     let settlement = settle(&mut run, 1);
-    let facets: Vec<Facet> = settlement
-        .if_lost
-        .iter()
-        .map(|mark| mark.dirty.facet)
-        .collect();
+    let facets: Vec<Facet> = settlement.if_lost.iter().map(|mark| mark.dirty.facet).collect();
     assert_eq!(facets, Facet::ALL);
 }
 
@@ -166,16 +128,8 @@ fn an_unknown_outcome_leaves_the_lease_to_run_out_and_removes_no_row() {
     let inputs = run.ready(slots, at(1), 100);
     run.absorb(inputs, CallOutcome::Unknown, at(11));
     let settlement = settle(&mut run, 11);
-    assert_eq!(
-        (settlement.confirm, settlement.resolved),
-        (None, Vec::new())
-    );
-    assert!(
-        settlement
-            .reschedules
-            .iter()
-            .all(|later| later.due_at >= at(100))
-    );
+    assert_eq!((settlement.confirm, settlement.resolved), (None, Vec::new()));
+    assert!(settlement.reschedules.iter().all(|later| later.due_at >= at(100)));
 }
 
 #[test]
@@ -186,18 +140,9 @@ fn a_bad_learning_property_never_holds_up_identity() {
     assert_eq!(send(&mut run, 1, written()), [Facet::Identity]);
     assert_eq!(send(&mut run, 1, bad()), [Facet::Learning]);
     let settlement = settle(&mut run, 1);
-    assert!(
-        settlement
-            .ledger
-            .facet(Facet::Identity)
-            .acknowledged
-            .is_some()
-    );
+    assert!(settlement.ledger.facet(Facet::Identity).acknowledged.is_some());
     assert!(settlement.ledger.facet(Facet::Learning).refused.is_some());
-    assert!(matches!(
-        settlement.dead_letters.as_slice(),
-        [DeadLetterChange::Open(_)]
-    ));
+    assert!(matches!(settlement.dead_letters.as_slice(), [DeadLetterChange::Open(_)]));
 }
 
 #[test]
@@ -207,34 +152,22 @@ fn what_was_refused_is_sent_again_only_when_it_is_replayed() {
         for facet in Facet::ALL {
             let entry = ledger.facets.entry(facet).or_default();
             let hash = projected(facet).hash;
-            entry.refused = Some(Refused {
-                hash,
-                dead_letter: letter(),
-            });
+            entry.refused = Some(Refused { hash, dead_letter: letter() });
         }
         ledger
     };
     assert_eq!(run(refused(), false).next_task(), None);
     let mut replayed = run(refused(), true);
     send(&mut replayed, 1, written());
-    let close = DeadLetterChange::Close {
-        id: letter(),
-        status: Status::Resolved,
-        at: at(1),
-    };
-    assert_eq!(
-        settle(&mut replayed, 1).dead_letters,
-        [close.clone(), close]
-    );
+    let close = DeadLetterChange::Close { id: letter(), status: Status::Resolved, at: at(1) };
+    assert_eq!(settle(&mut replayed, 1).dead_letters, [close.clone(), close]);
 }
 
 #[test]
 fn the_contact_of_another_user_is_not_adopted() {
-    for (owner, adopted) in [
-        (None, true),
-        (Some(user().to_string()), true),
-        (Some("usr_x".to_owned()), false),
-    ] {
+    for (owner, adopted) in
+        [(None, true), (Some(user().to_string()), true), (Some("usr_x".to_owned()), false)]
+    {
         let mut run = run(Ledger::default(), false);
         send(&mut run, 1, item("CONFLICT", "Existing ID: 9"));
         let Some(Task::FindOwners(slots)) = run.next_task() else {
@@ -245,11 +178,7 @@ fn the_contact_of_another_user_is_not_adopted() {
             assert!(!adopted);
             assert_eq!(
                 settle(&mut run, 1).tally,
-                Tally {
-                    dead: 1,
-                    blocked: 1,
-                    ..Tally::default()
-                }
+                Tally { dead: 1, blocked: 1, ..Tally::default() }
             );
             continue;
         };

@@ -70,12 +70,7 @@ impl World {
         state.calls.push(now);
         for input in inputs {
             let busy_until = state.in_flight.get(&input.user).copied().unwrap_or(0);
-            assert!(
-                busy_until <= now,
-                "seed {}: two senders for {}",
-                self.seed,
-                input.user
-            );
+            assert!(busy_until <= now, "seed {}: two senders for {}", self.seed, input.user);
         }
         now
     }
@@ -87,11 +82,7 @@ impl World {
         for input in inputs {
             state.in_flight.insert(input.user.clone(), at);
         }
-        state.commits.push(Commit {
-            id,
-            at,
-            inputs: inputs.to_vec(),
-        });
+        state.commits.push(Commit { id, at, inputs: inputs.to_vec() });
         id
     }
 
@@ -132,11 +123,7 @@ impl World {
 
     fn refuse(&self, status: u16) -> CallOutcome {
         let retry_after = (status == 477).then(|| SignedDuration::from_secs(30));
-        let policy = if self.below(10) == 0 {
-            "DAILY"
-        } else {
-            "TEN_SECONDLY_ROLLING"
-        };
+        let policy = if self.below(10) == 0 { "DAILY" } else { "TEN_SECONDLY_ROLLING" };
         let mut failure = failure(status, "", "");
         failure.retry_after = retry_after;
         policy.clone_into(&mut failure.policy);
@@ -179,21 +166,11 @@ impl State {
                 Some(id.clone())
             }
         };
-        let key_owner = input
-            .properties
-            .get(USER_ID)
-            .and_then(|user| self.by(USER_ID, user));
+        let key_owner = input.properties.get(USER_ID).and_then(|user| self.by(USER_ID, user));
         if key_owner.is_some() && key_owner != found {
-            return Err(failure(
-                ITEM,
-                "VALIDATION_ERROR",
-                "another contact has this value",
-            ));
+            return Err(failure(ITEM, "VALIDATION_ERROR", "another contact has this value"));
         }
-        let email_owner = input
-            .properties
-            .get(EMAIL)
-            .and_then(|email| self.by(EMAIL, email));
+        let email_owner = input.properties.get(EMAIL).and_then(|email| self.by(EMAIL, email));
         if let Some(owner) = email_owner.filter(|owner| found.as_ref() != Some(owner)) {
             let message = format!("Contact already exists. Existing ID: {owner}");
             return Err(failure(ITEM, "CONFLICT", &message));
@@ -258,10 +235,7 @@ impl Crm for World {
             Fate::TimeOut(_) => CallOutcome::Unknown,
             Fate::Empty(_) => CallOutcome::Answered(BTreeMap::new()),
         };
-        Reply {
-            outcome,
-            quota: Quota::default(),
-        }
+        Reply { outcome, quota: Quota::default() }
     }
 
     async fn declare(&self, _: &Schema, part: SchemaPart, _: &str) -> Reply {
@@ -280,10 +254,7 @@ impl Crm for World {
             Fate::NotSent => CallOutcome::NotSent,
             Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
         };
-        Reply {
-            outcome,
-            quota: Quota::default(),
-        }
+        Reply { outcome, quota: Quota::default() }
     }
 
     async fn owners(
@@ -305,9 +276,6 @@ impl Crm for World {
                 return Ok(contact_ids.iter().filter_map(owner).collect());
             }
         };
-        Err(Reply {
-            outcome,
-            quota: Quota::default(),
-        })
+        Err(Reply { outcome, quota: Quota::default() })
     }
 }

@@ -53,12 +53,7 @@ impl Simulation {
             sleep: Arc::clone(&shared) as _,
             random: Arc::clone(&world.random) as _,
         };
-        Self {
-            world,
-            engine: Engine::new(ports, "test"),
-            functions: Vec::new(),
-            next_schedule: 0,
-        }
+        Self { world, engine: Engine::new(ports, "test"), functions: Vec::new(), next_schedule: 0 }
     }
 
     /// Lets `operations` random writes happen while everything runs and fails.
@@ -84,10 +79,7 @@ impl Simulation {
         loop {
             let now = {
                 let state = self.world.state();
-                let idle = state
-                    .stream
-                    .iter()
-                    .all(std::collections::VecDeque::is_empty)
+                let idle = state.stream.iter().all(std::collections::VecDeque::is_empty)
                     && state.pending.is_empty();
                 if idle && self.functions.is_empty() {
                     return state.now - begin;
@@ -128,10 +120,7 @@ impl Simulation {
         let next = functions.chain(commits).chain(state.nudges.iter().copied());
         // Writes go on while nothing else happens.
         let step = if state.faults { 200 } else { DRAIN_EVERY_MS };
-        let next = next
-            .chain([self.next_schedule, now + step])
-            .filter(|at| *at > now)
-            .min();
+        let next = next.chain([self.next_schedule, now + step]).filter(|at| *at > now).min();
         state.now = next.unwrap_or(now + 1);
     }
 
@@ -143,11 +132,8 @@ impl Simulation {
             let waiting = self.world.state().stream[shard].len();
             if !busy && waiting > 0 {
                 let records = (1 + self.world.below(BATCH_RECORDS_MAX)).min(waiting);
-                let batch: Vec<Dirty> = self.world.state().stream[shard]
-                    .iter()
-                    .take(records)
-                    .cloned()
-                    .collect();
+                let batch: Vec<Dirty> =
+                    self.world.state().stream[shard].iter().take(records).cloned().collect();
                 self.start(Source::Shard(shard, records), batch);
             }
         }
@@ -158,11 +144,7 @@ impl Simulation {
             state.nudges.retain(|at| *at > now);
             before > state.nudges.len()
         };
-        let drains = self
-            .functions
-            .iter()
-            .filter(|f| matches!(f.source, Source::Drain))
-            .count();
+        let drains = self.functions.iter().filter(|f| matches!(f.source, Source::Drain)).count();
         if (nudged || self.next_schedule <= now) && drains < 2 {
             self.start(Source::Drain, Vec::new());
         }
@@ -186,13 +168,7 @@ impl Simulation {
             *slot.lock().unwrap() = Some(report);
         });
         let (ready_at, killed_at) = (now.as_millisecond(), deadline.as_millisecond());
-        self.functions.push(Function {
-            source,
-            future,
-            report,
-            ready_at,
-            killed_at,
-        });
+        self.functions.push(Function { source, future, report, ready_at, killed_at });
     }
 
     fn poll(&mut self, index: usize) {
@@ -210,10 +186,7 @@ impl Simulation {
         }
         self.world.state().wait = None;
         let function = &mut self.functions[index];
-        let polled = function
-            .future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+        let polled = function.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if polled.is_pending() {
             function.ready_at = self.world.state().wait.unwrap_or(now);
             return;
@@ -240,25 +213,11 @@ impl Simulation {
         let now = self.world.now();
         let mark = token(&*self.world.random);
         let mut state = self.world.state();
-        let open = state
-            .letters
-            .values_mut()
-            .find(|letter| letter.status == Status::Open);
+        let open = state.letters.values_mut().find(|letter| letter.status == Status::Open);
         let Some(letter) = open else { return };
         letter.status = Status::Replaying;
-        let dirty = Dirty {
-            user: letter.user.clone(),
-            facet: letter.facet,
-            trace_id: None,
-        };
-        let mark = Mark {
-            dirty,
-            mark,
-            reason: Reason::Replay,
-            attempts: 0,
-            now,
-            due_at: now,
-        };
+        let dirty = Dirty { user: letter.user.clone(), facet: letter.facet, trace_id: None };
+        let mark = Mark { dirty, mark, reason: Reason::Replay, attempts: 0, now, due_at: now };
         state.mark(&mark, true);
     }
 }

@@ -19,17 +19,10 @@ use super::world::{State, World};
 #[async_trait]
 impl FacetSource for World {
     async fn load(&self, user: &UserId) -> Result<Option<UserState>, PortError> {
-        let state = self
-            .store("read user", |state| state.users.get(user).cloned())
-            .await?;
+        let state = self.store("read user", |state| state.users.get(user).cloned()).await?;
         // Two tables, two reads: they need not be from one moment.
-        let later = self
-            .store("read learner", |state| state.users.get(user).cloned())
-            .await?;
-        Ok(state.zip(later).map(|(state, later)| UserState {
-            learner: later.learner,
-            ..state
-        }))
+        let later = self.store("read learner", |state| state.users.get(user).cloned()).await?;
+        Ok(state.zip(later).map(|(state, later)| UserState { learner: later.learner, ..state }))
     }
 }
 
@@ -47,10 +40,7 @@ impl LedgerStore for World {
                 return LeaseAttempt::Busy;
             }
             let abandoned = holder.replace(lease.clone()).is_some();
-            LeaseAttempt::Taken {
-                ledger: ledger.clone(),
-                abandoned,
-            }
+            LeaseAttempt::Taken { ledger: ledger.clone(), abandoned }
         })
         .await
     }
@@ -82,18 +72,10 @@ impl State {
     fn change_letter(&mut self, change: &DeadLetterChange) {
         match change {
             DeadLetterChange::Open(letter) => {
-                assert!(
-                    !self.open_letter(&letter.user, letter.facet),
-                    "two for one facet"
-                );
+                assert!(!self.open_letter(&letter.user, letter.facet), "two for one facet");
                 self.letters.insert(letter.id.clone(), (**letter).clone());
             }
-            DeadLetterChange::Repeat {
-                id,
-                cause,
-                at,
-                function_version,
-            } => {
+            DeadLetterChange::Repeat { id, cause, at, function_version } => {
                 let letter = self.letters.get_mut(id).unwrap();
                 letter.cause = cause.clone();
                 letter.tries += 1;
@@ -170,28 +152,21 @@ impl PendingStore for World {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
-        self.store("next due", |state| {
-            state.index.values().map(|row| row.due_at).min()
-        })
-        .await
+        self.store("next due", |state| state.index.values().map(|row| row.due_at).min()).await
     }
 }
 
 #[async_trait]
 impl BudgetStore for World {
     async fn load(&self) -> Result<Versioned, PortError> {
-        self.store("read budget", |state| state.budget.clone())
-            .await
+        self.store("read budget", |state| state.budget.clone()).await
     }
 
     async fn store(&self, budget: &Budget, seen: u64) -> Result<bool, PortError> {
         World::store(self, "store budget", |state| {
             let current = state.budget.version == seen;
             if current {
-                state.budget = Versioned {
-                    budget: budget.clone(),
-                    version: seen + 1,
-                };
+                state.budget = Versioned { budget: budget.clone(), version: seen + 1 };
             }
             current
         })

@@ -41,24 +41,10 @@ pub(crate) struct Chances {
 }
 
 impl Chances {
-    pub(crate) const STORMY: Self = Self {
-        crash: 4,
-        stall: 4,
-        store: 4,
-        call: 350,
-        item: 40,
-        bad: 150,
-        whole_calls: false,
-    };
-    pub(crate) const CALM: Self = Self {
-        crash: 0,
-        stall: 0,
-        store: 0,
-        call: 0,
-        item: 0,
-        bad: 0,
-        whole_calls: false,
-    };
+    pub(crate) const STORMY: Self =
+        Self { crash: 4, stall: 4, store: 4, call: 350, item: 40, bad: 150, whole_calls: false };
+    pub(crate) const CALM: Self =
+        Self { crash: 0, stall: 0, store: 0, call: 0, item: 0, bad: 0, whole_calls: false };
 }
 
 /// A value that the CRM refuses for good.
@@ -175,21 +161,11 @@ impl World {
     /// Lets others go first: each port call does it before and after its effect.
     pub(crate) async fn step(&self) {
         let at = self.state().now;
-        Until {
-            world: self.clone(),
-            at,
-            polled: false,
-        }
-        .await;
+        Until { world: self.clone(), at, polled: false }.await;
     }
 
     pub(crate) async fn until(&self, at: i64) {
-        Until {
-            world: self.clone(),
-            at,
-            polled: false,
-        }
-        .await;
+        Until { world: self.clone(), at, polled: false }.await;
     }
 
     /// A store call: `effect` happens at once or not at all, and its answer may be lost.
@@ -205,21 +181,13 @@ impl World {
         }
         let result = effect(&mut self.state());
         self.step().await;
-        if self.fault(self.chances.store / 2) {
-            Err(error())
-        } else {
-            Ok(result)
-        }
+        if self.fault(self.chances.store / 2) { Err(error()) } else { Ok(result) }
     }
 
     fn publish(&self, user: &UserId, facet: Facet) {
         let shard = self.below(SHARDS);
         let trace_id = Some("trace".to_owned());
-        self.state().stream[shard].push_back(Dirty {
-            user: user.clone(),
-            facet,
-            trace_id,
-        });
+        self.state().stream[shard].push_back(Dirty { user: user.clone(), facet, trace_id });
     }
 
     /// A random write of a random user, published to a random shard.
@@ -233,11 +201,8 @@ impl World {
             let entry = state.users.get_mut(&user).unwrap();
             match kind {
                 0 | 1 => {
-                    entry.user.given_name = if bad {
-                        BAD.to_owned()
-                    } else {
-                        format!("name {value}")
-                    };
+                    entry.user.given_name =
+                        if bad { BAD.to_owned() } else { format!("name {value}") };
                     // The address of the first user stays, since it is on a contact to adopt; found
                     // by address, a contact cannot be followed through a change that was not heard of.
                     let name = entry.user.family_name.clone();
@@ -249,17 +214,10 @@ impl World {
                     Facet::Identity
                 }
                 _ => {
-                    let slug = if bad {
-                        BAD.to_owned()
-                    } else {
-                        format!("course-{value}")
-                    };
+                    let slug = if bad { BAD.to_owned() } else { format!("course-{value}") };
                     let target = Target::course(slug.parse().unwrap());
                     if entry.learner.enrollments.remove(&target).is_none() {
-                        entry
-                            .learner
-                            .enrollments
-                            .insert(target.clone(), enrollment(target, now));
+                        entry.learner.enrollments.insert(target.clone(), enrollment(target, now));
                     }
                     entry.learner.version += 1;
                     Facet::Learning
@@ -278,17 +236,9 @@ impl World {
             let contacts: Vec<_> = state
                 .contacts
                 .values()
-                .filter(|contact| {
-                    contact
-                        .get(schema::USER_ID)
-                        .is_some_and(|v| v == id.as_str())
-                })
+                .filter(|contact| contact.get(schema::USER_ID).is_some_and(|v| v == id.as_str()))
                 .collect();
-            assert!(
-                contacts.len() <= 1,
-                "seed {seed}: {id} has {} contacts",
-                contacts.len()
-            );
+            assert!(contacts.len() <= 1, "seed {seed}: {id} has {} contacts", contacts.len());
             ours += contacts.len();
             let identity_open = state.open_letter(id, Facet::Identity);
             for facet in Facet::ALL {
@@ -302,10 +252,7 @@ impl World {
                         .all(|(name, value)| contact.get(*name).is_some_and(|held| held == value))
                 });
                 // Until an identity was accepted there is no contact of ours; the desk says so.
-                let known = state
-                    .ledger
-                    .get(id)
-                    .is_some_and(|(l, _)| l.contact_id.is_some());
+                let known = state.ledger.get(id).is_some_and(|(l, _)| l.contact_id.is_some());
                 let blocked = !known && identity_open;
                 // What cannot be sent yet may leave an older refusal on the desk.
                 assert!(
@@ -319,25 +266,13 @@ impl World {
                 );
             }
         }
-        let replaying = state
-            .letters
-            .values()
-            .filter(|l| l.status == Status::Replaying);
+        let replaying = state.letters.values().filter(|l| l.status == Status::Replaying);
         assert_eq!(replaying.count(), 0, "seed {seed}: a replay had no effect");
-        let strangers = state
-            .contacts
-            .values()
-            .filter(|c| !c.contains_key(schema::USER_ID));
-        assert_eq!(
-            ours + strangers.count(),
-            state.contacts.len(),
-            "seed {seed}"
-        );
+        let strangers = state.contacts.values().filter(|c| !c.contains_key(schema::USER_ID));
+        assert_eq!(ours + strangers.count(), state.contacts.len(), "seed {seed}");
         let limit = 100;
         for (index, first) in state.calls.iter().enumerate() {
-            let within = state.calls[index..]
-                .iter()
-                .take_while(|at| **at - first <= 10_000);
+            let within = state.calls[index..].iter().take_while(|at| **at - first <= 10_000);
             assert!(within.count() <= limit, "seed {seed}: too many calls");
         }
     }
@@ -356,9 +291,7 @@ impl State {
 
 /// Whether the CRM refuses these values.
 pub(crate) fn is_bad<'a>(values: impl IntoIterator<Item = &'a String>) -> bool {
-    values
-        .into_iter()
-        .any(|value| value.split(';').any(|part| part == BAD))
+    values.into_iter().any(|value| value.split(';').any(|part| part == BAD))
 }
 
 impl Clock for World {
@@ -409,14 +342,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         version: 1,
     };
     let catalog = Arc::new(Catalog::default());
-    (
-        id,
-        UserState {
-            user,
-            learner: Learner::default(),
-            catalog,
-        },
-    )
+    (id, UserState { user, learner: Learner::default(), catalog })
 }
 
 fn enrollment(target: Target, now: Timestamp) -> Enrollment {

@@ -24,10 +24,7 @@ fn trace_id(number: u8) -> String {
 
 fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer {
     let header = |(name, value): &(&'static str, &str)| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        )
+        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
     };
     Answer {
         status: StatusCode::from_u16(status).unwrap(),
@@ -47,23 +44,14 @@ fn check_written(body: &Value, expected: Option<&[(u8, Result<&str, &str>)]>) {
         assert_eq!(outcome, CallOutcome::Unknown, "{body}");
         return;
     };
-    let CallOutcome::Answered(results) = outcome else {
-        panic!("{body}: {outcome:?}")
-    };
+    let CallOutcome::Answered(results) = outcome else { panic!("{body}: {outcome:?}") };
     let expected = expected.iter().map(|(number, result)| match result {
-        Ok(contact) => (
-            trace_id(*number),
-            ItemResult::Written {
-                contact_id: (*contact).to_owned(),
-            },
-        ),
+        Ok(contact) => {
+            (trace_id(*number), ItemResult::Written { contact_id: (*contact).to_owned() })
+        }
         Err(category) => {
             let category = (*category).to_owned();
-            let failure = Failure {
-                status: ITEM,
-                category,
-                ..Failure::default()
-            };
+            let failure = Failure { status: ITEM, category, ..Failure::default() };
             (trace_id(*number), ItemResult::Failed(failure))
         }
     });
@@ -121,11 +109,7 @@ fn an_answer_that_says_nothing_about_any_input_is_none() {
 
 fn check_failure(body: &Value, expected: (&str, &str, &str)) {
     let failure = answer(400, &[], &body.to_string()).failure();
-    let found = (
-        failure.category.as_str(),
-        failure.message.as_str(),
-        failure.policy.as_str(),
-    );
+    let found = (failure.category.as_str(), failure.message.as_str(), failure.policy.as_str());
     assert_eq!(found, expected, "{body}");
     assert_eq!(failure.status, 400);
 }
@@ -146,10 +130,7 @@ fn every_field_of_an_error_is_optional() {
         &json!({"category": "C", "subCategory": {}, "message": "m", "errors": [{"code": "X"}]}),
         ("C", "m X", ""),
     );
-    check_failure(
-        &json!({"message": "m", "errors": [{}, {"code": "X"}]}),
-        ("X", "m X", ""),
-    );
+    check_failure(&json!({"message": "m", "errors": [{}, {"code": "X"}]}), ("X", "m X", ""));
     check_failure(
         &json!({"errorType": "RATE_LIMIT", "message": "m", "policyName": "DAILY"}),
         ("RATE_LIMIT", "m", "DAILY"),
@@ -162,14 +143,8 @@ fn check_quota(headers: &[(&'static str, &str)], expected: Quota) {
 
 #[test]
 fn limits_are_read_when_they_are_whole() {
-    let (max, interval) = (
-        "x-hubspot-ratelimit-max",
-        "x-hubspot-ratelimit-interval-milliseconds",
-    );
-    let (daily, left) = (
-        "x-hubspot-ratelimit-daily",
-        "x-hubspot-ratelimit-daily-remaining",
-    );
+    let (max, interval) = ("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-interval-milliseconds");
+    let (daily, left) = ("x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining");
     check_quota(&[], Quota::default());
     check_quota(
         &[
@@ -179,21 +154,11 @@ fn limits_are_read_when_they_are_whole() {
             (left, "649999"),
             ("x-hubspot-ratelimit-remaining", "189"),
         ],
-        Quota {
-            limit: Some((190, 10_000)),
-            remaining: Some(189),
-            daily: Some((650_000, 649_999)),
-        },
+        Quota { limit: Some((190, 10_000)), remaining: Some(189), daily: Some((650_000, 649_999)) },
     );
     check_quota(&[(max, "190"), (daily, "650000")], Quota::default());
-    check_quota(
-        &[(max, "-1"), (interval, "10000"), (left, "x")],
-        Quota::default(),
-    );
-    check_quota(
-        &[("x-hubspot-ratelimit-secondly-remaining", "0")],
-        Quota::default(),
-    );
+    check_quota(&[(max, "-1"), (interval, "10000"), (left, "x")], Quota::default());
+    check_quota(&[("x-hubspot-ratelimit-secondly-remaining", "0")], Quota::default());
 }
 
 /// The outcome of a call that ended with this status, by name.
@@ -232,11 +197,7 @@ fn a_call_that_may_have_been_carried_out_is_never_called_refused() {
     assert_eq!(outcome(Exchange::NotSent), "not sent");
     assert_eq!(outcome(Exchange::Unanswered), "unknown");
     for body in ["", "<html>", "null", "{\"results\":"] {
-        assert_eq!(
-            outcome(Exchange::Answered(answer(200, &[], body))),
-            "unknown",
-            "{body}"
-        );
+        assert_eq!(outcome(Exchange::Answered(answer(200, &[], body))), "unknown", "{body}");
     }
     let broken = |status| Exchange::Answered(Answer::bare(status));
     assert_eq!(outcome(broken(StatusCode::OK)), "unknown");
@@ -245,19 +206,11 @@ fn a_call_that_may_have_been_carried_out_is_never_called_refused() {
 
 #[test]
 fn retry_after_counts_in_seconds() {
-    for (value, seconds) in [
-        ("0", Some(0)),
-        ("3600", Some(3_600)),
-        ("-1", None),
-        ("soon", None),
-        ("1.5", None),
-    ] {
+    for (value, seconds) in
+        [("0", Some(0)), ("3600", Some(3_600)), ("-1", None), ("soon", None), ("1.5", None)]
+    {
         let failure = answer(477, &[("retry-after", value)], "").failure();
-        assert_eq!(
-            failure.retry_after,
-            seconds.map(SignedDuration::from_secs),
-            "{value}"
-        );
+        assert_eq!(failure.retry_after, seconds.map(SignedDuration::from_secs), "{value}");
     }
 }
 
@@ -267,10 +220,7 @@ fn a_schema_is_declared_when_every_property_is_there() {
     let done = |body: &Value| match properties_declared(2, &batch(body)) {
         CallOutcome::Answered(_) => "done",
         CallOutcome::Refused(failure) => {
-            assert_eq!(
-                (failure.status, failure.category.as_str()),
-                (ITEM, "VALIDATION_ERROR")
-            );
+            assert_eq!((failure.status, failure.category.as_str()), (ITEM, "VALIDATION_ERROR"));
             "refused"
         }
         CallOutcome::Unknown => "unknown",

@@ -85,28 +85,16 @@ impl Setup {
             folder: None,
             clock: LocalClock::new(),
             base_url: server.base_url(),
-            tokens: vec![local::Token {
-                value: TOKEN.to_owned(),
-                scopes: self.scopes,
-            }],
+            tokens: vec![local::Token { value: TOKEN.to_owned(), scopes: self.scopes }],
             settings: self.settings,
         })
         .unwrap();
-        let settings = Settings {
-            base_url: server.base_url(),
-            api: self.api,
-            key: self.key,
-        };
+        let settings = Settings { base_url: server.base_url(), api: self.api, key: self.key };
         let tokens = Arc::new(Tokens(Mutex::new(self.tokens)));
         let crm = HubSpotCrm::new(&settings, tokens).unwrap();
         let (address, shutdown) = (server.address(), Shutdown::new());
         server.serve(hubspot.router(), shutdown.clone());
-        Portal {
-            hubspot,
-            address,
-            shutdown,
-            crm,
-        }
+        Portal { hubspot, address, shutdown, crm }
     }
 
     /// With the schema declared.
@@ -121,11 +109,7 @@ impl Portal {
     async fn declare(&self) {
         for part in [SchemaPart::Group, SchemaPart::Properties] {
             let reply = self.crm.declare(&SCHEMA, part, TRACE).await;
-            assert_eq!(
-                reply.outcome,
-                CallOutcome::Answered(BTreeMap::new()),
-                "{part:?}"
-            );
+            assert_eq!(reply.outcome, CallOutcome::Answered(BTreeMap::new()), "{part:?}");
         }
     }
 
@@ -136,9 +120,7 @@ impl Portal {
     /// Writes inputs that HubSpot takes; the contact of each, in their order.
     async fn written(&self, inputs: &[Input]) -> Vec<String> {
         let outcome = self.write(inputs).await;
-        let CallOutcome::Answered(results) = &outcome else {
-            panic!("{outcome:?}")
-        };
+        let CallOutcome::Answered(results) = &outcome else { panic!("{outcome:?}") };
         assert_eq!(results.len(), inputs.len());
         let contact = |input: &Input| match results.get(input.user.as_str()) {
             Some(ItemResult::Written { contact_id }) => contact_id.clone(),
@@ -150,19 +132,14 @@ impl Portal {
     /// Writes one input that HubSpot refuses.
     async fn refused(&self) -> (Failure, Quota) {
         let Reply { outcome, quota } = self.crm.write(&[input(1, "a@example.org")], TRACE).await;
-        let CallOutcome::Refused(failure) = outcome else {
-            panic!("{outcome:?}")
-        };
+        let CallOutcome::Refused(failure) = outcome else { panic!("{outcome:?}") };
         (failure, quota)
     }
 
     /// One value of every contact.
     fn values(&self, name: &str) -> Vec<Option<String>> {
         let contacts = self.hubspot.contacts();
-        contacts
-            .iter()
-            .map(|contact| contact.properties.get(name).cloned())
-            .collect()
+        contacts.iter().map(|contact| contact.properties.get(name).cloned()).collect()
     }
 
     fn calls(&self) -> usize {
@@ -185,18 +162,13 @@ impl Portal {
 
     /// Holds every call to HubSpot's published documents, if they lie beside the checkout.
     fn check_published(&self) {
-        let folder = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../../shared/facts/hubspot-openapi"
-        );
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/facts/hubspot-openapi");
         let Some(published) = Published::load(Path::new(folder)) else {
             println!("skipped: HubSpot's OpenAPI documents are not beside the checkout");
             return;
         };
         for call in self.hubspot.calls() {
-            published
-                .validate_request(&call.method, &call.path, &call.body_json())
-                .unwrap();
+            published.validate_request(&call.method, &call.path, &call.body_json()).unwrap();
         }
     }
 }
@@ -234,13 +206,7 @@ fn families() -> [ApiFamily; 3] {
 async fn both_path_families_declare_create_update_and_read_as_published() {
     for api in families() {
         for key in [KeyKind::UserId, KeyKind::Email] {
-            let portal = Setup {
-                api: api.clone(),
-                key,
-                ..Setup::default()
-            }
-            .start()
-            .await;
+            let portal = Setup { api: api.clone(), key, ..Setup::default() }.start().await;
             assert_eq!(portal.crm.key(), key);
             portal.declare().await;
             portal.declare().await;
@@ -251,19 +217,14 @@ async fn both_path_families_declare_create_update_and_read_as_published() {
             };
             let first = [by_key(1, "Ada@Example.org"), by_key(2, "bob@example.org")];
             let contacts = portal.written(&first).await;
-            let again = portal
-                .written(&[by_key(2, "bob@example.org"), by_key(3, "c@d.e")])
-                .await;
+            let again = portal.written(&[by_key(2, "bob@example.org"), by_key(3, "c@d.e")]).await;
             assert_eq!(again[0], contacts[1]);
             let mut renamed = input(1, "ADA@new.example");
             renamed.address = Address::ContactId(contacts[0].clone());
             assert_eq!(portal.written(&[renamed]).await, contacts[..1]);
 
             let emails = ["ada@new.example", "bob@example.org", "c@d.e"];
-            assert_eq!(
-                portal.values("email"),
-                emails.map(|email| Some(email.to_owned()))
-            );
+            assert_eq!(portal.values("email"), emails.map(|email| Some(email.to_owned())));
             let users = [1, 2, 3].map(|number| Some(user(number).to_string()));
             assert_eq!(portal.values(schema::USER_ID), users);
 
@@ -280,50 +241,32 @@ async fn both_path_families_declare_create_update_and_read_as_published() {
 #[tokio::test]
 async fn one_bad_input_never_blocks_the_others_and_shuffled_results_find_their_users() {
     for shuffle_seed in 0..5 {
-        let settings = local::Settings {
-            shuffle_seed,
-            ..local::Settings::default()
-        };
-        let portal = Setup {
-            settings,
-            ..Setup::default()
-        }
-        .ready()
-        .await;
+        let settings = local::Settings { shuffle_seed, ..local::Settings::default() };
+        let portal = Setup { settings, ..Setup::default() }.ready().await;
         let message = "no name for y@z.example";
         portal
-            .fault(
-                json!({"kind": "partial_at", "indices": [42], "category": "CONFLICT",
-                          "message": message}),
-            )
+            .fault(json!({"kind": "partial_at", "indices": [42], "category": "CONFLICT",
+                          "message": message}))
             .await;
-        let inputs: Vec<Input> = (0..100)
-            .map(|number| input(number, &format!("{number}@example.org")))
-            .collect();
+        let inputs: Vec<Input> =
+            (0..100).map(|number| input(number, &format!("{number}@example.org"))).collect();
         let outcome = portal.write(&inputs).await;
-        let CallOutcome::Answered(mut results) = outcome else {
-            panic!("{outcome:?}")
-        };
+        let CallOutcome::Answered(mut results) = outcome else { panic!("{outcome:?}") };
         let failure = Failure {
             status: ITEM,
             category: "CONFLICT".to_owned(),
             message: "no name for …".to_owned(),
             ..Failure::default()
         };
-        assert_eq!(
-            results.remove(user(42).as_str()),
-            Some(ItemResult::Failed(failure))
-        );
+        assert_eq!(results.remove(user(42).as_str()), Some(ItemResult::Failed(failure)));
         let written = results.into_iter().map(|(trace_id, result)| match result {
             ItemResult::Written { contact_id } => (contact_id, trace_id),
             ItemResult::Failed(failure) => panic!("{trace_id}: {failure:?}"),
         });
-        let held = portal.hubspot.contacts().into_iter().map(|mut contact| {
-            (
-                contact.id,
-                contact.properties.remove(schema::USER_ID).unwrap(),
-            )
-        });
+        let held =
+            portal.hubspot.contacts().into_iter().map(|mut contact| {
+                (contact.id, contact.properties.remove(schema::USER_ID).unwrap())
+            });
         assert_eq!(written.collect::<BTreeMap<_, _>>(), held.collect());
     }
 }
@@ -336,44 +279,29 @@ async fn a_contact_that_was_there_before_us_can_be_adopted() {
     stranger.properties.remove(schema::USER_ID);
     let contacts = portal.written(&[stranger]).await;
 
-    let outcome = portal
-        .write(&[input(1, "ada@example.org"), input(2, "bob@example.org")])
-        .await;
-    let CallOutcome::Answered(results) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let outcome = portal.write(&[input(1, "ada@example.org"), input(2, "bob@example.org")]).await;
+    let CallOutcome::Answered(results) = outcome else { panic!("{outcome:?}") };
     let Some(ItemResult::Failed(failure)) = results.get(user(1).as_str()) else {
         panic!("{results:?}")
     };
     assert_eq!(classify(failure), Class::AdoptExistingId);
     assert_eq!(existing_id(failure).as_ref(), contacts.first());
-    assert!(matches!(
-        results.get(user(2).as_str()),
-        Some(ItemResult::Written { .. })
-    ));
+    assert!(matches!(results.get(user(2).as_str()), Some(ItemResult::Written { .. })));
 
     let free = portal.crm.owners(&contacts, TRACE).await.unwrap();
     assert_eq!(free, BTreeMap::from([(contacts[0].clone(), None)]));
     let address = Address::ContactId(contacts[0].clone());
     let adopting = addressed(address, input(1, "ada@example.org"));
     assert_eq!(portal.written(&[adopting]).await, contacts);
-    assert_eq!(
-        portal.written(&[input(1, "ada@example.org")]).await,
-        contacts
-    );
+    assert_eq!(portal.written(&[input(1, "ada@example.org")]).await, contacts);
 }
 
 #[tokio::test]
 async fn a_contact_that_is_gone_fails_alone() {
     let portal = Setup::default().ready().await;
-    let gone = addressed(
-        Address::ContactId("1".to_owned()),
-        input(1, "ada@example.org"),
-    );
+    let gone = addressed(Address::ContactId("1".to_owned()), input(1, "ada@example.org"));
     let outcome = portal.write(&[gone]).await;
-    let CallOutcome::Answered(results) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let CallOutcome::Answered(results) = outcome else { panic!("{outcome:?}") };
     let Some(ItemResult::Failed(failure)) = results.get(user(1).as_str()) else {
         panic!("{results:?}")
     };
@@ -382,45 +310,21 @@ async fn a_contact_that_is_gone_fails_alone() {
 
 #[tokio::test]
 async fn a_portal_that_refuses_unique_keys_is_served_by_email() {
-    let settings = || local::Settings {
-        unique_keys_on_contacts: false,
-        ..local::Settings::default()
-    };
-    let portal = Setup {
-        settings: settings(),
-        ..Setup::default()
-    }
-    .start()
-    .await;
+    let settings =
+        || local::Settings { unique_keys_on_contacts: false, ..local::Settings::default() };
+    let portal = Setup { settings: settings(), ..Setup::default() }.start().await;
     portal.crm.declare(&SCHEMA, SchemaPart::Group, TRACE).await;
-    let reply = portal
-        .crm
-        .declare(&SCHEMA, SchemaPart::Properties, TRACE)
-        .await;
-    let CallOutcome::Refused(failure) = reply.outcome else {
-        panic!("{reply:?}")
-    };
+    let reply = portal.crm.declare(&SCHEMA, SchemaPart::Properties, TRACE).await;
+    let CallOutcome::Refused(failure) = reply.outcome else { panic!("{reply:?}") };
     assert_eq!(failure.category, "VALIDATION_ERROR");
     let (failure, _) = portal.refused().await;
-    assert_eq!(
-        classify(&failure),
-        Class::PausePortal(PauseReason::Unusable)
-    );
+    assert_eq!(classify(&failure), Class::PausePortal(PauseReason::Unusable));
 
-    let portal = Setup {
-        settings: settings(),
-        key: KeyKind::Email,
-        ..Setup::default()
-    };
+    let portal = Setup { settings: settings(), key: KeyKind::Email, ..Setup::default() };
     let portal = portal.ready().await;
-    let by_email = addressed(
-        Address::Email("Ada@Example.org".to_owned()),
-        input(1, "a@b.c"),
-    );
+    let by_email = addressed(Address::Email("Ada@Example.org".to_owned()), input(1, "a@b.c"));
     let mut by_email = vec![by_email];
-    by_email[0]
-        .properties
-        .insert(schema::EMAIL, "Ada@Example.org".to_owned());
+    by_email[0].properties.insert(schema::EMAIL, "Ada@Example.org".to_owned());
     let contacts = portal.written(&by_email).await;
     assert_eq!(portal.written(&by_email).await, contacts);
     assert_eq!(portal.values("email"), [Some("ada@example.org".to_owned())]);
@@ -433,31 +337,18 @@ async fn a_call_that_is_refused_as_a_whole_says_why_without_addresses() {
     let same = Address::Email("a@example.org".to_owned());
     let twice = [
         addressed(same.clone(), input(1, "a@example.org")),
-        addressed(
-            Address::Email("A@example.org".to_owned()),
-            input(2, "a@example.org"),
-        ),
+        addressed(Address::Email("A@example.org".to_owned()), input(2, "a@example.org")),
     ];
-    let CallOutcome::Refused(failure) = portal.write(&twice).await else {
-        panic!()
-    };
+    let CallOutcome::Refused(failure) = portal.write(&twice).await else { panic!() };
     assert_eq!(failure.status, 400);
     assert_eq!(failure.category, "VALIDATION_ERROR");
-    assert!(
-        failure.message.starts_with("Duplicate IDs found"),
-        "{}",
-        failure.message
-    );
+    assert!(failure.message.starts_with("Duplicate IDs found"), "{}", failure.message);
     assert!(!failure.message.contains("example"), "{}", failure.message);
 
     let portal = Setup::default().start().await;
     let by_email = [addressed(same, input(1, "a@example.org"))];
-    let CallOutcome::Answered(results) = portal.write(&by_email).await else {
-        panic!()
-    };
-    let Some(ItemResult::Failed(failure)) = results.get(user(1).as_str()) else {
-        panic!()
-    };
+    let CallOutcome::Answered(results) = portal.write(&by_email).await else { panic!() };
+    let Some(ItemResult::Failed(failure)) = results.get(user(1).as_str()) else { panic!() };
     assert_eq!(classify(failure), Class::FixSchema);
 }
 
@@ -487,20 +378,14 @@ async fn refusals_of_the_whole_portal_arrive_at_the_classifier() {
         }
         let body = Some(body).filter(|body| !body.is_null());
         portal
-            .fault(
-                json!({"kind": "status", "status": status, "headers": headers, "body": body,
-                          "count": 1}),
-            )
+            .fault(json!({"kind": "status", "status": status, "headers": headers, "body": body,
+                          "count": 1}))
             .await;
         let before = portal.calls();
         let (failure, quota) = portal.refused().await;
         assert_eq!(failure.status, status);
         assert_eq!(classify(&failure), class, "{status}");
-        assert_eq!(
-            failure.retry_after,
-            retry_after.map(SignedDuration::from_secs),
-            "{status}"
-        );
+        assert_eq!(failure.retry_after, retry_after.map(SignedDuration::from_secs), "{status}");
         assert_eq!(quota.limit, Some((190, 10_000)), "{status}");
         assert_eq!(portal.calls(), before + 1, "{status}");
     }
@@ -509,10 +394,7 @@ async fn refusals_of_the_whole_portal_arrive_at_the_classifier() {
 
 #[tokio::test]
 async fn both_generations_of_429_tell_the_limit_and_what_is_left_of_it() {
-    for error_generation in [
-        local::ErrorGeneration::Legacy,
-        local::ErrorGeneration::Current,
-    ] {
+    for error_generation in [local::ErrorGeneration::Legacy, local::ErrorGeneration::Current] {
         let settings = local::Settings {
             error_generation,
             burst_limit: Some(3),
@@ -520,18 +402,10 @@ async fn both_generations_of_429_tell_the_limit_and_what_is_left_of_it() {
             retry_after_on_429: true,
             ..local::Settings::default()
         };
-        let portal = Setup {
-            settings,
-            ..Setup::default()
-        }
-        .ready()
-        .await;
+        let portal = Setup { settings, ..Setup::default() }.ready().await;
         let reply = portal.crm.write(&[input(1, "a@example.org")], TRACE).await;
-        let used_up = Quota {
-            limit: Some((3, 10_000)),
-            remaining: Some(0),
-            daily: Some((1_000, 997)),
-        };
+        let used_up =
+            Quota { limit: Some((3, 10_000)), remaining: Some(0), daily: Some((1_000, 997)) };
         assert_eq!(reply.quota, used_up);
         let (failure, quota) = portal.refused().await;
         assert_eq!(quota, used_up);
@@ -576,91 +450,51 @@ async fn an_answer_that_cannot_be_understood_leaves_the_call_unknown() {
 async fn reading_owners_and_declaring_fail_in_the_same_ways() {
     let portal = Setup::default().ready().await;
     for (fault, expected) in [
-        (
-            json!({"kind": "drop_before", "count": 3}),
-            CallOutcome::Unknown,
-        ),
-        (
-            json!({"kind": "status", "status": 200, "count": 3}),
-            CallOutcome::Unknown,
-        ),
+        (json!({"kind": "drop_before", "count": 3}), CallOutcome::Unknown),
+        (json!({"kind": "status", "status": 200, "count": 3}), CallOutcome::Unknown),
     ] {
         portal.fault(fault).await;
         let owners = portal.crm.owners(&["501".to_owned()], TRACE).await;
         assert_eq!(owners.map_err(|reply| reply.outcome), Err(expected.clone()));
         for part in [SchemaPart::Group, SchemaPart::Properties] {
-            assert_eq!(
-                portal.crm.declare(&SCHEMA, part, TRACE).await.outcome,
-                expected
-            );
+            assert_eq!(portal.crm.declare(&SCHEMA, part, TRACE).await.outcome, expected);
         }
     }
     portal.fault(json!({"kind": "empty_results"})).await;
     let owners = portal.crm.owners(&["501".to_owned()], TRACE).await;
-    assert_eq!(
-        owners.map_err(|reply| reply.outcome),
-        Err(CallOutcome::Unknown)
-    );
+    assert_eq!(owners.map_err(|reply| reply.outcome), Err(CallOutcome::Unknown));
 }
 
 #[tokio::test]
 async fn a_hubspot_that_does_not_listen_was_sent_nothing() {
     let portal = Setup::default().start().await;
     let unused = Server::bind(0).await.unwrap().base_url();
-    let settings = Settings {
-        base_url: unused,
-        api: ApiFamily::Undated,
-        key: KeyKind::UserId,
-    };
+    let settings = Settings { base_url: unused, api: ApiFamily::Undated, key: KeyKind::UserId };
     let tokens = Arc::new(Tokens(Mutex::new(vec![TOKEN])));
     let crm = HubSpotCrm::new(&settings, tokens).unwrap();
     let inputs = [input(1, "a@example.org")];
-    let nothing = Reply {
-        outcome: CallOutcome::NotSent,
-        quota: Quota::default(),
-    };
+    let nothing = Reply { outcome: CallOutcome::NotSent, quota: Quota::default() };
     assert_eq!(crm.write(&inputs, TRACE).await, nothing);
-    assert_eq!(
-        crm.declare(&SCHEMA, SchemaPart::Group, TRACE).await,
-        nothing
-    );
+    assert_eq!(crm.declare(&SCHEMA, SchemaPart::Group, TRACE).await, nothing);
     assert_eq!(crm.owners(&["1".to_owned()], TRACE).await, Err(nothing));
     // Nor does a call without inputs go out.
-    assert_eq!(
-        portal.write(&[]).await,
-        CallOutcome::Answered(BTreeMap::new())
-    );
+    assert_eq!(portal.write(&[]).await, CallOutcome::Answered(BTreeMap::new()));
     assert_eq!(portal.calls(), 0);
 }
 
 #[tokio::test]
 async fn a_token_that_was_replaced_is_renewed_and_a_missing_scope_is_told_apart() {
-    let portal = Setup {
-        tokens: vec![TOKEN, "pat-na1-old"],
-        ..Setup::default()
-    }
-    .start()
-    .await;
+    let portal = Setup { tokens: vec![TOKEN, "pat-na1-old"], ..Setup::default() }.start().await;
     let reply = portal.crm.declare(&SCHEMA, SchemaPart::Group, TRACE).await;
-    let CallOutcome::Refused(failure) = reply.outcome else {
-        panic!("{reply:?}")
-    };
+    let CallOutcome::Refused(failure) = reply.outcome else { panic!("{reply:?}") };
     assert_eq!(classify(&failure), Class::RefreshCredentials);
     assert!(portal.crm.renew_credentials().await);
     portal.declare().await;
     assert!(!portal.crm.renew_credentials().await);
 
     let scopes = local::Scopes::List(["crm.objects.contacts.read".to_owned()].into());
-    let portal = Setup {
-        scopes,
-        ..Setup::default()
-    }
-    .start()
-    .await;
+    let portal = Setup { scopes, ..Setup::default() }.start().await;
     let (failure, _) = portal.refused().await;
     assert_eq!(failure.category, "MISSING_SCOPES");
-    assert_eq!(
-        classify(&failure),
-        Class::PausePortal(PauseReason::Permission)
-    );
+    assert_eq!(classify(&failure), Class::PausePortal(PauseReason::Permission));
 }

@@ -40,10 +40,7 @@ impl TokenSource for Stuck {
 /// How far one call came, in which its time-out may pass.
 async fn post(url: &str, tokens: impl TokenSource + 'static, timeout_ms: u64) -> String {
     let call_timeout = Duration::from_millis(timeout_ms);
-    let http = Http {
-        call_timeout,
-        ..Http::new(Arc::new(tokens)).unwrap()
-    };
+    let http = Http { call_timeout, ..Http::new(Arc::new(tokens)).unwrap() };
     match http.post(url, &json!({}), "trace-1").await {
         Exchange::NotSent => "not sent".to_owned(),
         Exchange::Unanswered => "unanswered".to_owned(),
@@ -84,16 +81,8 @@ async fn check(bytes: &str, then: Then, expected: &str) -> String {
         }
         String::from_utf8(request).unwrap()
     });
-    let timeout_ms = if then == Then::Hangs {
-        HASTY_MS
-    } else {
-        PATIENT_MS
-    };
-    assert_eq!(
-        post(&url, Fixed(Some("t\n")), timeout_ms).await,
-        expected,
-        "{then:?}"
-    );
+    let timeout_ms = if then == Then::Hangs { HASTY_MS } else { PATIENT_MS };
+    assert_eq!(post(&url, Fixed(Some("t\n")), timeout_ms).await, expected, "{then:?}");
     server.await.unwrap()
 }
 
@@ -104,39 +93,22 @@ async fn an_answer_that_breaks_off_or_does_not_end_is_told_from_one_that_never_b
         tokio::join!(
             check("", then, "unanswered"),
             check("HTTP/1.1 200 OK\r\ncontent-le", then, "unanswered"),
-            check(
-                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",
-                then,
-                "200 no body"
-            ),
-            check(
-                "HTTP/1.1 429 \r\ncontent-length: 9\r\n\r\n{",
-                then,
-                "429 no body"
-            ),
+            check("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", then, "200 no body"),
+            check("HTTP/1.1 429 \r\ncontent-length: 9\r\n\r\n{", then, "429 no body"),
         );
     }
     check("220 mail.example ESMTP\r\n", Then::Closes, "unanswered").await;
-    check(
-        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
-        Then::Closes,
-        "200 2 bytes",
-    )
-    .await;
+    check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", Then::Closes, "200 2 bytes").await;
 }
 
 #[tokio::test]
 async fn an_answer_is_read_up_to_its_bound_whether_it_tells_its_length_or_not() {
     let answer = |length: usize, header: &str| {
-        format!(
-            "HTTP/1.1 200 OK\r\nconnection: close\r\n{header}\r\n{}",
-            " ".repeat(length)
-        )
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{header}\r\n{}", " ".repeat(length))
     };
-    for (length, expected) in [
-        (ANSWER_BYTES_MAX, "200 5242880 bytes"),
-        (ANSWER_BYTES_MAX + 1, "200 no body"),
-    ] {
+    for (length, expected) in
+        [(ANSWER_BYTES_MAX, "200 5242880 bytes"), (ANSWER_BYTES_MAX + 1, "200 no body")]
+    {
         let told = format!("content-length: {length}\r\n");
         check(&answer(length, &told), Then::Closes, expected).await;
         check(&answer(length, ""), Then::Closes, expected).await;
@@ -170,28 +142,14 @@ async fn what_never_left_us_is_known_as_such() {
     // Nobody looks at these connections: that they are not made shows in the answers.
     for (tokens, expected) in [(None, "not sent"), (Some("a\nb"), "401 no body")] {
         let url = format!("http://{address}");
-        assert_eq!(
-            post(&url, Fixed(tokens), HASTY_MS).await,
-            expected,
-            "{tokens:?}"
-        );
+        assert_eq!(post(&url, Fixed(tokens), HASTY_MS).await, expected, "{tokens:?}");
     }
-    assert_eq!(
-        post(&format!("http://{address}"), Stuck, HASTY_MS).await,
-        "not sent"
-    );
-    assert_eq!(
-        post("nowhere", Fixed(Some("t")), PATIENT_MS).await,
-        "not sent"
-    );
+    assert_eq!(post(&format!("http://{address}"), Stuck, HASTY_MS).await, "not sent");
+    assert_eq!(post("nowhere", Fixed(Some("t")), PATIENT_MS).await, "not sent");
     drop(listener);
     for scheme in ["http", "https"] {
         let url = format!("{scheme}://{address}");
-        assert_eq!(
-            post(&url, Fixed(Some("t")), PATIENT_MS).await,
-            "not sent",
-            "{url}"
-        );
+        assert_eq!(post(&url, Fixed(Some("t")), PATIENT_MS).await, "not sent", "{url}");
     }
 }
 
@@ -222,10 +180,7 @@ async fn calls_that_follow_each_other_share_a_connection() {
             while !request.ends_with(b"{}") {
                 assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
             }
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-                .await
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         }
     });
     let http = Http::new(Arc::new(Fixed(Some("t")))).unwrap();

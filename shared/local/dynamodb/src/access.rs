@@ -72,11 +72,7 @@ pub(crate) fn needed(operation: &str, request: &Value) -> Option<Vec<Access>> {
         "BatchGetItem" | "BatchWriteItem" => {
             let tables = request.get("RequestItems").and_then(Value::as_object);
             let tables = tables.into_iter().flatten();
-            Some(
-                tables
-                    .map(|(table, _)| Access::to_table(operation, table))
-                    .collect(),
-            )
+            Some(tables.map(|(table, _)| Access::to_table(operation, table)).collect())
         }
         "TransactGetItems" | "TransactWriteItems" => Some(parts(request)),
         "ListTables" | "ListStreams" => one(Access::to_everything(operation)),
@@ -111,8 +107,5 @@ fn parts(request: &Value) -> Vec<Access> {
 }
 
 fn text<'a>(object: &'a Value, member: &str) -> &'a str {
-    object
-        .get(member)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    object.get(member).and_then(Value::as_str).unwrap_or_default()
 }

@@ -79,9 +79,7 @@ impl Engine {
         .with_clock(Arc::new(EngineClock(clock.clone())));
         check_integrity(&storage)?;
         // A killed process loses nothing under NORMAL; only a power cut could lose the last writes.
-        storage
-            .conn()
-            .execute_batch("PRAGMA synchronous = NORMAL")?;
+        storage.conn().execute_batch("PRAGMA synchronous = NORMAL")?;
         stream::prepare(&storage)?;
         let settled = stream::settle(&storage, 0)?;
         Ok(Self {
@@ -188,9 +186,7 @@ impl Engine {
 }
 
 fn check_integrity(storage: &Storage) -> dynoxide::Result<()> {
-    let found: String = storage
-        .conn()
-        .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
+    let found: String = storage.conn().query_row("PRAGMA quick_check(1)", (), |row| row.get(0))?;
     if found == "ok" {
         return Ok(());
     }
@@ -257,8 +253,7 @@ impl State {
         }
         let label = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S%.3f");
         let label = label.to_string();
-        self.storage
-            .enable_stream(table, &stream.view_type, &label)?;
+        self.storage.enable_stream(table, &stream.view_type, &label)?;
         Ok(described.replace(&stream.label, &label))
     }
 

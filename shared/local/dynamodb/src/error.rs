@@ -183,10 +183,7 @@ impl ApiError {
     }
 
     fn bad_request(body: &Value) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            body: body.to_string(),
-        }
+        Self { status: StatusCode::BAD_REQUEST, body: body.to_string() }
     }
 }
 

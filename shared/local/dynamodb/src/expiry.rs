@@ -33,7 +33,5 @@ fn is_due_in(storage: &Storage, table: &str, attribute: &str, now: i64) -> dynox
     ))?;
     let query =
         format!("SELECT EXISTS (SELECT 1 FROM \"{table}\" WHERE {expiry} BETWEEN 0 AND ?1 - 1)");
-    Ok(connection
-        .prepare_cached(&query)?
-        .query_row([now], |row| row.get(0))?)
+    Ok(connection.prepare_cached(&query)?.query_row([now], |row| row.get(0))?)
 }

@@ -28,10 +28,9 @@ pub enum Fault {
 impl Fault {
     pub(crate) fn error(self) -> ApiError {
         match self {
-            Self::ProvisionedThroughputExceeded => ApiError::service(
-                "ProvisionedThroughputExceededException",
-                PROVISIONED_MESSAGE,
-            ),
+            Self::ProvisionedThroughputExceeded => {
+                ApiError::service("ProvisionedThroughputExceededException", PROVISIONED_MESSAGE)
+            }
             Self::Throttling => ApiError::throttling(ON_DEMAND_MESSAGE),
             Self::TransactionConflict => {
                 ApiError::service("TransactionConflictException", CONFLICT_MESSAGE)
@@ -80,10 +79,7 @@ pub struct Faults {
 
 impl Faults {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self {
-            planned: Arc::default(),
-            engine,
-        }
+        Self { planned: Arc::default(), engine }
     }
 
     /// Makes the next `count` requests of `action` (such as `PutItem` or `TransactWriteItems`)

@@ -38,10 +38,8 @@ async fn handle(State(database): State<DynamoDb>, headers: HeaderMap, body: Byte
     };
     // AWS's ids have 52 characters of [0-9A-Z].
     let request_id = format!("{:052X}", REQUESTS.fetch_add(1, Ordering::Relaxed));
-    let headers = [
-        ("content-type", "application/x-amz-json-1.0"),
-        ("x-amzn-requestid", request_id.as_str()),
-    ];
+    let headers =
+        [("content-type", "application/x-amz-json-1.0"), ("x-amzn-requestid", request_id.as_str())];
     (status, headers, body).into_response()
 }
 
@@ -51,17 +49,13 @@ impl DynamoDb {
         let (service, operation) = target
             .and_then(|target| target.split_once('.'))
             .ok_or_else(ApiError::unknown_operation)?;
-        let principal = self
-            .iam
-            .principal(headers)
-            .ok_or_else(ApiError::unrecognized_client)?;
+        let principal = self.iam.principal(headers).ok_or_else(ApiError::unrecognized_client)?;
         let mut request: Value =
             serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))?;
         let accesses =
             access::needed(operation, &request).ok_or_else(ApiError::unknown_operation)?;
         for access in &accesses {
-            self.iam
-                .authorize(&principal, &access.action, &access.resource)?;
+            self.iam.authorize(&principal, &access.action, &access.resource)?;
         }
         let unprocessed = self.meet_fault(operation, &mut request, &accesses)?;
         let answer = match service {

@@ -62,16 +62,9 @@ impl DynamoDb {
     /// The folder cannot be used, or the file in it is not an intact database.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let path = options.folder.as_deref().map(database_path).transpose()?;
-        let engine =
-            Engine::open(path.as_deref(), options.clock).map_err(|source| OpenError::Damaged {
-                path: path.unwrap_or_default(),
-                source,
-            })?;
-        Ok(Self {
-            iam: options.iam,
-            faults: Faults::new(engine.clone()),
-            engine,
-        })
+        let engine = Engine::open(path.as_deref(), options.clock)
+            .map_err(|source| OpenError::Damaged { path: path.unwrap_or_default(), source })?;
+        Ok(Self { iam: options.iam, faults: Faults::new(engine.clone()), engine })
     }
 
     /// Creates a table, or adds to an existing one the indexes, stream and time to live it lacks.
@@ -121,10 +114,7 @@ impl DynamoDb {
         let after = after_sequence.map(stream::parse_sequence).transpose()?;
         let records = self.engine.read_stream(table, shard, after, limit)?;
         let arn = stream.arn();
-        Ok(records
-            .into_iter()
-            .map(|record| record.into_lambda_record(&arn))
-            .collect())
+        Ok(records.into_iter().map(|record| record.into_lambda_record(&arn)).collect())
     }
 
     /// Completes once more than `seen` writes have happened since opening, and returns how many;
@@ -169,9 +159,7 @@ impl std::fmt::Debug for DynamoDb {
 }
 
 fn database_path(folder: &Path) -> Result<PathBuf, OpenError> {
-    std::fs::create_dir_all(folder).map_err(|source| OpenError::Unusable {
-        path: folder.to_owned(),
-        source,
-    })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| OpenError::Unusable { path: folder.to_owned(), source })?;
     Ok(folder.join("dynamodb.sqlite"))
 }

@@ -129,8 +129,7 @@ pub(crate) struct Record {
 impl Record {
     /// As a Lambda event carries it.
     pub(crate) fn into_lambda_record(mut self, stream_arn: &str) -> Value {
-        self.body
-            .insert("eventSourceARN".to_owned(), json!(stream_arn));
+        self.body.insert("eventSourceARN".to_owned(), json!(stream_arn));
         if let Some(identity) = self.identity {
             self.body.insert("userIdentity".to_owned(), identity);
         }
@@ -159,13 +158,7 @@ pub(crate) fn settle(storage: &Storage, after: i64) -> dynoxide::Result<i64> {
     let mut statement = storage.conn().prepare_cached(SELECT_UNSETTLED)?;
     let rows: Vec<Row> = statement
         .query_map([after], |row| {
-            Ok((
-                row.get(0)?,
-                row.get(1)?,
-                row.get(2)?,
-                row.get(3)?,
-                row.get(4)?,
-            ))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
         })?
         .collect::<Result<_, _>>()?;
     let Some(last) = rows.last().map(|row| row.0) else {
@@ -194,10 +187,8 @@ fn is_unchanged(new_image: Option<&str>, old_image: Option<&str>) -> bool {
         return false;
     };
     new_image.len() == old_image.len()
-        && match (
-            serde_json::from_str::<Item>(new_image),
-            serde_json::from_str::<Item>(old_image),
-        ) {
+        && match (serde_json::from_str::<Item>(new_image), serde_json::from_str::<Item>(old_image))
+        {
             (Ok(new_item), Ok(old_item)) => new_item == old_item,
             _ => false,
         }
@@ -233,16 +224,10 @@ pub(crate) fn read(
     if position < trimmed {
         return Err(StreamError::Trimmed);
     }
-    let view_type = storage
-        .get_table_metadata(table)?
-        .and_then(|table| table.stream_view_type);
+    let view_type = storage.get_table_metadata(table)?.and_then(|table| table.stream_view_type);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    records(
-        storage,
-        (table, shard, position, limit),
-        view_type.as_deref(),
-    )
-    .map_err(StreamError::Engine)
+    records(storage, (table, shard, position, limit), view_type.as_deref())
+        .map_err(StreamError::Engine)
 }
 
 fn records(
@@ -265,10 +250,7 @@ fn records(
                 change.insert(name.to_owned(), image);
             }
         }
-        change.insert(
-            "SequenceNumber".to_owned(),
-            json!(format_sequence(sequence)),
-        );
+        change.insert("SequenceNumber".to_owned(), json!(format_sequence(sequence)));
         change.insert("SizeBytes".to_owned(), json!(size));
         change.insert("StreamViewType".to_owned(), json!(view_type));
         let mut body = Map::new();
@@ -279,11 +261,7 @@ fn records(
         body.insert("awsRegion".to_owned(), json!("us-east-1"));
         body.insert("dynamodb".to_owned(), Value::Object(change));
         let identity: Option<String> = row.get(7)?;
-        records.push(Record {
-            sequence,
-            body,
-            identity: identity.as_deref().and_then(parsed),
-        });
+        records.push(Record { sequence, body, identity: identity.as_deref().and_then(parsed) });
     }
     Ok(records)
 }
@@ -357,9 +335,6 @@ pub(crate) fn retain(storage: &Storage, now: i64) -> dynoxide::Result<()> {
 pub(crate) fn forget(storage: &Storage, table: &str) -> dynoxide::Result<()> {
     let connection = storage.conn();
     connection.execute("DELETE FROM _stream_records WHERE table_name = ?1", [table])?;
-    connection.execute(
-        "DELETE FROM _rollcall_trimmed WHERE table_name = ?1",
-        [table],
-    )?;
+    connection.execute("DELETE FROM _rollcall_trimmed WHERE table_name = ?1", [table])?;
     Ok(())
 }

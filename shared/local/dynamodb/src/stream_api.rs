@@ -71,12 +71,8 @@ fn list_streams(engine: &Engine, request: &ListStreams) -> Result<Value, ApiErro
     if let Some(table) = &request.table_name {
         streams.retain(|stream| stream.table == *table);
     }
-    let (page, last) = page(
-        streams,
-        Stream::arn,
-        request.exclusive_start_stream_arn.as_deref(),
-        request.limit,
-    );
+    let (page, last) =
+        page(streams, Stream::arn, request.exclusive_start_stream_arn.as_deref(), request.limit);
     let page: Vec<Value> = page
         .iter()
         .map(|stream| {
@@ -87,11 +83,7 @@ fn list_streams(engine: &Engine, request: &ListStreams) -> Result<Value, ApiErro
             })
         })
         .collect();
-    Ok(with_last(
-        json!({ "Streams": page }),
-        "LastEvaluatedStreamArn",
-        last,
-    ))
+    Ok(with_last(json!({ "Streams": page }), "LastEvaluatedStreamArn", last))
 }
 
 fn describe_stream(engine: &Engine, request: &DescribeStream) -> Result<Value, ApiError> {
@@ -152,11 +144,7 @@ fn get_shard_iterator(engine: &Engine, request: &GetShardIterator) -> Result<Val
     if position < trimmed {
         return Err(StreamError::Trimmed.into());
     }
-    let iterator = Iterator {
-        stream_arn: &request.stream_arn,
-        shard: &request.shard_id,
-        position,
-    };
+    let iterator = Iterator { stream_arn: &request.stream_arn, shard: &request.shard_id, position };
     Ok(json!({ "ShardIterator": iterator.issue(engine) }))
 }
 
@@ -164,19 +152,12 @@ fn get_records(engine: &Engine, request: &GetRecords) -> Result<Value, ApiError>
     let mut iterator = Iterator::accept(&request.shard_iterator, engine)?;
     let stream = find(engine, iterator.stream_arn)?;
     let limit = request.limit.unwrap_or(RECORDS_MAX).clamp(1, RECORDS_MAX);
-    let records = engine.read_stream(
-        &stream.table,
-        iterator.shard,
-        Some(iterator.position),
-        limit,
-    )?;
+    let records =
+        engine.read_stream(&stream.table, iterator.shard, Some(iterator.position), limit)?;
     if let Some(last) = records.last() {
         iterator.position = last.sequence;
     }
-    let records: Vec<Value> = records
-        .into_iter()
-        .map(stream::Record::into_api_record)
-        .collect();
+    let records: Vec<Value> = records.into_iter().map(stream::Record::into_api_record).collect();
     Ok(json!({ "Records": records, "NextShardIterator": iterator.issue(engine) }))
 }
 
@@ -205,11 +186,7 @@ impl<'a> Iterator<'a> {
                 "The shard iterator has expired and can no longer be used to retrieve stream records.",
             ));
         }
-        Ok(Self {
-            stream_arn,
-            shard,
-            position,
-        })
+        Ok(Self { stream_arn, shard, position })
     }
 }
 
@@ -228,11 +205,7 @@ fn page<T>(
     limit: Option<usize>,
 ) -> (Vec<T>, Option<String>) {
     let mut rest: Vec<T> = match start {
-        Some(start) => items
-            .into_iter()
-            .skip_while(|item| name(item) != start)
-            .skip(1)
-            .collect(),
+        Some(start) => items.into_iter().skip_while(|item| name(item) != start).skip(1).collect(),
         None => items,
     };
     let limit = limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);

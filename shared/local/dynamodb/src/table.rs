@@ -114,9 +114,7 @@ impl Changes<'_> {
         if table.get("KeySchema") != Some(&self.definition.key_schema()) {
             return Err(self.differs("primary key"));
         }
-        let existing = table
-            .get("GlobalSecondaryIndexes")
-            .and_then(Value::as_array);
+        let existing = table.get("GlobalSecondaryIndexes").and_then(Value::as_array);
         for index in &self.definition.indexes {
             let wanted = index.to_json();
             let same_name = |other: &&Value| other.get("IndexName") == wanted.get("IndexName");
@@ -124,10 +122,7 @@ impl Changes<'_> {
                 Some(other) if other.get("KeySchema") == wanted.get("KeySchema") => {}
                 Some(_) => return Err(self.differs(&format!("index {}", index.name))),
                 None => self.change(vec![
-                    (
-                        "AttributeDefinitions",
-                        self.definition.attribute_definitions(),
-                    ),
+                    ("AttributeDefinitions", self.definition.attribute_definitions()),
                     ("GlobalSecondaryIndexUpdates", json!([{ "Create": wanted }])),
                 ])?,
             }
@@ -147,14 +142,10 @@ impl Changes<'_> {
             "TableName": self.definition.name,
             "TimeToLiveSpecification": specification,
         });
-        let answer = self.engine.call(
-            "DescribeTimeToLive",
-            json!({ "TableName": self.definition.name }),
-        );
-        let described: Value = answer
-            .ok()
-            .and_then(|answer| serde_json::from_str(&answer).ok())
-            .unwrap_or_default();
+        let answer =
+            self.engine.call("DescribeTimeToLive", json!({ "TableName": self.definition.name }));
+        let described: Value =
+            answer.ok().and_then(|answer| serde_json::from_str(&answer).ok()).unwrap_or_default();
         match described.pointer("/TimeToLiveDescription/AttributeName") {
             None => self.run("UpdateTimeToLive", request),
             Some(existing) if existing == attribute => Ok(()),
@@ -170,17 +161,13 @@ impl Changes<'_> {
     fn run(&self, operation: &str, request: Value) -> Result<(), TableError> {
         match self.engine.call(operation, request) {
             Ok(_) => Ok(()),
-            Err(ApiError { body, .. }) => Err(TableError::Refused {
-                table: self.definition.name.clone(),
-                message: body,
-            }),
+            Err(ApiError { body, .. }) => {
+                Err(TableError::Refused { table: self.definition.name.clone(), message: body })
+            }
         }
     }
 
     fn differs(&self, what: &str) -> TableError {
-        TableError::Differs {
-            table: self.definition.name.clone(),
-            what: what.to_owned(),
-        }
+        TableError::Differs { table: self.definition.name.clone(), what: what.to_owned() }
     }
 }

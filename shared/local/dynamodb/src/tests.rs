@@ -68,17 +68,9 @@ impl Cloud {
         database.create_table(&users()).unwrap();
         database.create_table(&ledger()).unwrap();
         let server = Server::bind(0).await.unwrap();
-        let client = Client {
-            address: server.address(),
-            access_key_id: OPERATOR_ACCESS_KEY_ID,
-        };
+        let client = Client { address: server.address(), access_key_id: OPERATOR_ACCESS_KEY_ID };
         server.serve(database.router(), Shutdown::new());
-        Self {
-            database,
-            clock,
-            iam,
-            client,
-        }
+        Self { database, clock, iam, client }
     }
 
     /// Every record of the users' stream, shard by shard.
@@ -86,11 +78,7 @@ impl Cloud {
         let shards = self.database.shards(USERS);
         shards
             .iter()
-            .map(|shard| {
-                self.database
-                    .read_stream(USERS, shard, None, 10_000)
-                    .unwrap()
-            })
+            .map(|shard| self.database.read_stream(USERS, shard, None, 10_000).unwrap())
             .collect()
     }
 
@@ -158,8 +146,7 @@ impl Client {
 
     async fn put_user(self, pk: &str, name: &str) {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": "profile" }, "name": { "S": name } });
-        self.ok("PutItem", json!({ "TableName": USERS, "Item": item }))
-            .await;
+        self.ok("PutItem", json!({ "TableName": USERS, "Item": item })).await;
     }
 }
 
@@ -223,9 +210,7 @@ fn transfer(from: usize, to: usize, amount: usize) -> Value {
 async fn balances(client: Client) -> Vec<i64> {
     let answer = client.ok("Scan", json!({ "TableName": LEDGER })).await;
     let items = answer["Items"].as_array().unwrap().iter();
-    items
-        .map(|item| item["balance"]["N"].as_str().unwrap().parse().unwrap())
-        .collect()
+    items.map(|item| item["balance"]["N"].as_str().unwrap().parse().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,10 +218,7 @@ async fn parallel_transfers_are_all_or_nothing_and_conserve_the_sum() {
     let cloud = Cloud::in_memory().await;
     for account in 0..5 {
         let item = json!({ "id": { "S": account.to_string() }, "balance": { "N": "10" } });
-        cloud
-            .client
-            .ok("PutItem", json!({ "TableName": LEDGER, "Item": item }))
-            .await;
+        cloud.client.ok("PutItem", json!({ "TableName": LEDGER, "Item": item })).await;
     }
     let mut transfers = JoinSet::new();
     for number in 0..50_usize {
@@ -252,11 +234,7 @@ async fn parallel_transfers_are_all_or_nothing_and_conserve_the_sum() {
         assert_eq!(error_name(&refusal), "TransactionCanceledException");
         let reasons = refusal["CancellationReasons"].as_array().unwrap();
         assert_eq!(reasons.len(), 2);
-        assert!(
-            reasons
-                .iter()
-                .any(|r| r["Code"] == "ConditionalCheckFailed")
-        );
+        assert!(reasons.iter().any(|r| r["Code"] == "ConditionalCheckFailed"));
     }
     let balances = balances(cloud.client).await;
     assert_eq!(balances.iter().sum::<i64>(), 50);
@@ -299,10 +277,7 @@ async fn a_failed_condition_answers_the_item_when_asked_in_the_shape_of_aws() {
     let mut update = rename("usr_1", "Eve");
     update["ConditionExpression"] = json!("#n = :n");
     update["ReturnValuesOnConditionCheckFailure"] = json!("ALL_OLD");
-    let (status, head, error) = cloud
-        .client
-        .send("DynamoDB_20120810.UpdateItem", &update)
-        .await;
+    let (status, head, error) = cloud.client.send("DynamoDB_20120810.UpdateItem", &update).await;
     assert_eq!(status, 400);
     assert!(head.contains("content-type: application/x-amz-json-1.0"));
     assert!(head.contains("x-amzn-requestid: "));
@@ -334,9 +309,7 @@ async fn a_stream_carries_every_change_in_order_per_key_over_all_shards() {
     assert!(shards.iter().all(|records| !records.is_empty()));
     let mut changes: BTreeMap<(usize, String), Vec<Value>> = BTreeMap::new();
     for (shard, records) in shards.iter().enumerate() {
-        let numbers = records
-            .iter()
-            .map(|r| r["dynamodb"]["SequenceNumber"].as_str().unwrap());
+        let numbers = records.iter().map(|r| r["dynamodb"]["SequenceNumber"].as_str().unwrap());
         assert!(numbers.is_sorted_by(|left, right| left < right));
         for record in records {
             let change = &record["dynamodb"];
@@ -350,11 +323,8 @@ async fn a_stream_carries_every_change_in_order_per_key_over_all_shards() {
         }
     }
     assert_eq!(changes.len(), 40, "each key is in one shard");
-    let expected = [
-        json!(["INSERT", null, "1"]),
-        json!(["MODIFY", "1", "2"]),
-        json!(["REMOVE", "2", null]),
-    ];
+    let expected =
+        [json!(["INSERT", null, "1"]), json!(["MODIFY", "1", "2"]), json!(["REMOVE", "2", null])];
     for (key, changes) in changes {
         assert_eq!(changes, expected, "{key:?}");
     }
@@ -399,10 +369,7 @@ async fn a_record_is_what_lambda_and_the_streams_api_carry() {
     record.as_object_mut().unwrap().remove("eventSourceARN");
     let streams = cloud.client.ok("ListStreams", json!({})).await;
     assert_eq!(streams["Streams"][0]["StreamArn"], json!(arn));
-    let description = cloud
-        .client
-        .ok("DescribeStream", json!({ "StreamArn": arn }))
-        .await;
+    let description = cloud.client.ok("DescribeStream", json!({ "StreamArn": arn })).await;
     let description = &description["StreamDescription"];
     assert_eq!(description["KeySchema"].as_array().unwrap().len(), 2);
     assert_eq!(description["Shards"].as_array().unwrap().len(), 4);
@@ -422,15 +389,9 @@ async fn a_record_is_what_lambda_and_the_streams_api_carry() {
         let answer = cloud.client.ok("GetRecords", iterator.clone()).await;
         assert_eq!(answer["Records"], json!(expected), "{kind}");
         cloud.clock.advance(Duration::from_mins(16));
-        assert_eq!(
-            cloud.client.refused("GetRecords", iterator).await,
-            "ExpiredIteratorException"
-        );
+        assert_eq!(cloud.client.refused("GetRecords", iterator).await, "ExpiredIteratorException");
         let next = json!({ "ShardIterator": answer["NextShardIterator"] });
-        assert_eq!(
-            cloud.client.refused("GetRecords", next).await,
-            "ExpiredIteratorException"
-        );
+        assert_eq!(cloud.client.refused("GetRecords", next).await, "ExpiredIteratorException");
     }
 }
 
@@ -470,23 +431,14 @@ async fn check_permission(grant: (&str, &str), operation: &str, request: Value, 
     cloud.iam.add_key(FUNCTION_KEY, "profile");
     cloud.iam.set_policy(
         "profile",
-        vec![Statement::allow(
-            vec![format!("dynamodb:{action}")],
-            vec![arn(resource)],
-        )],
+        vec![Statement::allow(vec![format!("dynamodb:{action}")], vec![arn(resource)])],
     );
-    let client = Client {
-        access_key_id: FUNCTION_KEY,
-        ..cloud.client
-    };
+    let client = Client { access_key_id: FUNCTION_KEY, ..cloud.client };
     match client.call(operation, request).await {
         Ok(_) => assert!(allowed, "{grant:?} {operation}"),
         Err(error) => {
             assert!(!allowed, "{grant:?} {operation}: {error}");
-            assert_eq!(
-                error["__type"],
-                "com.amazon.coral.service#AccessDeniedException"
-            );
+            assert_eq!(error["__type"], "com.amazon.coral.service#AccessDeniedException");
             let message = error["Message"].as_str().unwrap();
             assert!(message.starts_with("User: arn:aws:sts::000000000000:assumed-role/profile"));
             assert!(message.contains("is not authorized to perform: dynamodb:"));
@@ -539,10 +491,7 @@ async fn a_function_may_do_what_its_policy_names_and_nothing_else() {
 async fn an_unsigned_request_and_an_unknown_key_are_refused() {
     let cloud = Cloud::in_memory().await;
     for access_key_id in ["", "AKIASTRANGER"] {
-        let client = Client {
-            access_key_id,
-            ..cloud.client
-        };
+        let client = Client { access_key_id, ..cloud.client };
         let error = client.call("ListTables", json!({})).await.unwrap_err();
         let expected = json!({
             "__type": "com.amazon.coral.service#UnrecognizedClientException",
@@ -572,10 +521,7 @@ async fn a_restart_keeps_items_streams_and_the_order_of_sequence_numbers() {
     // The clock is an hour behind the last run's; the next number must still be greater.
     after.client.ok("UpdateItem", rename("usr_1", "Eve")).await;
     let sequence = records[0]["dynamodb"]["SequenceNumber"].as_str();
-    let newer = after
-        .database
-        .read_stream(USERS, &shard, sequence, 10)
-        .unwrap();
+    let newer = after.database.read_stream(USERS, &shard, sequence, 10).unwrap();
     assert_eq!(newer.len(), 1);
     assert_eq!(newer[0]["dynamodb"]["OldImage"]["name"]["S"], "Ada");
 }
@@ -638,15 +584,9 @@ async fn a_reader_behind_the_trimmed_part_of_a_stream_is_told() {
         let number = &records[record]["dynamodb"]["SequenceNumber"];
         number.as_str().unwrap().to_owned()
     };
-    cloud
-        .database
-        .faults()
-        .trim_stream(USERS, &number(2))
-        .unwrap();
+    cloud.database.faults().trim_stream(USERS, &number(2)).unwrap();
     check_trimmed(&cloud, &shard, &number(0)).await;
-    let after_trimmed = cloud
-        .database
-        .read_stream(USERS, &shard, Some(&number(1)), 10);
+    let after_trimmed = cloud.database.read_stream(USERS, &shard, Some(&number(1)), 10);
     assert_eq!(after_trimmed.unwrap(), records[2..]);
     assert_eq!(cloud.only_shard().1, records[2..]);
 
@@ -711,10 +651,7 @@ async fn faults_meet_the_planned_requests_and_no_more() {
     let faults = cloud.database.faults();
     let put = json!({ "TableName": LEDGER, "Item": { "id": { "S": "1" } } });
     for (fault, name) in [
-        (
-            Fault::ProvisionedThroughputExceeded,
-            "ProvisionedThroughputExceededException",
-        ),
+        (Fault::ProvisionedThroughputExceeded, "ProvisionedThroughputExceededException"),
         (Fault::Throttling, "ThrottlingException"),
         (Fault::TransactionConflict, "TransactionConflictException"),
     ] {
@@ -730,11 +667,7 @@ async fn faults_meet_the_planned_requests_and_no_more() {
         { "Update": rename("usr_1", "Eve") },
         { "Put": put },
     ]});
-    let error = cloud
-        .client
-        .call("TransactWriteItems", transaction.clone())
-        .await
-        .unwrap_err();
+    let error = cloud.client.call("TransactWriteItems", transaction.clone()).await.unwrap_err();
     assert_eq!(error_name(&error), "TransactionCanceledException");
     let codes: Vec<&Value> = error["CancellationReasons"]
         .as_array()
@@ -766,9 +699,7 @@ async fn a_throttled_batch_returns_what_it_did_not_do() {
     let rest = json!({ "RequestItems": rest });
     cloud.client.ok("BatchWriteItem", rest).await;
 
-    let keys: Vec<Value> = ["1", "2", "3"]
-        .map(|id| json!({ "id": { "S": id } }))
-        .into();
+    let keys: Vec<Value> = ["1", "2", "3"].map(|id| json!({ "id": { "S": id } })).into();
     let batch = json!({ "RequestItems": { LEDGER: { "Keys": keys, "ConsistentRead": true } } });
     let answer = cloud.client.ok("BatchGetItem", batch.clone()).await;
     assert_eq!(answer["Responses"][LEDGER].as_array().unwrap().len(), 1);
@@ -798,17 +729,11 @@ async fn a_table_grows_with_its_definition_and_keeps_its_keys() {
     cloud.database.create_table(&definition).unwrap();
     cloud.database.create_table(&definition).unwrap();
 
-    let described = cloud
-        .client
-        .ok("DescribeTable", json!({ "TableName": LEDGER }))
-        .await;
+    let described = cloud.client.ok("DescribeTable", json!({ "TableName": LEDGER })).await;
     let table = &described["Table"];
     assert_eq!(table["TableStatus"], "ACTIVE");
     assert_eq!(table["TableArn"], json!(access::table_arn(LEDGER)));
-    assert_eq!(
-        table["LatestStreamArn"],
-        json!(cloud.database.stream_arn(LEDGER))
-    );
+    assert_eq!(table["LatestStreamArn"], json!(cloud.database.stream_arn(LEDGER)));
     let indexes: BTreeSet<&str> = table["GlobalSecondaryIndexes"]
         .as_array()
         .unwrap()

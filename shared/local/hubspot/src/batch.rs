@@ -75,11 +75,7 @@ struct ReadInput {
 
 /// A value of an identifying property as HubSpot stores it: addresses are lower-cased.
 pub(crate) fn normalised(id_property: Option<&str>, id: &str) -> String {
-    if id_property == Some("email") {
-        id.trim().to_lowercase()
-    } else {
-        id.to_owned()
-    }
+    if id_property == Some("email") { id.trim().to_lowercase() } else { id.to_owned() }
 }
 
 impl Portal {
@@ -115,10 +111,8 @@ impl Portal {
             }
             check_distinct(&inputs)?;
         }
-        let traces: HashSet<_> = inputs
-            .iter()
-            .filter_map(|input| input.object_write_trace_id.as_deref())
-            .collect();
+        let traces: HashSet<_> =
+            inputs.iter().filter_map(|input| input.object_write_trace_id.as_deref()).collect();
         let per_input = traces.len() == inputs.len();
         let mut results = Vec::new();
         let mut errors = Vec::new();
@@ -145,11 +139,7 @@ impl Portal {
         }
         self.unknown_properties.append(&mut unknown);
         results.shuffle(&mut self.random);
-        let status = if operation == Operation::Create {
-            201
-        } else {
-            200
-        };
+        let status = if operation == Operation::Create { 201 } else { 200 };
         Ok(envelope(context, status, results, errors))
     }
 
@@ -197,11 +187,7 @@ impl Portal {
     ) -> Result<Answer, Refusal> {
         let read: ReadInput = context.request.json()?;
         let history = !read.properties_with_history.is_empty();
-        let most = if history {
-            INPUTS_WITH_HISTORY_MAX
-        } else {
-            INPUTS_MAX
-        };
+        let most = if history { INPUTS_WITH_HISTORY_MAX } else { INPUTS_MAX };
         check_count(read.inputs.len(), most)?;
         let property = read.id_property.as_deref();
         self.check_key(kind, property)?;
@@ -218,10 +204,7 @@ impl Portal {
         for input in read.inputs {
             let id = normalised(property, &input.id);
             let found = if archived && property.is_none() {
-                holding
-                    .table
-                    .by_id(&id)
-                    .filter(|record| record.archived_at.is_some())
+                holding.table.by_id(&id).filter(|record| record.archived_at.is_some())
             } else {
                 holding.table.find(property, &id)
             };
@@ -256,9 +239,8 @@ impl Portal {
         check_count(inputs.len(), INPUTS_MAX)?;
         let ignored = self.settings.archive_ignores_unknown_ids;
         let table = &mut self.holding(kind).table;
-        let (known, unknown): (Vec<_>, Vec<_>) = inputs
-            .into_iter()
-            .partition(|input| table.find(None, &input.id).is_some());
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            inputs.into_iter().partition(|input| table.find(None, &input.id).is_some());
         if !unknown.is_empty() && !ignored {
             let ids = unknown.into_iter().map(|input| input.id).collect();
             return Err(some_missing(kind, ids));
@@ -285,9 +267,7 @@ fn some_missing(kind: &ObjectType, ids: Vec<String>) -> Refusal {
 /// An empty batch is refused, which is the stricter reading: no client has a reason to send one.
 pub(crate) fn check_count(count: usize, most: usize) -> Result<(), Refusal> {
     if count == 0 {
-        return Err(Refusal::invalid(
-            "Some required fields were not set: [inputs]",
-        ));
+        return Err(Refusal::invalid("Some required fields were not set: [inputs]"));
     }
     if count > most {
         return Err(Refusal::invalid(format!(
@@ -303,9 +283,7 @@ fn check_shape(operation: Operation, inputs: &[WriteInput]) -> Result<(), Refusa
             return Err(Refusal::invalid("Some required fields were not set: [id]"));
         }
         if operation == Operation::Upsert && input.id_property.is_none() {
-            return Err(Refusal::invalid(
-                "Some required fields were not set: [idProperty]",
-            ));
+            return Err(Refusal::invalid("Some required fields were not set: [idProperty]"));
         }
         if !input.associations.is_empty() {
             return Err(Refusal::invalid(crate::objects::NO_ASSOCIATIONS));
@@ -369,10 +347,7 @@ fn create_by_key(
     key: &str,
 ) -> Result<(Arc<Record>, bool), Refusal> {
     let id = input.id.clone().unwrap_or_default();
-    let Some(property) = input
-        .id_property
-        .as_deref()
-        .filter(|_| operation == Operation::Upsert)
+    let Some(property) = input.id_property.as_deref().filter(|_| operation == Operation::Upsert)
     else {
         return Err(some_missing(writer.table.kind, vec![id]));
     };

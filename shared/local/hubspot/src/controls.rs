@@ -93,9 +93,7 @@ impl Portal {
             }
             ("GET", "dump") => return Ok(self.dump()),
             ("GET", "calls") => {
-                let after = request
-                    .parameter("after")
-                    .and_then(|after| after.parse().ok());
+                let after = request.parameter("after").and_then(|after| after.parse().ok());
                 let calls: Vec<_> = self.log.calls(after.unwrap_or(0)).map(Call::json).collect();
                 return Ok(json!({ "calls": calls }));
             }
@@ -110,9 +108,7 @@ impl Portal {
     /// Settings by name; `tokens` replaces the accepted tokens, `expired_tokens` lets some expire.
     fn change_settings(&mut self, mut change: Map<String, Value>) -> Result<(), Refusal> {
         let invalid = |error: serde_json::Error| Refusal::invalid(error.to_string());
-        let tokens = change
-            .remove("tokens")
-            .map(serde_json::from_value::<Vec<Token>>);
+        let tokens = change.remove("tokens").map(serde_json::from_value::<Vec<Token>>);
         let tokens = tokens.transpose().map_err(invalid)?;
         let expired = change.remove("expired_tokens").map(serde_json::from_value);
         let expired = expired.transpose().map_err(invalid)?;
@@ -143,11 +139,7 @@ impl Portal {
             table.put(record.clone(), now);
         }
         if !edit.properties.is_empty() {
-            let context = Context {
-                request: &Request::default(),
-                now,
-                plan: &Plan::default(),
-            };
+            let context = Context { request: &Request::default(), now, plan: &Plan::default() };
             let mut writer = self.writer(kind, &context);
             writer.source = Source::CrmUi;
             writer.update(&record, &edit.properties)?;

@@ -37,10 +37,7 @@ impl Portal {
         dated: bool,
         rest: &[&str],
     ) -> Result<Answer, Refusal> {
-        let before = context
-            .plan
-            .no_op
-            .then(|| self.holding(kind).schema.clone());
+        let before = context.plan.no_op.then(|| self.holding(kind).schema.clone());
         let answer = match rest {
             ["groups", rest @ ..] => self.groups(context, kind, rest),
             ["batch", operation] => self.batch_definitions(context, kind, dated, operation),
@@ -63,10 +60,8 @@ impl Portal {
         match (request.method.as_str(), rest) {
             ("GET", []) => {
                 let properties = self.holding(kind).schema.properties.values();
-                let results: Vec<_> = properties
-                    .filter(|p| p.archived == archived)
-                    .map(Property::json)
-                    .collect();
+                let results: Vec<_> =
+                    properties.filter(|p| p.archived == archived).map(Property::json).collect();
                 Ok(Answer::json(200, json!({ "results": results })))
             }
             ("POST", []) => {
@@ -81,10 +76,7 @@ impl Portal {
             }
             ("PATCH", [name]) => {
                 let change: Map<String, Value> = request.json()?;
-                let property = self
-                    .holding(kind)
-                    .schema
-                    .update(name, change, context.now)?;
+                let property = self.holding(kind).schema.update(name, change, context.now)?;
                 Ok(Answer::json(200, property.json()))
             }
             ("DELETE", [name]) => {
@@ -201,10 +193,7 @@ impl Portal {
                 Ok(Answer::json(200, json!(group)))
             }
             ("PATCH", [name]) => {
-                let UpdateGroup {
-                    label,
-                    display_order,
-                } = request.json()?;
+                let UpdateGroup { label, display_order } = request.json()?;
                 let group = schema.update_group(name, label, display_order)?;
                 Ok(Answer::json(200, json!(group)))
             }

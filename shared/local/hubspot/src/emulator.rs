@@ -41,10 +41,7 @@ pub struct Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Token")
-            .field("scopes", &self.scopes)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Token").field("scopes", &self.scopes).finish_non_exhaustive()
     }
 }
 
@@ -103,9 +100,8 @@ impl HubSpot {
     ///
     /// When the saved state cannot be read.
     pub fn open(options: Options) -> Result<Self, SnapshotError> {
-        let snapshot = options
-            .folder
-            .map(|folder| Snapshot::new(Some(folder.as_path()), "hubspot"));
+        let snapshot =
+            options.folder.map(|folder| Snapshot::new(Some(folder.as_path()), "hubspot"));
         let saved = snapshot.as_ref().map(Snapshot::load).transpose()?.flatten();
         let initial = options.settings.clone();
         let portal = Portal::new(options.settings, options.base_url, options.tokens, saved);
@@ -146,9 +142,8 @@ impl HubSpot {
         let holding = portal.holding(kind);
         let contact = |record: &Arc<crate::records::Record>| {
             let names = holding.schema.properties.keys();
-            let properties = names
-                .filter_map(|name| Some((name.clone(), record.value(kind, name)?)))
-                .collect();
+            let properties =
+                names.filter_map(|name| Some((name.clone(), record.value(kind, name)?))).collect();
             Contact {
                 id: record.id.to_string(),
                 properties,
@@ -193,10 +188,7 @@ impl HubSpot {
     }
 
     pub(crate) fn portal(&self) -> MutexGuard<'_, Portal> {
-        self.shared
-            .portal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.portal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn clock(&self) -> &LocalClock {

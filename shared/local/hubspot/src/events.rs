@@ -87,9 +87,7 @@ impl Definition {
     }
 
     fn property(&self, name: &str) -> Option<&Property> {
-        self.properties
-            .iter()
-            .find(|property| property.name == name)
+        self.properties.iter().find(|property| property.name == name)
     }
 }
 
@@ -139,8 +137,7 @@ impl Events {
     fn keys(record: &Record) -> Vec<String> {
         let ids = record.merged.iter().map(|(id, _)| *id).chain([record.id]);
         let ids = ids.map(|id| format!("id:{id}"));
-        ids.chain(record.emails().map(|email| format!("email:{email}")))
-            .collect()
+        ids.chain(record.emails().map(|email| format!("email:{email}"))).collect()
     }
 
     /// Erases what a person did.
@@ -162,10 +159,7 @@ impl Events {
             self.uuids.insert(uuid, event.received_at);
         }
         self.last_number += 1;
-        self.by_key
-            .entry(event.key.clone())
-            .or_default()
-            .insert(self.last_number);
+        self.by_key.entry(event.key.clone()).or_default().insert(self.last_number);
         self.occurrences.insert(self.last_number, event);
     }
 
@@ -204,16 +198,9 @@ impl Portal {
             }
             ("POST", ["event-definitions"]) => self.define(context),
             ("GET", ["event-definitions"]) => {
-                let results: Vec<_> = self
-                    .events
-                    .definitions
-                    .values()
-                    .map(Definition::json)
-                    .collect();
-                Ok(Answer::json(
-                    200,
-                    json!({ "total": results.len(), "results": results }),
-                ))
+                let results: Vec<_> =
+                    self.events.definitions.values().map(Definition::json).collect();
+                Ok(Answer::json(200, json!({ "total": results.len(), "results": results })))
             }
             ("GET", ["event-definitions", name]) => {
                 let definition = self.events.definitions.get(*name);
@@ -221,10 +208,7 @@ impl Portal {
                 Ok(Answer::json(200, definition.json()))
             }
             ("DELETE", ["event-definitions", name]) => {
-                self.events
-                    .definitions
-                    .remove(*name)
-                    .ok_or_else(Refusal::not_found)?;
+                self.events.definitions.remove(*name).ok_or_else(Refusal::not_found)?;
                 Ok(Answer::empty(204))
             }
             ("GET", ["events"]) => self.read_events(context),
@@ -257,9 +241,7 @@ impl Portal {
             description: define.description,
             full_name: full_name.clone(),
             id,
-            primary_object: define
-                .primary_object
-                .unwrap_or_else(|| "CONTACT".to_owned()),
+            primary_object: define.primary_object.unwrap_or_else(|| "CONTACT".to_owned()),
             default_properties: define.include_default_properties,
             properties,
             created_at: context.now,
@@ -323,9 +305,7 @@ impl Portal {
             (None, Some(email), _) => format!("email:{}", email.trim().to_lowercase()),
             (None, None, Some(utk)) => format!("utk:{utk}"),
             (None, None, None) => {
-                return Err(Refusal::invalid(
-                    "One of email, objectId or utk is required",
-                ));
+                return Err(Refusal::invalid("One of email, objectId or utk is required"));
             }
         };
         Ok(Event {
@@ -342,36 +322,25 @@ impl Portal {
     fn read_events(&mut self, context: &Context<'_>) -> Result<Answer, Refusal> {
         let request = context.request;
         let event_type = request.parameter("eventType");
-        let kind = request
-            .parameter("objectType")
-            .unwrap_or_else(|| "contact".to_owned());
+        let kind = request.parameter("objectType").unwrap_or_else(|| "contact".to_owned());
         let kind = object_type(&kind.to_lowercase()).ok_or_else(Refusal::not_found)?;
         let id = request.parameter("objectId");
         let id = id.ok_or_else(|| Refusal::invalid("objectId is required"))?;
         let limit = number(request.parameter("limit"), "limit")?.unwrap_or(PAGE_MAX);
         let after: usize = number(request.parameter("after"), "after")?.unwrap_or(0);
-        let since = request
-            .parameter("occurredAfter")
-            .and_then(|text| values::moment(&text));
-        let until = request
-            .parameter("occurredBefore")
-            .and_then(|text| values::moment(&text));
+        let since = request.parameter("occurredAfter").and_then(|text| values::moment(&text));
+        let until = request.parameter("occurredBefore").and_then(|text| values::moment(&text));
         let lag_ms = i64::try_from(self.settings.search_lag_ms).unwrap_or(i64::MAX);
         let record = self.holding(kind).table.find(None, &id).cloned();
         let record = record.ok_or_else(Refusal::not_found)?;
         let keys = Events::keys(&record);
-        let numbers = keys
-            .iter()
-            .filter_map(|key| self.events.by_key.get(key))
-            .flatten();
+        let numbers = keys.iter().filter_map(|key| self.events.by_key.get(key)).flatten();
         let mut found: Vec<_> = numbers
             .filter_map(|number| self.events.occurrences.get(number))
             .filter(|event| {
                 let age = context.now.as_millisecond() - event.received_at.as_millisecond();
                 age >= lag_ms
-                    && event_type
-                        .as_ref()
-                        .is_none_or(|wanted| *wanted == event.definition)
+                    && event_type.as_ref().is_none_or(|wanted| *wanted == event.definition)
                     && since.is_none_or(|since| event.occurred_at > since)
                     && until.is_none_or(|until| event.occurred_at < until)
             })
@@ -398,10 +367,7 @@ impl Portal {
         if next < total
             && let Value::Object(fields) = &mut body
         {
-            let link = format!(
-                "{}{}?objectId={id}&after={next}",
-                self.base_url, request.path
-            );
+            let link = format!("{}{}?objectId={id}&after={next}", self.base_url, request.path);
             fields.insert("paging".to_owned(), paging(&next.to_string(), &link));
         }
         Ok(Answer::json(200, body))
@@ -432,21 +398,12 @@ fn event_property(define: DefineProperty, now: Timestamp) -> Result<Property, Re
 
 fn check_name(name: &str) -> Result<(), Refusal> {
     let valid = name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && name.len() <= NAME_CHARACTERS_MAX;
-    if valid {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(format!("The name {name} is not valid")))
-    }
+    if valid { Ok(()) } else { Err(Refusal::invalid(format!("The name {name} is not valid"))) }
 }
 
 fn slug(label: &str) -> String {
     let lower = label.trim().to_lowercase();
-    lower
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect()
+    lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

@@ -94,11 +94,7 @@ impl Fault {
     }
 
     fn hits(&self, method: &str, path: &str) -> bool {
-        if self
-            .method
-            .as_deref()
-            .is_some_and(|wanted| wanted != method)
-        {
+        if self.method.as_deref().is_some_and(|wanted| wanted != method) {
             return false;
         }
         let mut pieces = self.route.split('*');
@@ -142,11 +138,9 @@ impl Plan {
     fn add(&mut self, kind: &Kind) {
         match kind {
             Kind::Delay => {}
-            Kind::Status {
-                status,
-                body,
-                headers,
-            } => self.answer = Some((*status, headers.clone(), body.clone())),
+            Kind::Status { status, body, headers } => {
+                self.answer = Some((*status, headers.clone(), body.clone()));
+            }
             Kind::DropBefore => self.unreachable = Some(Unreachable::Closes),
             Kind::Outage { status } => {
                 let answers = status.map(Unreachable::Answers);
@@ -159,20 +153,11 @@ impl Plan {
                 self.no_op = true;
             }
             Kind::RefuseProperty(refused) => self.refused.push(refused.clone()),
-            Kind::PartialAt {
-                indices,
-                category,
-                message,
-            } => {
-                let category = category
-                    .clone()
-                    .unwrap_or_else(|| "VALIDATION_ERROR".to_owned());
-                let message = message
-                    .clone()
-                    .unwrap_or_else(|| "This input failed".to_owned());
+            Kind::PartialAt { indices, category, message } => {
+                let category = category.clone().unwrap_or_else(|| "VALIDATION_ERROR".to_owned());
+                let message = message.clone().unwrap_or_else(|| "This input failed".to_owned());
                 for index in indices {
-                    self.partial
-                        .insert(*index, (category.clone(), message.clone()));
+                    self.partial.insert(*index, (category.clone(), message.clone()));
                 }
             }
         }
@@ -226,16 +211,8 @@ mod tests {
         check("*", "/crm/v3/objects/contacts", true);
         check("/crm/v3", "/crm/v3/objects/contacts", true);
         check("/crm/v3", "/crm/objects/2026-09/contacts", false);
-        check(
-            "*contacts/batch",
-            "/crm/objects/2026-09/contacts/batch/read",
-            true,
-        );
-        check(
-            "*companies/batch",
-            "/crm/objects/2026-09/contacts/batch/read",
-            false,
-        );
+        check("*contacts/batch", "/crm/objects/2026-09/contacts/batch/read", true);
+        check("*companies/batch", "/crm/objects/2026-09/contacts/batch/read", false);
     }
 
     #[test]
@@ -243,9 +220,7 @@ mod tests {
         let mut faults = Faults::default();
         let fault = json!({"kind": "status", "status": 503, "count": 2, "delay_ms": 5});
         faults.add(Fault::parse(&fault).unwrap());
-        let hits: Vec<_> = (0..3)
-            .map(|_| faults.take("GET", "/").answer.is_some())
-            .collect();
+        let hits: Vec<_> = (0..3).map(|_| faults.take("GET", "/").answer.is_some()).collect();
         assert_eq!(hits, [true, true, false]);
     }
 

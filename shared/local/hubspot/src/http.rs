@@ -25,10 +25,7 @@ async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Respons
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         return respond(&Answer::empty(413), String::new());
     };
-    let authorization = head
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+    let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let request = Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
@@ -59,9 +56,7 @@ fn control(hubspot: &HubSpot, request: &Request) -> Answer {
         clock(hubspot, request)
     } else {
         let now = hubspot.clock().now();
-        hubspot
-            .portal()
-            .control(request, hubspot.initial_settings(), now)
+        hubspot.portal().control(request, hubspot.initial_settings(), now)
     };
     if request.method != "GET" {
         hubspot.changed();

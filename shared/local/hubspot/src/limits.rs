@@ -197,11 +197,8 @@ mod tests {
 
     #[test]
     fn each_app_has_its_own_window_and_the_day_is_shared() {
-        let settings = Settings {
-            burst_limit: Some(1),
-            daily_limit: Some(2),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { burst_limit: Some(1), daily_limit: Some(2), ..Settings::default() };
         let mut limits = Limits::default();
         assert!(limits.admit(&settings, "a", false, 0).is_ok());
         assert!(limits.admit(&settings, "b", false, 0).is_ok());

@@ -36,17 +36,9 @@ impl Portal {
         kind: &'static ObjectType,
     ) -> Result<Answer, Refusal> {
         let body: MergeBody = context.request.json()?;
-        let ids = (
-            body.primary_object_id.as_str(),
-            body.object_id_to_merge.as_str(),
-        );
+        let ids = (body.primary_object_id.as_str(), body.object_id_to_merge.as_str());
         let record = self.merge(kind, ids, context.now, Source::Integration)?;
-        let object = written(
-            kind,
-            &self.holding(kind).schema,
-            &record,
-            record.values.keys(),
-        );
+        let object = written(kind, &self.holding(kind).schema, &record, record.values.keys());
         Ok(Answer::json(200, Value::Object(object)))
     }
 
@@ -62,12 +54,7 @@ impl Portal {
         let keeps_id = self.settings.merge_keeps_primary_id;
         let new_id = self.next_id;
         let table = &mut self.holding(kind).table;
-        let found = |id: &str| {
-            table
-                .find(None, id)
-                .map(Arc::clone)
-                .ok_or_else(Refusal::not_found)
-        };
+        let found = |id: &str| table.find(None, id).map(Arc::clone).ok_or_else(Refusal::not_found);
         let (primary, merged) = (found(primary)?, found(merged)?);
         if primary.id == merged.id {
             return Err(Refusal::invalid("A record cannot be merged with itself"));
@@ -128,11 +115,7 @@ impl Portal {
 }
 
 fn absorb(survivor: &mut Record, merged: &Record, now: Timestamp, source: Source) {
-    let addresses: Vec<_> = survivor
-        .emails()
-        .chain(merged.emails())
-        .map(str::to_owned)
-        .collect();
+    let addresses: Vec<_> = survivor.emails().chain(merged.emails()).map(str::to_owned).collect();
     let stages = (survivor.get("lifecyclestage"), merged.get("lifecyclestage"));
     let further = lifecycle_position(stages.1) > lifecycle_position(stages.0);
     for (name, values) in &merged.values {
@@ -142,10 +125,7 @@ fn absorb(survivor: &mut Record, merged: &Record, now: Timestamp, source: Source
         }
     }
     let primary = survivor.get("email").to_owned();
-    let additional: Vec<_> = addresses
-        .into_iter()
-        .filter(|email| *email != primary)
-        .collect();
+    let additional: Vec<_> = addresses.into_iter().filter(|email| *email != primary).collect();
     survivor.set("hs_additional_emails", additional.join(";"), now, source);
     survivor.created_at = survivor.created_at.min(merged.created_at);
     survivor.updated_at = now;

@@ -37,11 +37,7 @@ pub(crate) fn written<'a>(
     record: &Record,
     names: impl Iterator<Item = &'a String>,
 ) -> Map<String, Value> {
-    let shown = kind
-        .shown
-        .iter()
-        .copied()
-        .filter(|name| !record.get(name).is_empty());
+    let shown = kind.shown.iter().copied().filter(|name| !record.get(name).is_empty());
     record.json(kind, schema, shown.chain(names.map(String::as_str)))
 }
 
@@ -78,12 +74,7 @@ impl Portal {
             return Err(Refusal::invalid(NO_ASSOCIATIONS));
         }
         let record = self.writer(kind, context).create(&body.properties)?;
-        let object = written(
-            kind,
-            &self.holding(kind).schema,
-            &record,
-            body.properties.keys(),
-        );
+        let object = written(kind, &self.holding(kind).schema, &record, body.properties.keys());
         Ok(Answer::json(201, Value::Object(object)))
     }
 
@@ -155,15 +146,8 @@ impl Portal {
         if body.properties.is_empty() {
             return Err(Refusal::invalid(NOTHING_TO_UPDATE));
         }
-        let record = self
-            .writer(kind, context)
-            .update(&record, &body.properties)?;
-        let object = written(
-            kind,
-            &self.holding(kind).schema,
-            &record,
-            body.properties.keys(),
-        );
+        let record = self.writer(kind, context).update(&record, &body.properties)?;
+        let object = written(kind, &self.holding(kind).schema, &record, body.properties.keys());
         Ok(Answer::json(200, Value::Object(object)))
     }
 
@@ -185,16 +169,10 @@ impl Portal {
     ) -> Result<Answer, Refusal> {
         let request = context.request;
         let history = request.parameter("propertiesWithHistory").is_some();
-        let most = if history {
-            PAGE_WITH_HISTORY_MAX
-        } else {
-            PAGE_MAX
-        };
+        let most = if history { PAGE_WITH_HISTORY_MAX } else { PAGE_MAX };
         let limit = number(request.parameter("limit"), "limit")?.unwrap_or(PAGE_DEFAULT);
         if limit == 0 || limit > most {
-            return Err(Refusal::invalid(format!(
-                "limit must be between 1 and {most}"
-            )));
+            return Err(Refusal::invalid(format!("limit must be between 1 and {most}")));
         }
         let after = number(request.parameter("after"), "after")?.unwrap_or(0);
         let archived = request.flag("archived");
@@ -203,10 +181,8 @@ impl Portal {
         let more = records.len() > limit;
         records.truncate(limit);
         let last = records.last().map_or(0, |record| record.id);
-        let results: Vec<_> = records
-            .iter()
-            .map(|record| self.shown(context, kind, record))
-            .collect();
+        let results: Vec<_> =
+            records.iter().map(|record| self.shown(context, kind, record)).collect();
         let mut body = json!({ "results": results });
         if more && let Value::Object(fields) = &mut body {
             let link = format!(
@@ -229,11 +205,6 @@ pub(crate) fn number<T: std::str::FromStr>(
     name: &str,
 ) -> Result<Option<T>, Refusal> {
     value
-        .map(|value| {
-            value
-                .parse()
-                .ok()
-                .ok_or_else(|| Refusal::invalid(format!("Invalid {name}")))
-        })
+        .map(|value| value.parse().ok().ok_or_else(|| Refusal::invalid(format!("Invalid {name}"))))
         .transpose()
 }

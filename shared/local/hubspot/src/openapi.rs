@@ -51,10 +51,7 @@ impl Check {
     fn validate(&self, body: &Value) -> Result<(), String> {
         let compiled = self.compiled.get_or_init(|| {
             let mut whole = Map::new();
-            whole.insert(
-                "components".to_owned(),
-                json!({ "schemas": &*self.components }),
-            );
+            whole.insert("components".to_owned(), json!({ "schemas": &*self.components }));
             whole.insert("allOf".to_owned(), json!([self.schema]));
             jsonschema::options()
                 .should_validate_formats(true)
@@ -66,27 +63,18 @@ impl Check {
             .iter_errors(body)
             .map(|error| format!("{}: {error}", error.instance_path))
             .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors.join("; "))
-        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
     }
 }
 
 impl Published {
     /// Reads every `*.json` in `folder`; `None` when there is no readable document.
     pub fn load(folder: &Path) -> Option<Self> {
-        let mut files: Vec<_> = std::fs::read_dir(folder)
-            .ok()?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.sort();
         let mut operations = Vec::new();
-        for file in files
-            .iter()
-            .filter(|file| file.extension().is_some_and(|e| e == "json"))
-        {
+        for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "json")) {
             let document = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
             operations.extend(read(&document));
         }
@@ -133,11 +121,7 @@ impl Published {
     }
 
     fn operation(&self, method: &str, path: &str) -> Result<&Operation, String> {
-        let path = path
-            .split('?')
-            .next()
-            .unwrap_or_default()
-            .replace("2026-03", "2026-09");
+        let path = path.split('?').next().unwrap_or_default().replace("2026-03", "2026-09");
         // Custom events are published for the dated family only.
         let path = path.replace("/events/v3/", "/events/custom/2026-09/");
         let segments: Vec<_> = path.trim_matches('/').split('/').collect();
@@ -146,13 +130,9 @@ impl Published {
             .find(|operation| {
                 operation.method.eq_ignore_ascii_case(method)
                     && operation.path.len() == segments.len()
-                    && operation
-                        .path
-                        .iter()
-                        .zip(&segments)
-                        .all(|(wanted, segment)| {
-                            wanted.as_ref().is_none_or(|wanted| wanted == segment)
-                        })
+                    && operation.path.iter().zip(&segments).all(|(wanted, segment)| {
+                        wanted.as_ref().is_none_or(|wanted| wanted == segment)
+                    })
             })
             .ok_or_else(|| format!("{method} {path} is not published"))
     }
@@ -160,10 +140,7 @@ impl Published {
 
 impl Operation {
     fn validate_success(&self, status: u16, body: &Value) -> Result<(), String> {
-        let exact = self
-            .answers
-            .iter()
-            .find(|(published, _)| *published == status);
+        let exact = self.answers.iter().find(|(published, _)| *published == status);
         let partial = || self.answers.first().filter(|_| status == 207);
         match exact.or_else(partial) {
             Some((_, Some(check))) => check.validate(body),
@@ -213,9 +190,7 @@ fn read(document: &Value) -> Vec<Operation> {
 
 fn segments(path: &str) -> Vec<Option<String>> {
     let segments = path.trim_matches('/').split('/');
-    segments
-        .map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned()))
-        .collect()
+    segments.map(|segment| (!segment.starts_with('{')).then(|| segment.to_owned())).collect()
 }
 
 /// OpenAPI 3.0 says `nullable` where JSON Schema lists `null` among the types.
@@ -247,11 +222,7 @@ fn answer_schemas(schemas: &Value) -> Value {
 
 fn request_schemas(schemas: &Value) -> Value {
     let mut schemas = schemas.clone();
-    for schema in schemas
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|schemas| schemas.values_mut())
-    {
+    for schema in schemas.as_object_mut().into_iter().flat_map(|schemas| schemas.values_mut()) {
         with_nullable(schema);
         if let Some(fields) = schema.as_object_mut()
             && fields.contains_key("properties")
@@ -289,34 +260,16 @@ mod tests {
                                     "additionalProperties": { "type": "string" } } } },
             } },
         });
-        Published {
-            operations: read(&document),
-        }
+        Published { operations: read(&document) }
     }
 
     #[test]
     fn requests_are_held_to_every_field() {
         for (path, body, valid) in [
-            (
-                "/crm/objects/2026-09/contacts",
-                json!({"properties": {"a": "b"}}),
-                true,
-            ),
-            (
-                "/crm/objects/2026-03/contacts?x=y",
-                json!({"properties": {}, "note": null}),
-                true,
-            ),
-            (
-                "/crm/objects/2026-09/contacts",
-                json!({"properties": {"a": null}}),
-                false,
-            ),
-            (
-                "/crm/objects/2026-09/contacts",
-                json!({"properties": {}, "noet": "x"}),
-                false,
-            ),
+            ("/crm/objects/2026-09/contacts", json!({"properties": {"a": "b"}}), true),
+            ("/crm/objects/2026-03/contacts?x=y", json!({"properties": {}, "note": null}), true),
+            ("/crm/objects/2026-09/contacts", json!({"properties": {"a": null}}), false),
+            ("/crm/objects/2026-09/contacts", json!({"properties": {}, "noet": "x"}), false),
             ("/crm/objects/2026-09/contacts", json!({}), false),
             ("/crm/objects/2026-09/contacts", Value::Null, false),
             ("/crm/objects/2026-09", json!({"properties": {}}), false),
@@ -335,11 +288,7 @@ mod tests {
             (201, json!({"id": 7}), false),
             (201, json!({"id": "7", "createdAt": "yesterday"}), false),
             (201, Value::Null, false),
-            (
-                429,
-                json!({"message": "slow down", "policyName": "DAILY"}),
-                true,
-            ),
+            (429, json!({"message": "slow down", "policyName": "DAILY"}), true),
             (400, json!({"message": 1}), false),
         ] {
             let path = "/crm/objects/2026-09/contacts";

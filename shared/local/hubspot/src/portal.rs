@@ -147,9 +147,7 @@ impl Portal {
 
     /// Records and definitions of `kind`.
     pub(crate) fn holding(&mut self, kind: &'static ObjectType) -> &mut Holding {
-        self.holdings
-            .entry(kind.id)
-            .or_insert_with(|| Holding::new(kind))
+        self.holdings.entry(kind.id).or_insert_with(|| Holding::new(kind))
     }
 
     /// A writer of records of `kind` on behalf of the calling app.
@@ -158,16 +156,8 @@ impl Portal {
         kind: &'static ObjectType,
         context: &Context<'a>,
     ) -> Writer<'a> {
-        let Self {
-            settings,
-            holdings,
-            blocked_emails,
-            next_id,
-            ..
-        } = self;
-        let holding = holdings
-            .entry(kind.id)
-            .or_insert_with(|| Holding::new(kind));
+        let Self { settings, holdings, blocked_emails, next_id, .. } = self;
+        let holding = holdings.entry(kind.id).or_insert_with(|| Holding::new(kind));
         let Holding { table, schema } = holding;
         Writer {
             table,
@@ -203,22 +193,14 @@ impl Portal {
             body: String::from_utf8_lossy(&request.body).into_owned(),
             answer: String::new(),
         };
-        let context = Context {
-            request,
-            now,
-            plan: &plan,
-        };
+        let context = Context { request, now, plan: &plan };
         let answer = self.answer(&context, &mut call);
         call.status = answer.as_ref().map(|answer| answer.status);
         let body = answer.as_ref().and_then(|answer| answer.body.as_ref());
         let text = body.map(Value::to_string).unwrap_or_default();
         call.answer.clone_from(&text);
         self.record(call);
-        Outcome {
-            answer,
-            text,
-            delay: plan.delay,
-        }
+        Outcome { answer, text, delay: plan.delay }
     }
 
     fn record(&mut self, call: Call) {
@@ -240,12 +222,7 @@ impl Portal {
             kinds.push(ViolationKind::Unauthorized { status });
         }
         for kind in kinds {
-            let violation = Violation {
-                call: number,
-                at,
-                route: route.clone(),
-                kind,
-            };
+            let violation = Violation { call: number, at, route: route.clone(), kind };
             self.log.violate(violation, kept);
         }
     }
@@ -272,9 +249,7 @@ impl Portal {
         let route = Route::parse(&request.path);
         let search = route.as_ref().is_some_and(Route::is_search);
         let now_ms = context.now.as_millisecond();
-        let admitted = self
-            .limits
-            .admit(&self.settings, &token.app(), search, now_ms);
+        let admitted = self.limits.admit(&self.settings, &token.app(), search, now_ms);
         if let Err(exceeded) = admitted {
             call.limited_by = Some(exceeded.policy);
             let mut answer = self.over_limit(exceeded);
@@ -430,9 +405,7 @@ impl Portal {
         let mut answer = Answer::json(429, body);
         if self.settings.retry_after_on_429 {
             let seconds = exceeded.wait_ms.max(0).unsigned_abs().div_ceil(1_000);
-            answer
-                .headers
-                .push(("Retry-After".to_owned(), seconds.to_string()));
+            answer.headers.push(("Retry-After".to_owned(), seconds.to_string()));
         }
         answer
     }
@@ -444,19 +417,14 @@ impl Portal {
         }
         let left = self.limits.left(&self.settings, &token.app());
         let mut add = |name: &str, value: String| {
-            answer
-                .headers
-                .push((format!("X-HubSpot-RateLimit-{name}"), value));
+            answer.headers.push((format!("X-HubSpot-RateLimit-{name}"), value));
         };
         let burst = self.settings.burst_limit();
         add("Max", burst.to_string());
         add("Remaining", left.burst.to_string());
         add("Interval-Milliseconds", BURST_WINDOW_MS.to_string());
         add("Secondly", (burst / 10).to_string());
-        add(
-            "Secondly-Remaining",
-            (burst / 10).min(left.burst).to_string(),
-        );
+        add("Secondly-Remaining", (burst / 10).min(left.burst).to_string());
         if token.kind() == TokenKind::PrivateApp {
             add("Daily", self.settings.daily_limit().to_string());
             add("Daily-Remaining", left.daily.to_string());
@@ -468,11 +436,7 @@ impl Token {
     /// Tokens that begin with `oauth` are OAuth access tokens; all others belong to a private app
     /// or service key.
     pub(crate) fn kind(&self) -> TokenKind {
-        if self.value.starts_with("oauth") {
-            TokenKind::OAuth
-        } else {
-            TokenKind::PrivateApp
-        }
+        if self.value.starts_with("oauth") { TokenKind::OAuth } else { TokenKind::PrivateApp }
     }
 
     /// Names the app in the limits, which are saved, without giving the token away.
@@ -499,8 +463,5 @@ impl Token {
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "test data reads best in place"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "test data reads best in place")]
 mod tests;

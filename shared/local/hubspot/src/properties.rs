@@ -28,23 +28,14 @@ impl Kind {
     /// The form fields that can show this type.
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::String => &[
-                "text",
-                "textarea",
-                "html",
-                "phonenumber",
-                "file",
-                "calculation_equation",
-            ],
+            Self::String => {
+                &["text", "textarea", "html", "phonenumber", "file", "calculation_equation"]
+            }
             Self::Number => &["number", "calculation_equation"],
             Self::Date | Self::Datetime => &["date", "calculation_equation"],
-            Self::Enumeration => &[
-                "select",
-                "radio",
-                "checkbox",
-                "booleancheckbox",
-                "calculation_equation",
-            ],
+            Self::Enumeration => {
+                &["select", "radio", "checkbox", "booleancheckbox", "calculation_equation"]
+            }
             Self::Bool => &["booleancheckbox", "radio", "select", "calculation_equation"],
             Self::PhoneNumber => &["phonenumber", "text"],
         }
@@ -172,12 +163,7 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(name: &str, label: &str, display_order: i32) -> Self {
-        Self {
-            name: name.to_owned(),
-            label: label.to_owned(),
-            display_order,
-            archived: false,
-        }
+        Self { name: name.to_owned(), label: label.to_owned(), display_order, archived: false }
     }
 }
 
@@ -230,9 +216,7 @@ pub(crate) struct Schema {
 impl Schema {
     /// The definition of `name`, unless there is none or it is archived.
     pub(crate) fn property(&self, name: &str) -> Option<&Property> {
-        self.properties
-            .get(name)
-            .filter(|property| !property.archived)
+        self.properties.get(name).filter(|property| !property.archived)
     }
 
     /// Names of the properties whose values are unique.
@@ -246,12 +230,8 @@ impl Schema {
     /// Adds a property.
     pub(crate) fn create(&mut self, create: Create, now: Timestamp) -> Result<Property, Refusal> {
         self.check_new(&create)?;
-        let mut property = Property::custom(
-            &create.name,
-            create.kind,
-            &create.field_type,
-            &create.group_name,
-        );
+        let mut property =
+            Property::custom(&create.name, create.kind, &create.field_type, &create.group_name);
         property.label = create.label;
         property.description = create.description;
         property.options = create.options;
@@ -265,8 +245,7 @@ impl Schema {
         }
         property.created_at = Some(now);
         property.updated_at = Some(now);
-        self.properties
-            .insert(property.name.clone(), property.clone());
+        self.properties.insert(property.name.clone(), property.clone());
         Ok(property)
     }
 
@@ -285,12 +264,7 @@ impl Schema {
         if !self.groups.contains_key(&create.group_name) {
             return Err(unknown_group(&create.group_name));
         }
-        check_shape(
-            create.kind,
-            &create.field_type,
-            &create.options,
-            create.external_options,
-        )?;
+        check_shape(create.kind, &create.field_type, &create.options, create.external_options)?;
         if !create.has_unique_value {
             return Ok(());
         }
@@ -339,12 +313,7 @@ impl Schema {
         if !self.groups.contains_key(&changed.group_name) {
             return Err(unknown_group(&changed.group_name));
         }
-        check_shape(
-            changed.kind,
-            &changed.field_type,
-            &changed.options,
-            changed.external_options,
-        )?;
+        check_shape(changed.kind, &changed.field_type, &changed.options, changed.external_options)?;
         changed.updated_at = Some(now);
         self.properties.insert(name.to_owned(), changed.clone());
         Ok(changed)
@@ -355,9 +324,7 @@ impl Schema {
         let property = self.properties.get_mut(name).filter(|p| !p.archived);
         let property = property.ok_or_else(|| no_property(name))?;
         if !property.modification.archivable {
-            return Err(Refusal::invalid(format!(
-                "The property '{name}' cannot be archived."
-            )));
+            return Err(Refusal::invalid(format!("The property '{name}' cannot be archived.")));
         }
         property.archived = true;
         property.archived_at = Some(now);
@@ -372,9 +339,7 @@ impl Schema {
             return Err(Refusal::new(409, "OBJECT_ALREADY_EXISTS", message));
         }
         if !is_name(&name) {
-            return Err(Refusal::invalid(format!(
-                "The group name '{name}' is not valid."
-            )));
+            return Err(Refusal::invalid(format!("The group name '{name}' is not valid.")));
         }
         let group = Group::new(&name, &create.label, create.display_order.unwrap_or(-1));
         self.groups.insert(name, group.clone());
@@ -400,19 +365,11 @@ impl Schema {
 
     /// Removes a group that no property is in.
     pub(crate) fn archive_group(&mut self, name: &str) -> Result<(), Refusal> {
-        let used = self
-            .properties
-            .values()
-            .any(|p| p.group_name == name && !p.archived);
+        let used = self.properties.values().any(|p| p.group_name == name && !p.archived);
         if used {
-            return Err(Refusal::invalid(format!(
-                "The group '{name}' still has properties."
-            )));
+            return Err(Refusal::invalid(format!("The group '{name}' still has properties.")));
         }
-        self.groups
-            .remove(name)
-            .map(|_| ())
-            .ok_or_else(Refusal::not_found)
+        self.groups.remove(name).map(|_| ()).ok_or_else(Refusal::not_found)
     }
 }
 
@@ -429,12 +386,8 @@ const CHANGEABLE: [&str; 8] = [
 ];
 
 pub(crate) fn no_property(name: &str) -> Refusal {
-    Refusal::new(
-        404,
-        "OBJECT_NOT_FOUND",
-        format!("Property \"{name}\" does not exist"),
-    )
-    .with_context("propertyName", vec![name.to_owned()])
+    Refusal::new(404, "OBJECT_NOT_FOUND", format!("Property \"{name}\" does not exist"))
+        .with_context("propertyName", vec![name.to_owned()])
 }
 
 fn unknown_group(name: &str) -> Refusal {
@@ -443,9 +396,7 @@ fn unknown_group(name: &str) -> Refusal {
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn check_shape(
@@ -462,9 +413,7 @@ fn check_shape(
     }
     let chooses = matches!(kind, Kind::Enumeration | Kind::Bool);
     if chooses && options.is_empty() && !external_options {
-        return Err(Refusal::invalid(
-            "Enumeration and bool properties need options.",
-        ));
+        return Err(Refusal::invalid("Enumeration and bool properties need options."));
     }
     let values: std::collections::BTreeSet<_> = options.iter().map(|o| &o.value).collect();
     if values.len() != options.len() {
@@ -489,11 +438,7 @@ mod tests {
         }
         let create: Create = serde_json::from_value(body).unwrap();
         let found = schema.create(create, Timestamp::UNIX_EPOCH);
-        assert_eq!(
-            found.map(|_| ()).map_err(|r| r.status),
-            expected,
-            "{change}"
-        );
+        assert_eq!(found.map(|_| ()).map_err(|r| r.status), expected, "{change}");
     }
 
     #[test]
@@ -505,10 +450,7 @@ mod tests {
         check(&json!({"name": "1score"}), Err(400));
         check(&json!({"groupName": "nowhere"}), Err(400));
         check(&json!({"fieldType": "text"}), Err(400));
-        check(
-            &json!({"type": "enumeration", "fieldType": "select"}),
-            Err(400),
-        );
+        check(&json!({"type": "enumeration", "fieldType": "select"}), Err(400));
         check(
             &json!({"type": "enumeration", "fieldType": "select", "hasUniqueValue": true,
                    "options": [{"label": "A", "value": "a"}]}),
@@ -521,26 +463,12 @@ mod tests {
         let mut schema = schema(object_type("0-1").unwrap());
         let create = json!({"name": "score", "label": "Score", "type": "number",
                             "fieldType": "number", "groupName": "contactinformation"});
-        schema
-            .create(
-                serde_json::from_value(create).unwrap(),
-                Timestamp::UNIX_EPOCH,
-            )
-            .unwrap();
+        schema.create(serde_json::from_value(create).unwrap(), Timestamp::UNIX_EPOCH).unwrap();
         let mut patch = |change: Value| {
-            let Value::Object(change) = change else {
-                panic!("not an object")
-            };
-            schema
-                .update("score", change, Timestamp::UNIX_EPOCH)
-                .map_err(|r| r.status)
+            let Value::Object(change) = change else { panic!("not an object") };
+            schema.update("score", change, Timestamp::UNIX_EPOCH).map_err(|r| r.status)
         };
-        assert_eq!(
-            patch(json!({"label": "S", "type": "number"}))
-                .unwrap()
-                .label,
-            "S"
-        );
+        assert_eq!(patch(json!({"label": "S", "type": "number"})).unwrap().label, "S");
         assert_eq!(patch(json!({"type": "string"})).unwrap_err(), 400);
         assert_eq!(patch(json!({"hasUniqueValue": true})).unwrap_err(), 400);
     }
@@ -552,9 +480,7 @@ mod tests {
             let body = json!({"name": format!("key_{number}"), "label": "K", "type": "string",
                 "fieldType": "text", "groupName": "contactinformation", "hasUniqueValue": true});
             let create = serde_json::from_value(body).unwrap();
-            schema
-                .create(create, Timestamp::UNIX_EPOCH)
-                .map_err(|r| r.status)
+            schema.create(create, Timestamp::UNIX_EPOCH).map_err(|r| r.status)
         };
         for number in 0..10 {
             create(number).unwrap();

@@ -102,9 +102,9 @@ impl Record {
         let value = match name {
             "hs_object_id" => self.id.to_string(),
             "hs_merged_object_ids" => join(&self.merged, |(id, _)| id.to_string()),
-            "hs_calculated_merged_vids" => join(&self.merged, |(id, at)| {
-                format!("{id}:{}", at.as_millisecond())
-            }),
+            "hs_calculated_merged_vids" => {
+                join(&self.merged, |(id, at)| format!("{id}:{}", at.as_millisecond()))
+            }
             name => self.get(name).to_owned(),
         };
         (!value.is_empty()).then_some(value)
@@ -113,9 +113,7 @@ impl Record {
     /// Every address that leads to this contact, the primary one first.
     pub(crate) fn emails(&self) -> impl Iterator<Item = &str> {
         let additional = self.get("hs_additional_emails").split(';');
-        std::iter::once(self.get("email"))
-            .chain(additional)
-            .filter(|email| !email.is_empty())
+        std::iter::once(self.get("email")).chain(additional).filter(|email| !email.is_empty())
     }
 
     /// HubSpot's JSON of this record with `names`; a property without value is null.
@@ -135,11 +133,9 @@ impl Record {
                 properties.insert(name.to_owned(), value.unwrap_or_default());
             }
         }
-        for (name, value) in [
-            (kind.created, &created),
-            (kind.modified, &modified),
-            ("hs_object_id", &id),
-        ] {
+        for (name, value) in
+            [(kind.created, &created), (kind.modified, &modified), ("hs_object_id", &id)]
+        {
             properties.insert(name.to_owned(), Value::String(value.clone()));
         }
         let mut object = Map::new();
@@ -158,10 +154,7 @@ impl Record {
     pub(crate) fn history(&self, names: &[String]) -> Value {
         let mut histories = Map::new();
         for name in names {
-            let versions = self
-                .values
-                .get(name)
-                .map_or(&[][..], |v| v.versions.as_slice());
+            let versions = self.values.get(name).map_or(&[][..], |v| v.versions.as_slice());
             let versions = versions.iter().rev().map(|version| {
                 json!({
                     "value": version.value,
@@ -183,9 +176,7 @@ fn join<T>(items: &[T], text: impl Fn(&T) -> String) -> String {
 fn identifying<'a>(record: &'a Record, property: &str) -> impl Iterator<Item = &'a str> {
     let addresses = property == "email";
     let emails = addresses.then(|| record.emails()).into_iter().flatten();
-    let value = (!addresses)
-        .then(|| record.get(property))
-        .filter(|value| !value.is_empty());
+    let value = (!addresses).then(|| record.get(property)).filter(|value| !value.is_empty());
     emails.chain(value)
 }
 
@@ -408,11 +399,7 @@ impl Table {
     /// What the search index holds at `now` with this lag.
     pub(crate) fn indexed(&mut self, now: Timestamp, lag_ms: u64) -> &BTreeMap<u64, Arc<Record>> {
         let seen_until = now.as_millisecond() - i64::try_from(lag_ms).unwrap_or(i64::MAX);
-        while self
-            .unseen
-            .front()
-            .is_some_and(|(at, ..)| *at <= seen_until)
-        {
+        while self.unseen.front().is_some_and(|(at, ..)| *at <= seen_until) {
             match self.unseen.pop_front() {
                 Some((_, id, Some(record))) => self.indexed.insert(id, record),
                 Some((_, id, None)) => self.indexed.remove(&id),

@@ -35,11 +35,8 @@ fn is_version(segment: &str) -> bool {
 impl Route {
     /// `None` for a path that HubSpot, as far as it is emulated, does not know.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        let segments: Vec<String> = path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .map(decoded)
-            .collect();
+        let segments: Vec<String> =
+            path.split('/').filter(|segment| !segment.is_empty()).map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (area, dated, rest): (&str, bool, &[&str]) = match segments.as_slice() {
             ["crm", "v3", area @ ("objects" | "properties"), rest @ ..] => (area, false, rest),
@@ -90,11 +87,7 @@ impl Route {
     /// Scopes of which any one suffices.
     pub(crate) fn scopes(&self, method: &str) -> Vec<String> {
         let reads_by_post = ["search", "batch/read"].contains(&self.rest.join("/").as_str());
-        let action = if method == "GET" || reads_by_post {
-            "read"
-        } else {
-            "write"
-        };
+        let action = if method == "GET" || reads_by_post { "read" } else { "write" };
         match self.area {
             Area::Objects(Some(kind)) => vec![scope(kind.scope, action)],
             Area::Properties(Some(kind)) => {
@@ -117,11 +110,7 @@ impl Route {
 
 /// Some families have one scope for reading and writing alike.
 fn scope(family: &str, action: &str) -> String {
-    if family.contains('.') {
-        format!("{family}.{action}")
-    } else {
-        family.to_owned()
-    }
+    if family.contains('.') { format!("{family}.{action}") } else { family.to_owned() }
 }
 
 #[cfg(test)]
@@ -136,11 +125,7 @@ mod tests {
                 Area::Events => "events",
                 Area::Account => "account",
             };
-            (
-                area,
-                route.dated,
-                route.rest.iter().map(String::as_str).collect::<Vec<_>>(),
-            )
+            (area, route.dated, route.rest.iter().map(String::as_str).collect::<Vec<_>>())
         });
         let expected = expected.map(|(area, dated, rest)| (area, dated, rest.to_vec()));
         assert_eq!(found, expected, "{path}");
@@ -150,26 +135,14 @@ mod tests {
     fn both_families_lead_to_the_same_place() {
         check("/crm/v3/objects/contacts", Some(("0-1", false, &[])));
         check("/crm/objects/2026-09/0-1", Some(("0-1", true, &[])));
-        check(
-            "/crm/objects/2026-03/contact/7",
-            Some(("0-1", true, &["7"])),
-        );
+        check("/crm/objects/2026-03/contact/7", Some(("0-1", true, &["7"])));
         check("/crm/objects/2025-09/contacts", None);
         check("/crm/v3/objects/dragons", Some(("?", false, &[])));
-        check(
-            "/crm/properties/2026-09/deals/groups",
-            Some(("0-3", true, &["groups"])),
-        );
+        check("/crm/properties/2026-09/deals/groups", Some(("0-3", true, &["groups"])));
         check("/events/v3/send", Some(("events", false, &["send"])));
-        check(
-            "/events/custom/2026-09/send/batch",
-            Some(("events", true, &["send", "batch"])),
-        );
+        check("/events/custom/2026-09/send/batch", Some(("events", true, &["send", "batch"])));
         check("/account-info/v3/details", Some(("account", false, &[])));
-        check(
-            "/crm/v3/objects/contacts/a%40b.org",
-            Some(("0-1", false, &["a@b.org"])),
-        );
+        check("/crm/v3/objects/contacts/a%40b.org", Some(("0-1", false, &["a@b.org"])));
         check("/crm/v4/objects/contacts/1/associations/deals", None);
         check("/oauth/v1/token", None);
     }

@@ -98,15 +98,8 @@ impl Portal {
         check(&search, &holding.schema, bounds)?;
         let sort = sort(&search, &holding.schema)?;
         let limit = search.limit.unwrap_or(RESULTS_DEFAULT);
-        let after = search
-            .after
-            .as_deref()
-            .filter(|after| !after.is_empty())
-            .unwrap_or("0");
-        let after: usize = after
-            .parse()
-            .ok()
-            .ok_or_else(|| Refusal::invalid("Invalid after"))?;
+        let after = search.after.as_deref().filter(|after| !after.is_empty()).unwrap_or("0");
+        let after: usize = after.parse().ok().ok_or_else(|| Refusal::invalid("Invalid after"))?;
         if limit == 0 || limit > RESULTS_MAX || after >= AFTER_MAX {
             return Err(Refusal::invalid(format!(
                 "limit must be 1 to {RESULTS_MAX} and after below {AFTER_MAX}"
@@ -122,19 +115,13 @@ impl Portal {
         if let Some(sort) = sort {
             let by = value_kind(schema, &sort.property);
             found.sort_by(|one, other| {
-                let (one, other) = (
-                    one.value(kind, &sort.property),
-                    other.value(kind, &sort.property),
-                );
+                let (one, other) =
+                    (one.value(kind, &sort.property), other.value(kind, &sort.property));
                 let order = match (&one, &other) {
                     (Some(one), Some(other)) => compare(by, one, other).unwrap_or(Ordering::Equal),
                     (one, other) => one.is_none().cmp(&other.is_none()),
                 };
-                if sort.descending {
-                    order.reverse()
-                } else {
-                    order
-                }
+                if sort.descending { order.reverse() } else { order }
             });
         }
         let total = found.len();
@@ -144,9 +131,8 @@ impl Portal {
             search.properties.iter().map(String::as_str).collect()
         };
         let page = found.iter().skip(after).take(limit);
-        let results: Vec<_> = page
-            .map(|record| record.json(kind, schema, names.iter().copied()))
-            .collect();
+        let results: Vec<_> =
+            page.map(|record| record.json(kind, schema, names.iter().copied())).collect();
         let mut body = json!({ "total": total, "results": results });
         let next = after + limit;
         if next < total
@@ -161,11 +147,7 @@ impl Portal {
 
 fn check(search: &Search, schema: &Schema, bounds: (usize, usize, usize)) -> Result<(), Refusal> {
     let (groups, filters, all) = bounds;
-    let counts: Vec<_> = search
-        .filter_groups
-        .iter()
-        .map(|group| group.filters.len())
-        .collect();
+    let counts: Vec<_> = search.filter_groups.iter().map(|group| group.filters.len()).collect();
     let over = counts.len() > groups
         || counts.iter().any(|count| *count > filters)
         || counts.iter().sum::<usize>() > all;
@@ -183,9 +165,7 @@ fn check(search: &Search, schema: &Schema, bounds: (usize, usize, usize)) -> Res
     for filter in search.filter_groups.iter().flat_map(|group| &group.filters) {
         let name = &filter.property_name;
         if schema.property(name).is_none() {
-            return Err(Refusal::invalid(format!(
-                "Property \"{name}\" does not exist"
-            )));
+            return Err(Refusal::invalid(format!("Property \"{name}\" does not exist")));
         }
         let complete = match filter.operator {
             Operator::HasProperty | Operator::NotHasProperty => true,
@@ -211,27 +191,19 @@ fn sort(search: &Search, schema: &Schema) -> Result<Option<Sort>, Refusal> {
             descending: text.starts_with('-'),
         },
         [object] => Sort {
-            property: object["propertyName"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            property: object["propertyName"].as_str().unwrap_or_default().to_owned(),
             descending: object["direction"] == "DESCENDING",
         },
         _ => return Err(Refusal::invalid("Only one sort is allowed")),
     };
     if schema.property(&sort.property).is_none() {
-        return Err(Refusal::invalid(format!(
-            "Cannot sort by {}",
-            sort.property
-        )));
+        return Err(Refusal::invalid(format!("Cannot sort by {}", sort.property)));
     }
     Ok(Some(sort))
 }
 
 fn value_kind(schema: &Schema, name: &str) -> Kind {
-    schema
-        .property(name)
-        .map_or(Kind::String, |property| property.kind)
+    schema.property(name).map_or(Kind::String, |property| property.kind)
 }
 
 fn matches(search: &Search, record: &Record, kind: &ObjectType, schema: &Schema) -> bool {
@@ -243,21 +215,16 @@ fn matches(search: &Search, record: &Record, kind: &ObjectType, schema: &Schema)
     let filtered = groups.is_empty() || groups.iter().any(|group| group.filters.iter().all(holds));
     let query = search.query.as_deref().unwrap_or_default().to_lowercase();
     let queried = || {
-        query.split_whitespace().all(|word| {
-            QUERIED
-                .iter()
-                .any(|name| record.get(name).to_lowercase().contains(word))
-        })
+        query
+            .split_whitespace()
+            .all(|word| QUERIED.iter().any(|name| record.get(name).to_lowercase().contains(word)))
     };
     filtered && queried()
 }
 
 fn compare(kind: Kind, one: &str, other: &str) -> Option<Ordering> {
     match kind {
-        Kind::Number => one
-            .parse::<f64>()
-            .ok()?
-            .partial_cmp(&other.parse::<f64>().ok()?),
+        Kind::Number => one.parse::<f64>().ok()?.partial_cmp(&other.parse::<f64>().ok()?),
         Kind::Date | Kind::Datetime => Some(moment(one)?.cmp(&moment(other)?)),
         Kind::String | Kind::Enumeration | Kind::Bool | Kind::PhoneNumber => {
             Some(one.to_lowercase().cmp(&other.to_lowercase()))
@@ -271,9 +238,7 @@ impl Filter {
         let order = value.and_then(|value| compare(kind, value, wanted));
         let below_high = || {
             let high = self.high_value.as_deref().unwrap_or_default();
-            value
-                .and_then(|value| compare(kind, value, high))
-                .is_some_and(Ordering::is_le)
+            value.and_then(|value| compare(kind, value, high)).is_some_and(Ordering::is_le)
         };
         match self.operator {
             Operator::HasProperty => value.is_some(),
@@ -324,11 +289,7 @@ fn fits(text: &str, pattern: &str) -> bool {
             let Some(text) = text.strip_prefix(start) else {
                 return false;
             };
-            if rest.ends_with('*') {
-                text.contains(middle)
-            } else {
-                text.ends_with(middle)
-            }
+            if rest.ends_with('*') { text.contains(middle) } else { text.ends_with(middle) }
         }
     }
 }
@@ -349,37 +310,12 @@ mod tests {
     #[test]
     fn operators_compare_by_the_type_of_the_property() {
         let n = Kind::Number;
-        check(
-            n,
-            &json!({"operator": "GT", "value": "9"}),
-            Some("10"),
-            true,
-        );
-        check(
-            n,
-            &json!({"operator": "EQ", "value": "10.0"}),
-            Some("10"),
-            true,
-        );
-        check(
-            n,
-            &json!({"operator": "BETWEEN", "value": "1", "highValue": "3"}),
-            Some("3"),
-            true,
-        );
-        check(
-            n,
-            &json!({"operator": "BETWEEN", "value": "1", "highValue": "3"}),
-            Some("4"),
-            false,
-        );
+        check(n, &json!({"operator": "GT", "value": "9"}), Some("10"), true);
+        check(n, &json!({"operator": "EQ", "value": "10.0"}), Some("10"), true);
+        check(n, &json!({"operator": "BETWEEN", "value": "1", "highValue": "3"}), Some("3"), true);
+        check(n, &json!({"operator": "BETWEEN", "value": "1", "highValue": "3"}), Some("4"), false);
         let d = Kind::Datetime;
-        check(
-            d,
-            &json!({"operator": "LTE", "value": "0"}),
-            Some("1970-01-01T00:00:00Z"),
-            true,
-        );
+        check(d, &json!({"operator": "LTE", "value": "0"}), Some("1970-01-01T00:00:00Z"), true);
         check(
             d,
             &json!({"operator": "GTE", "value": "2026-01-01"}),
@@ -387,12 +323,7 @@ mod tests {
             true,
         );
         let s = Kind::String;
-        check(
-            s,
-            &json!({"operator": "EQ", "value": "ANN"}),
-            Some("Ann"),
-            true,
-        );
+        check(s, &json!({"operator": "EQ", "value": "ANN"}), Some("Ann"), true);
         check(s, &json!({"operator": "NEQ", "value": "ann"}), None, true);
         check(s, &json!({"operator": "LT", "value": "b"}), None, false);
         check(s, &json!({"operator": "HAS_PROPERTY"}), None, false);
@@ -402,24 +333,9 @@ mod tests {
     #[test]
     fn lists_of_texts_must_be_lower_case() {
         let s = Kind::String;
-        check(
-            s,
-            &json!({"operator": "IN", "values": ["ann"]}),
-            Some("Ann"),
-            true,
-        );
-        check(
-            s,
-            &json!({"operator": "IN", "values": ["Ann"]}),
-            Some("Ann"),
-            false,
-        );
-        check(
-            s,
-            &json!({"operator": "NOT_IN", "values": ["ann"]}),
-            None,
-            true,
-        );
+        check(s, &json!({"operator": "IN", "values": ["ann"]}), Some("Ann"), true);
+        check(s, &json!({"operator": "IN", "values": ["Ann"]}), Some("Ann"), false);
+        check(s, &json!({"operator": "NOT_IN", "values": ["ann"]}), None, true);
     }
 
     #[test]

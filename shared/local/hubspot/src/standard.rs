@@ -36,11 +36,7 @@ impl ObjectType {
     }
 }
 
-const COMPUTED: [&str; 3] = [
-    "hs_object_id",
-    "hs_merged_object_ids",
-    "hs_calculated_merged_vids",
-];
+const COMPUTED: [&str; 3] = ["hs_object_id", "hs_merged_object_ids", "hs_calculated_merged_vids"];
 
 macro_rules! object_types {
     ($($id:literal $plural:literal $singular:literal $scope:literal $created:literal $modified:literal [$($shown:literal)*];)*) => {
@@ -69,9 +65,7 @@ object_types! {
 
 /// The type that a path segment names: plural, singular or type id.
 pub(crate) fn object_type(name: &str) -> Option<&'static ObjectType> {
-    OBJECT_TYPES
-        .iter()
-        .find(|kind| [kind.id, kind.plural, kind.singular].contains(&name))
+    OBJECT_TYPES.iter().find(|kind| [kind.id, kind.plural, kind.singular].contains(&name))
 }
 
 /// Life-cycle stages in the order in which a contact may only move forward.
@@ -88,9 +82,7 @@ pub(crate) const LIFECYCLE_STAGES: [(&str, &str); 8] = [
 
 /// Position of a life-cycle stage; `None` for the empty value.
 pub(crate) fn lifecycle_position(stage: &str) -> Option<usize> {
-    LIFECYCLE_STAGES
-        .iter()
-        .position(|(value, _)| *value == stage)
+    LIFECYCLE_STAGES.iter().position(|(value, _)| *value == stage)
 }
 
 const CONTACT_TEXTS: [(&str, &str); 13] = [
@@ -130,9 +122,7 @@ pub(crate) fn schema(kind: &ObjectType) -> Schema {
         properties.extend(kind.shown.iter().map(|name| shown(name, &group)));
     }
     let mut schema = Schema::default();
-    schema
-        .groups
-        .insert(group.clone(), Group::new(&group, &label, 0));
+    schema.groups.insert(group.clone(), Group::new(&group, &label, 0));
     for property in properties {
         schema.properties.insert(property.name.clone(), property);
     }
@@ -142,31 +132,13 @@ pub(crate) fn schema(kind: &ObjectType) -> Schema {
 fn computed(kind: &ObjectType, group: &str) -> Vec<Property> {
     let mut properties = vec![
         defined(kind.created, "Create Date", Kind::Datetime, "date", group),
-        defined(
-            kind.modified,
-            "Last Modified Date",
-            Kind::Datetime,
-            "date",
-            group,
-        ),
+        defined(kind.modified, "Last Modified Date", Kind::Datetime, "date", group),
         defined("hs_object_id", "Record ID", Kind::Number, "number", group),
-        defined(
-            "hs_merged_object_ids",
-            "Merged record IDs",
-            Kind::Enumeration,
-            "checkbox",
-            group,
-        ),
+        defined("hs_merged_object_ids", "Merged record IDs", Kind::Enumeration, "checkbox", group),
     ];
     if kind.is_contact() {
         let label = "Merged contact IDs";
-        properties.push(defined(
-            "hs_calculated_merged_vids",
-            label,
-            Kind::String,
-            "text",
-            group,
-        ));
+        properties.push(defined("hs_calculated_merged_vids", label, Kind::String, "text", group));
     }
     for property in &mut properties {
         property.modification.read_only_value = true;
@@ -177,18 +149,14 @@ fn computed(kind: &ObjectType, group: &str) -> Vec<Property> {
 fn of_contacts(group: &str) -> Vec<Property> {
     let text = |(name, label): &(&str, &str)| defined(name, label, Kind::String, "text", group);
     let mut properties: Vec<_> = CONTACT_TEXTS.iter().map(text).collect();
-    for (name, label) in [
-        ("phone", "Phone Number"),
-        ("mobilephone", "Mobile Phone Number"),
-    ] {
+    for (name, label) in [("phone", "Phone Number"), ("mobilephone", "Mobile Phone Number")] {
         properties.push(defined(name, label, Kind::String, "phonenumber", group));
     }
     let label = "Lifecycle Stage";
     let mut stage = defined("lifecyclestage", label, Kind::Enumeration, "radio", group);
     let stages = LIFECYCLE_STAGES.iter().enumerate();
-    stage.options = stages
-        .map(|(order, (value, label))| Choice::new(value, label, order))
-        .collect();
+    stage.options =
+        stages.map(|(order, (value, label))| Choice::new(value, label, order)).collect();
     properties.push(stage);
     properties
 }

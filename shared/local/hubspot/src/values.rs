@@ -66,10 +66,7 @@ fn text_value(property: &Property, raw: &str) -> Result<String, Invalid> {
     if raw.chars().count() > TEXT_CHARACTERS_MAX {
         return Err(invalid(
             "PROPERTY_VALUE_TOO_LONG",
-            format!(
-                "{} is longer than {TEXT_CHARACTERS_MAX} characters",
-                property.name
-            ),
+            format!("{} is longer than {TEXT_CHARACTERS_MAX} characters", property.name),
         ));
     }
     match property.name.as_str() {
@@ -92,19 +89,13 @@ pub(crate) fn email(raw: &str) -> Result<String, Invalid> {
     if valid {
         Ok(address)
     } else {
-        Err(invalid(
-            "INVALID_EMAIL",
-            format!("Email address {raw} is invalid"),
-        ))
+        Err(invalid("INVALID_EMAIL", format!("Email address {raw} is invalid")))
     }
 }
 
 fn emails(raw: &str) -> Result<String, Invalid> {
-    let addresses: Result<Vec<_>, _> = raw
-        .split(';')
-        .filter(|a| !a.is_empty())
-        .map(email)
-        .collect();
+    let addresses: Result<Vec<_>, _> =
+        raw.split(';').filter(|a| !a.is_empty()).map(email).collect();
     Ok(addresses?.join(";"))
 }
 
@@ -161,30 +152,19 @@ fn no_option(property: &Property, raw: &str) -> Invalid {
     let options: Vec<_> = property.options.iter().map(|o| o.value.as_str()).collect();
     invalid(
         "INVALID_OPTION",
-        format!(
-            "{raw} was not one of the allowed options: [{}]",
-            options.join(", ")
-        ),
+        format!("{raw} was not one of the allowed options: [{}]", options.join(", ")),
     )
 }
 
 fn enumeration(property: &Property, raw: &str, current: &str) -> Result<String, Invalid> {
     let known = |value: &str| property.options.iter().any(|option| option.value == value);
     if property.field_type != "checkbox" {
-        return if known(raw) {
-            Ok(raw.to_owned())
-        } else {
-            Err(no_option(property, raw))
-        };
+        return if known(raw) { Ok(raw.to_owned()) } else { Err(no_option(property, raw)) };
     }
     // A leading semicolon adds to what is chosen already.
     let mut chosen: Vec<&str> = Vec::new();
     let earlier = if raw.starts_with(';') { current } else { "" };
-    for value in earlier
-        .split(';')
-        .chain(raw.split(';'))
-        .filter(|v| !v.is_empty())
-    {
+    for value in earlier.split(';').chain(raw.split(';')).filter(|v| !v.is_empty()) {
         if !known(value) {
             return Err(no_option(property, value));
         }
@@ -236,16 +216,8 @@ mod tests {
             (Kind::Date, "2026-11-21T01:00:00Z", Err("INVALID_DATE")),
             (Kind::Date, "21.11.2026", Err("INVALID_DATE")),
             (Kind::Datetime, "2026-11-21", Ok("2026-11-21T00:00:00Z")),
-            (
-                Kind::Datetime,
-                "1795219200120",
-                Ok("2026-11-21T00:00:00.120Z"),
-            ),
-            (
-                Kind::Datetime,
-                "2026-11-21T02:00:00+02:00",
-                Ok("2026-11-21T00:00:00Z"),
-            ),
+            (Kind::Datetime, "1795219200120", Ok("2026-11-21T00:00:00.120Z")),
+            (Kind::Datetime, "2026-11-21T02:00:00+02:00", Ok("2026-11-21T00:00:00Z")),
             (Kind::Datetime, "soon", Err("INVALID_DATE")),
         ] {
             check(kind, "date", raw, expected);

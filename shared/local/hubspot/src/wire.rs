@@ -77,19 +77,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json(status: u16, body: Value) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Some(body),
-        }
+        Self { status, headers: Vec::new(), body: Some(body) }
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: None,
-        }
+        Self { status, headers: Vec::new(), body: None }
     }
 }
 
@@ -132,11 +124,7 @@ impl Detail {
         let mut detail = json!({ "message": self.message, "context": self.context });
         if let Value::Object(fields) = &mut detail {
             fields.extend(self.code.map(|code| ("code".to_owned(), json!(code))));
-            fields.extend(
-                self.field
-                    .as_ref()
-                    .map(|field| ("in".to_owned(), json!(field))),
-            );
+            fields.extend(self.field.as_ref().map(|field| ("in".to_owned(), json!(field))));
         }
         detail
     }
@@ -189,10 +177,7 @@ impl Refusal {
 
     /// Properties of a write that have no definition.
     pub(crate) fn unknown_properties(&self) -> impl Iterator<Item = String> + '_ {
-        let unknown = self
-            .details
-            .iter()
-            .filter(|detail| detail.code == Some(UNKNOWN_PROPERTY));
+        let unknown = self.details.iter().filter(|detail| detail.code == Some(UNKNOWN_PROPERTY));
         unknown.filter_map(|detail| detail.field.clone())
     }
 
@@ -237,11 +222,7 @@ impl Refusal {
 
 /// A moment as HubSpot writes it: milliseconds with three digits, or none.
 pub(crate) fn instant(moment: Timestamp) -> String {
-    if moment.subsec_nanosecond() == 0 {
-        moment.to_string()
-    } else {
-        format!("{moment:.3}")
-    }
+    if moment.subsec_nanosecond() == 0 { moment.to_string() } else { format!("{moment:.3}") }
 }
 
 /// Decodes `%XX` in one path segment.
@@ -249,13 +230,11 @@ pub(crate) fn decoded(segment: &str) -> String {
     // A plus sign is itself in a path and a space in a form.
     let escaped = segment.replace('+', "%2B");
     form_urlencoded::parse(escaped.as_bytes())
-        .map(|(name, value)| {
-            if value.is_empty() {
-                name.into_owned()
-            } else {
-                format!("{name}={value}")
-            }
-        })
+        .map(
+            |(name, value)| {
+                if value.is_empty() { name.into_owned() } else { format!("{name}={value}") }
+            },
+        )
         .collect::<Vec<_>>()
         .join("&")
 }

@@ -85,18 +85,10 @@ impl Writer<'_> {
             }
         }
         if self.table.kind.is_contact() {
-            let blocked = record
-                .emails()
-                .find(|email| self.blocked_emails.contains(*email));
+            let blocked = record.emails().find(|email| self.blocked_emails.contains(*email));
             if let Some(email) = blocked {
                 let message = format!("The email address {email} was erased and is blocked");
-                invalid.push((
-                    "email",
-                    Invalid {
-                        code: "BLOCKED_EMAIL",
-                        message,
-                    },
-                ));
+                invalid.push(("email", Invalid { code: "BLOCKED_EMAIL", message }));
             }
         }
         if !invalid.is_empty() {
@@ -111,10 +103,7 @@ impl Writer<'_> {
     fn stored(&self, record: &Record, name: &str, raw: &Value) -> Result<String, Invalid> {
         let invalid = |code, message| Err(Invalid { code, message });
         let Some(property) = self.schema.property(name) else {
-            return invalid(
-                UNKNOWN_PROPERTY,
-                format!("Property \"{name}\" does not exist"),
-            );
+            return invalid(UNKNOWN_PROPERTY, format!("Property \"{name}\" does not exist"));
         };
         if let Some(refused) = self.refused.iter().find(|refused| refused.name == name) {
             return invalid("INVALID_VALUE", refused.message.clone());
@@ -148,13 +137,7 @@ impl Writer<'_> {
         let additional: Vec<_> = record
             .emails()
             .skip(1)
-            .map(|other| {
-                if other == email {
-                    former.as_str()
-                } else {
-                    other
-                }
-            })
+            .map(|other| if other == email { former.as_str() } else { other })
             .collect();
         let additional = additional.join(";");
         record.set("hs_additional_emails", additional, self.now, self.source);
@@ -177,9 +160,7 @@ impl Writer<'_> {
         let message = format!("Property values were not valid: {}", Value::Array(items));
         let mut refusal = Refusal::invalid(message);
         for (name, invalid) in invalid {
-            refusal
-                .details
-                .push(Detail::of_property(name, invalid.code, &invalid.message));
+            refusal.details.push(Detail::of_property(name, invalid.code, &invalid.message));
         }
         refusal
     }

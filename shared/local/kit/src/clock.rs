@@ -21,14 +21,10 @@ impl LocalClock {
     }
 
     /// The current time of this local cloud.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place the local cloud reads the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place the local cloud reads the time")]
     pub fn now(&self) -> Timestamp {
-        let milliseconds = Timestamp::now()
-            .as_millisecond()
-            .saturating_add(self.offset_ms.load(Ordering::SeqCst));
+        let milliseconds =
+            Timestamp::now().as_millisecond().saturating_add(self.offset_ms.load(Ordering::SeqCst));
         Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
     }
 

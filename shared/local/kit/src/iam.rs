@@ -29,23 +29,16 @@ pub struct Statement {
 impl Statement {
     /// A statement that allows `actions` on `resources`.
     pub fn allow(actions: Vec<String>, resources: Vec<String>) -> Self {
-        Self {
-            effect: "Allow".to_owned(),
-            action: actions,
-            resource: resources,
-        }
+        Self { effect: "Allow".to_owned(), action: actions, resource: resources }
     }
 
     fn allows(&self, action: &str, resource: &str) -> bool {
         self.effect == "Allow"
             && self.action.iter().any(|allowed| allowed == action)
-            && self
-                .resource
-                .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(prefix) => resource.starts_with(prefix),
-                    None => pattern == resource,
-                })
+            && self.resource.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => resource.starts_with(prefix),
+                None => pattern == resource,
+            })
     }
 }
 
@@ -108,11 +101,7 @@ impl Iam {
 
     /// Makes `access_key_id` act as `function`.
     pub fn add_key(&self, access_key_id: &str, function: &str) {
-        self.write(|state| {
-            state
-                .keys
-                .insert(access_key_id.to_owned(), function.to_owned())
-        });
+        self.write(|state| state.keys.insert(access_key_id.to_owned(), function.to_owned()));
     }
 
     /// Forgets a key, when the process that held it has ended.
@@ -127,8 +116,7 @@ impl Iam {
         if access_key_id == OPERATOR_ACCESS_KEY_ID {
             return Some(Principal::Operator);
         }
-        self.read(|state| state.keys.get(access_key_id).cloned())
-            .map(Principal::Function)
+        self.read(|state| state.keys.get(access_key_id).cloned()).map(Principal::Function)
     }
 
     /// Allows or denies one action on one ARN, and records which.
@@ -239,10 +227,7 @@ mod tests {
         assert_eq!(iam.principal(&headers), None);
         let value = "AWS4-HMAC-SHA256 Credential=AKIA1/20261121/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
         headers.insert(http::header::AUTHORIZATION, value.parse().unwrap());
-        assert_eq!(
-            iam.principal(&headers),
-            Some(Principal::Function("enroll".to_owned()))
-        );
+        assert_eq!(iam.principal(&headers), Some(Principal::Function("enroll".to_owned())));
         iam.remove_key("AKIA1");
         assert_eq!(iam.principal(&headers), None);
     }

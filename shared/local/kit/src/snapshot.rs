@@ -37,9 +37,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// State in `{folder}/{name}.json`, or nowhere.
     pub fn new(folder: Option<&Path>, name: &str) -> Self {
-        Self {
-            path: folder.map(|folder| folder.join(format!("{name}.json"))),
-        }
+        Self { path: folder.map(|folder| folder.join(format!("{name}.json"))) }
     }
 
     /// What was saved last; `None` for a first start.
@@ -48,19 +46,11 @@ impl Snapshot {
             return Ok(None);
         };
         match std::fs::read(path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes)
-                    .map(Some)
-                    .map_err(|source| SnapshotError::Damaged {
-                        path: path.clone(),
-                        source,
-                    })
-            }
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| SnapshotError::Damaged { path: path.clone(), source }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(SnapshotError::Unusable {
-                path: path.clone(),
-                source,
-            }),
+            Err(source) => Err(SnapshotError::Unusable { path: path.clone(), source }),
         }
     }
 
@@ -69,14 +59,9 @@ impl Snapshot {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let unusable = |source| SnapshotError::Unusable {
-            path: path.clone(),
-            source,
-        };
-        let bytes = serde_json::to_vec(state).map_err(|source| SnapshotError::Damaged {
-            path: path.clone(),
-            source,
-        })?;
+        let unusable = |source| SnapshotError::Unusable { path: path.clone(), source };
+        let bytes = serde_json::to_vec(state)
+            .map_err(|source| SnapshotError::Damaged { path: path.clone(), source })?;
         let draft = path.with_extension("json.draft");
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(unusable)?;
@@ -98,10 +83,7 @@ mod tests {
         snapshot.save(&vec![1_u8, 2]).unwrap();
         assert_eq!(snapshot.load::<Vec<u8>>().unwrap(), Some(vec![1, 2]));
         std::fs::write(folder.join("queues.json"), "{").unwrap();
-        assert!(matches!(
-            snapshot.load::<Vec<u8>>(),
-            Err(SnapshotError::Damaged { .. })
-        ));
+        assert!(matches!(snapshot.load::<Vec<u8>>(), Err(SnapshotError::Damaged { .. })));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

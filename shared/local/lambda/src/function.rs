@@ -85,10 +85,7 @@ pub enum Outcome {
 
 impl Outcome {
     fn error(error_type: &str, message: String) -> Self {
-        Self::FunctionError {
-            error_type: error_type.to_owned(),
-            message,
-        }
+        Self::FunctionError { error_type: error_type.to_owned(), message }
     }
 }
 
@@ -191,9 +188,7 @@ impl Lambda {
     pub fn add(&self, spec: FunctionSpec) {
         let name = spec.name.clone();
         let function = Arc::new(Function {
-            reserved: spec
-                .reserved_concurrency
-                .map(|most| Arc::new(Semaphore::new(most))),
+            reserved: spec.reserved_concurrency.map(|most| Arc::new(Semaphore::new(most))),
             spec,
             crashes: Mutex::default(),
         });
@@ -203,10 +198,7 @@ impl Lambda {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name, function);
-        for process in replaced
-            .iter()
-            .flat_map(|old| self.service.pool.retire(old))
-        {
+        for process in replaced.iter().flat_map(|old| self.service.pool.retire(old)) {
             process.kill();
         }
     }
@@ -262,10 +254,7 @@ impl Lambda {
         point: CrashPoint,
     ) -> Result<(), InvokeError> {
         let function = self.service.function(function)?;
-        let mut crashes = function
-            .crashes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut crashes = function.crashes.lock().unwrap_or_else(PoisonError::into_inner);
         match point {
             CrashPoint::BeforeDelivery => crashes.before_delivery += count,
             CrashPoint::AfterResponse => crashes.after_response += count,
@@ -399,11 +388,7 @@ impl Service {
     fn release(&self, process: Arc<Process>) {
         let current = self.function(&process.function.spec.name);
         let is_current = current.is_ok_and(|current| Arc::ptr_eq(&current, &process.function));
-        let warm_max = if is_current {
-            self.warm_per_function_max
-        } else {
-            0
-        };
+        let warm_max = if is_current { self.warm_per_function_max } else { 0 };
         if let Err(surplus) = self.pool.release(process, warm_max) {
             surplus.kill();
         }
@@ -426,10 +411,7 @@ impl Service {
                 Outcome::FunctionError { error_type, .. } => error_type.clone(),
             },
         }));
-        Invocation {
-            request_id: event.request_id,
-            outcome,
-        }
+        Invocation { request_id: event.request_id, outcome }
     }
 }
 

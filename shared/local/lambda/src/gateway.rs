@@ -66,10 +66,7 @@ struct Gateway {
 
 /// An HTTP API. Serve it with the socket's address as connect info, as `Server` of the kit does.
 pub fn router(options: GatewayOptions) -> Router {
-    let gateway = Gateway {
-        bucket: options.throttle.map(throttle::Bucket::new),
-        options,
-    };
+    let gateway = Gateway { bucket: options.throttle.map(throttle::Bucket::new), options };
     Router::new().fallback(serve).with_state(Arc::new(gateway))
 }
 
@@ -93,10 +90,9 @@ impl IntoResponse for Refusal {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "Bad Request"),
             Self::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
-            Self::HeadersTooLarge => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "Request Header Fields Too Large",
-            ),
+            Self::HeadersTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
+            }
             Self::TooManyRequests => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
@@ -113,10 +109,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
     let mut response = if preflight {
         StatusCode::NO_CONTENT.into_response()
     } else {
-        gateway
-            .integrate(request, &request_id)
-            .await
-            .unwrap_or_else(Refusal::into_response)
+        gateway.integrate(request, &request_id).await.unwrap_or_else(Refusal::into_response)
     };
     let headers = response.headers_mut();
     if let Some(cors) = cors {
@@ -141,12 +134,10 @@ impl Gateway {
         let path = event::decoded_path(parts.uri.path());
         let (route, path_parameters) =
             route::find(&options.routes, parts.method.as_str(), &path).ok_or(Refusal::NotFound)?;
-        let body = read(body, BODY_BYTES_MAX)
-            .await
-            .map_err(|unread| match unread {
-                Unread::TooLong => Refusal::BodyTooLarge,
-                Unread::BrokenOff => Refusal::BadRequest,
-            })?;
+        let body = read(body, BODY_BYTES_MAX).await.map_err(|unread| match unread {
+            Unread::TooLong => Refusal::BodyTooLarge,
+            Unread::BrokenOff => Refusal::BadRequest,
+        })?;
         let trace = trace(&parts.headers, &options.clock);
         let event = event::build(
             &parts,
@@ -161,8 +152,7 @@ impl Gateway {
                 at: options.clock.now(),
             },
         );
-        self.invoke(&route.function, event.to_string().into(), trace)
-            .await
+        self.invoke(&route.function, event.to_string().into(), trace).await
     }
 
     async fn invoke(
@@ -200,11 +190,7 @@ impl Gateway {
 /// The size of the request line and the header values.
 fn head_bytes(parts: &Parts) -> usize {
     let line = parts.method.as_str().len() + parts.uri.to_string().len() + " HTTP/1.1 ".len();
-    parts
-        .headers
-        .values()
-        .map(HeaderValue::len)
-        .fold(line, usize::saturating_add)
+    parts.headers.values().map(HeaderValue::len).fold(line, usize::saturating_add)
 }
 
 /// The client's trace when it looks like one, else a new one.
@@ -220,9 +206,7 @@ fn source(parts: &Parts) -> IpAddr {
     parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
-        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(address)| {
-            address.ip()
-        })
+        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(address)| address.ip())
 }
 
 /// Headers of one connection, which a gateway does not pass on (RFC 9110, section 7.6.1).

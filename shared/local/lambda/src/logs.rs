@@ -106,9 +106,6 @@ impl LogSink {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<LogEvent>> {
-        self.shared
-            .recent
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

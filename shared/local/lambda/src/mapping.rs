@@ -122,10 +122,7 @@ pub struct Backoff {
 impl Default for Backoff {
     /// Shorter than in AWS, so that a local failure shows quickly.
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(50),
-            max: Duration::from_secs(2),
-        }
+        Self { first: Duration::from_millis(50), max: Duration::from_secs(2) }
     }
 }
 
@@ -191,17 +188,8 @@ pub fn start_stream(
 ) -> Result<MappingHandle, SnapshotError> {
     let checkpoints = checkpoints::Checkpoints::load(checkpoints)?;
     let shutdown = options.shutdown.clone();
-    let stream = stream::Stream {
-        options,
-        source,
-        mapping,
-        failures,
-        checkpoints,
-    };
-    Ok(MappingHandle::start(
-        shutdown,
-        stream::run(Arc::new(stream)),
-    ))
+    let stream = stream::Stream { options, source, mapping, failures, checkpoints };
+    Ok(MappingHandle::start(shutdown, stream::run(Arc::new(stream))))
 }
 
 /// Starts to feed a function from a queue. Must be called within a tokio runtime.

@@ -39,11 +39,7 @@ impl Schedules {
         shutdown: Shutdown,
         schedules: Vec<Schedule>,
     ) -> Self {
-        let started = Self {
-            lambda,
-            clock,
-            running: Arc::new(schedules),
-        };
+        let started = Self { lambda, clock, running: Arc::new(schedules) };
         let ticking = started.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -28,10 +28,7 @@ pub(crate) fn bytes() -> [u8; 16] {
 /// An X-Ray trace header for a request that brought none: `Root=1-{time}-{id};Parent=…;Sampled=0`.
 pub(crate) fn trace_header(now_ms: i64) -> String {
     let (root, parent) = (token(), token());
-    let (root, parent) = (
-        root.get(..24).unwrap_or_default(),
-        parent.get(..16).unwrap_or_default(),
-    );
+    let (root, parent) = (root.get(..24).unwrap_or_default(), parent.get(..16).unwrap_or_default());
     let seconds = now_ms / 1000;
     format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
 }

@@ -37,10 +37,9 @@ pub(crate) fn record(queue: &str, delivery: &Delivery) -> Value {
         "eventSourceARN": arn::of_queue(queue),
         "awsRegion": arn::REGION,
     });
-    if let (Some(digest), Some(record)) = (
-        md5_of_attributes(&content.attributes),
-        record.as_object_mut(),
-    ) {
+    if let (Some(digest), Some(record)) =
+        (md5_of_attributes(&content.attributes), record.as_object_mut())
+    {
         record.insert("md5OfMessageAttributes".to_owned(), digest.into());
     }
     record

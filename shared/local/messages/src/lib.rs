@@ -190,10 +190,7 @@ impl Messages {
             tracing::warn!(queue, %error, "nothing could be received");
             Vec::new()
         });
-        deliveries
-            .iter()
-            .map(|delivery| event::record(queue, delivery))
-            .collect()
+        deliveries.iter().map(|delivery| event::record(queue, delivery)).collect()
     }
 
     /// Deletes messages by the handles of their latest receive.
@@ -208,11 +205,7 @@ impl Messages {
 
     /// Sends a message as Lambda does to an on-failure destination.
     pub fn send(&self, queue: &str, body: String) {
-        let content = Content {
-            body,
-            sender: sender_of_function("lambda"),
-            ..Content::default()
-        };
+        let content = Content { body, sender: sender_of_function("lambda"), ..Content::default() };
         let sent = self.queues(|queues, moment| queues.send(queue, content, None, moment));
         if let Err(error) = sent {
             tracing::error!(queue, %error, "a message for an on-failure destination was refused");
@@ -226,18 +219,14 @@ impl Messages {
             None => self.receivable(queue).await,
             Some(until) => {
                 // Running out of time is an answer here, not a failure.
-                if tokio::time::timeout(until, self.receivable(queue))
-                    .await
-                    .is_err()
-                {}
+                if tokio::time::timeout(until, self.receivable(queue)).await.is_err() {}
             }
         }
     }
 
     /// How many messages a queue holds; none when there is no such queue.
     pub fn depth(&self, queue: &str) -> Depth {
-        self.queues(|queues, moment| queues.depth(queue, moment))
-            .unwrap_or_default()
+        self.queues(|queues, moment| queues.depth(queue, moment)).unwrap_or_default()
     }
 
     /// Writes the state now. To be called once nothing changes any more.
@@ -301,10 +290,7 @@ impl Messages {
     }
 
     fn moment(&self) -> Moment {
-        Moment {
-            now_ms: self.shared.clock.now_ms(),
-            new_id,
-        }
+        Moment { now_ms: self.shared.clock.now_ms(), new_id }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -118,9 +118,7 @@ pub(crate) fn act(call: &Call, action: &str) -> Result<Value, Fault> {
 
 fn get(call: &Call, input: &Input) -> Result<Value, Fault> {
     let name = name_for(call, &input.name, "ssm:GetParameter")?;
-    let parameter = call
-        .messages
-        .read(|state| state.parameters.get(name, input.with_decryption));
+    let parameter = call.messages.read(|state| state.parameters.get(name, input.with_decryption));
     match parameter {
         Some(parameter) => Ok(json!({ "Parameter": parameter })),
         None => Err(ParameterError::NotFound(name.to_owned()).into()),
@@ -138,9 +136,8 @@ fn get_many(call: &Call, input: &Input) -> Result<Value, Fault> {
     let mut invalid = Vec::new();
     for asked in &input.names {
         let name = name_for(call, asked, "ssm:GetParameters")?;
-        let parameter = call
-            .messages
-            .read(|state| state.parameters.get(name, input.with_decryption));
+        let parameter =
+            call.messages.read(|state| state.parameters.get(name, input.with_decryption));
         match parameter {
             Some(parameter) => found.push(parameter),
             None => invalid.push(asked.as_str()),
@@ -169,12 +166,7 @@ fn put(call: &Call, input: Input) -> Result<Value, Fault> {
             )
         })?;
         let version = existing.map_or(1, |parameter| parameter.version + 1);
-        let parameter = Parameter {
-            kind,
-            value: input.value,
-            version,
-            modified_ms: moment.now_ms,
-        };
+        let parameter = Parameter { kind, value: input.value, version, modified_ms: moment.now_ms };
         state.parameters.parameters.insert(name, parameter);
         Ok(version)
     })?;

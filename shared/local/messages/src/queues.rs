@@ -104,8 +104,7 @@ impl Queues {
         let dead_after = redrive.as_ref().map(|redrive| redrive.max_receive_count);
         let max = max.min(RECEIVE_MAX);
         let received =
-            self.queue(name, moment)?
-                .receive(max, visibility_seconds, dead_after, now_ms);
+            self.queue(name, moment)?.receive(max, visibility_seconds, dead_after, now_ms);
         if !received.deliveries.is_empty() || !received.dead.is_empty() {
             self.changed();
         }
@@ -166,9 +165,7 @@ impl Queues {
     pub(crate) fn receivable_at(&mut self, name: &str, moment: Moment) -> Option<i64> {
         let own = self.get(name, moment).ok()?.receivable_at(moment.now_ms);
         // A running move task may bring a message within a second.
-        let moved = self
-            .is_moving()
-            .then(|| moment.now_ms.saturating_add(1_000));
+        let moved = self.is_moving().then(|| moment.now_ms.saturating_add(1_000));
         own.into_iter().chain(moved).min()
     }
 

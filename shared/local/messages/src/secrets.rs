@@ -103,10 +103,7 @@ impl Secret {
     /// Adds a version and points stages at it. The version that was current becomes the previous
     /// one, and versions without a stage are forgotten.
     fn put(&mut self, id: &str, value: SecretValue, stages: &[String], now_ms: i64) {
-        let version = Version {
-            value,
-            created_ms: now_ms,
-        };
+        let version = Version { value, created_ms: now_ms };
         self.versions.insert(id.to_owned(), version);
         self.changed_ms = now_ms;
         for stage in stages {
@@ -116,8 +113,7 @@ impl Secret {
             }
         }
         let pointers = &self.stages;
-        self.versions
-            .retain(|id, _| pointers.values().any(|version| version == id));
+        self.versions.retain(|id, _| pointers.values().any(|version| version == id));
     }
 
     fn stages_of(&self, version_id: &str) -> Vec<&str> {
@@ -138,10 +134,7 @@ impl Secret {
         };
         let id = match id {
             Some(id) => id,
-            None => self
-                .stages
-                .get(stage.unwrap_or(CURRENT))
-                .ok_or_else(missing)?,
+            None => self.stages.get(stage.unwrap_or(CURRENT)).ok_or_else(missing)?,
         };
         let (id, version) = self.versions.get_key_value(id).ok_or_else(missing)?;
         if stage.is_some_and(|stage| self.stages.get(stage) != Some(id)) {
@@ -200,15 +193,8 @@ fn create(call: &Call, input: &Input) -> Result<Value, Fault> {
         let secrets = &mut state.secrets.secrets;
         if let Some(existing) = secrets.get(name) {
             // A retry with the same token and value is the same creation.
-            let same = existing
-                .versions
-                .get(&token)
-                .is_some_and(|v| v.value == value);
-            return if same {
-                Ok(())
-            } else {
-                Err(SecretError::Exists(name.clone()))
-            };
+            let same = existing.versions.get(&token).is_some_and(|v| v.value == value);
+            return if same { Ok(()) } else { Err(SecretError::Exists(name.clone())) };
         }
         let now_ms = moment.now_ms;
         let secret = Secret::new(input.description.clone(), now_ms).with(&token, value, now_ms);

@@ -49,10 +49,7 @@ fn queue_for(call: &Call, action: &str) -> Result<String, Fault> {
     let ToQueue { queue_url } = call.input()?;
     let mut segments = queue_url.trim_end_matches('/').rsplit('/');
     let name = segments.next().unwrap_or_default();
-    if segments
-        .next()
-        .is_some_and(|account| account != arn::ACCOUNT)
-    {
+    if segments.next().is_some_and(|account| account != arn::ACCOUNT) {
         return Err(QueueError::NoSuchQueue.into());
     }
     call.authorize(action, &arn::of_queue(name))?;
@@ -75,8 +72,5 @@ fn out_of_range(parameter: &str, value: impl std::fmt::Display, range: &str) -> 
 
 /// A JSON object of the members that are there.
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
-    members
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

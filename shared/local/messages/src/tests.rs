@@ -21,11 +21,7 @@ struct Cloud {
 
 impl Cloud {
     fn new(folder: Option<PathBuf>) -> Self {
-        Self {
-            clock: LocalClock::new(),
-            iam: Iam::new(),
-            folder,
-        }
+        Self { clock: LocalClock::new(), iam: Iam::new(), folder }
     }
 
     fn open(&self) -> Messages {
@@ -64,11 +60,7 @@ async fn call_as(messages: &Messages, key: Option<&str>, target: &str, body: Val
     let query_error = query_error.map(|value| value.to_str().unwrap().to_owned());
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    Answer {
-        status,
-        query_error,
-        body: serde_json::from_slice(&body).unwrap(),
-    }
+    Answer { status, query_error, body: serde_json::from_slice(&body).unwrap() }
 }
 
 /// The output of a call that must succeed.
@@ -106,10 +98,7 @@ fn queue_arn(name: &str) -> String {
 }
 
 fn bodies(records: &[Value]) -> Vec<&str> {
-    records
-        .iter()
-        .map(|record| record["body"].as_str().unwrap())
-        .collect()
+    records.iter().map(|record| record["body"].as_str().unwrap()).collect()
 }
 
 fn handles(records: &[Value]) -> Vec<String> {
@@ -121,9 +110,7 @@ fn handles(records: &[Value]) -> Vec<String> {
 fn with_dead_letters(cloud: &Cloud) -> Messages {
     let messages = cloud.open();
     messages.create_queue(&queue("dead", None)).unwrap();
-    messages
-        .create_queue(&queue("work", Some(("dead", 1))))
-        .unwrap();
+    messages.create_queue(&queue("work", Some(("dead", 1)))).unwrap();
     for body in ["a", "b", "c"] {
         messages.send("work", body.to_owned());
         assert_eq!(messages.receive("work", 1).len(), 1);
@@ -159,12 +146,8 @@ async fn dead_letters_go_back_oldest_first_as_new_messages() {
     call(&messages, "AmazonSQS.StartMessageMoveTask", rest).await;
     let list = json!({ "SourceArn": queue_arn("dead"), "MaxResults": 10 });
     let list = call(&messages, "AmazonSQS.ListMessageMoveTasks", list).await;
-    let statuses: Vec<_> = list["Results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| &t["Status"])
-        .collect();
+    let statuses: Vec<_> =
+        list["Results"].as_array().unwrap().iter().map(|t| &t["Status"]).collect();
     assert_eq!(statuses, ["COMPLETED", "CANCELLED"]);
     assert_eq!(list["Results"][0]["ApproximateNumberOfMessagesMoved"], 1);
 }
@@ -178,20 +161,14 @@ async fn only_dead_letters_of_a_queue_can_go_back() {
         refusal(&messages, start, json!({ "SourceArn": queue_arn("work") })).await;
     assert_eq!(no_dead_letters.1, "InvalidParameterValueException");
     let absent = refusal(&messages, start, json!({ "SourceArn": queue_arn("none") })).await;
-    assert_eq!(
-        (absent.0, absent.1.as_str()),
-        (404, "ResourceNotFoundException")
-    );
+    assert_eq!((absent.0, absent.1.as_str()), (404, "ResourceNotFoundException"));
 
     messages.send("dead", "from a function".to_owned());
     call(&messages, start, json!({ "SourceArn": queue_arn("dead") })).await;
     let list = json!({ "SourceArn": queue_arn("dead") });
     let list = call(&messages, "AmazonSQS.ListMessageMoveTasks", list).await;
     assert_eq!(list["Results"][0]["Status"], "FAILED");
-    assert_eq!(
-        list["Results"][0]["FailureReason"],
-        "CouldNotDetermineMessageSource"
-    );
+    assert_eq!(list["Results"][0]["FailureReason"], "CouldNotDetermineMessageSource");
     assert_eq!(messages.depth("dead").visible, 1);
 }
 
@@ -203,11 +180,7 @@ fn with_policy() -> Messages {
     messages.put_secret("rollcall/dev/session", "s3cret");
     messages.put_parameter("/rollcall/dev/flag", "on");
     cloud.iam.add_key("AKIA1", "enroll");
-    let actions = [
-        "sqs:SendMessage",
-        "secretsmanager:GetSecretValue",
-        "ssm:GetParameter",
-    ];
+    let actions = ["sqs:SendMessage", "secretsmanager:GetSecretValue", "ssm:GetParameter"];
     let resources = [
         queue_arn("work"),
         "arn:aws:secretsmanager:us-east-1:000000000000:secret:rollcall/dev/session-*".to_owned(),
@@ -242,18 +215,8 @@ async fn a_function_may_do_what_its_policy_names_and_nothing_else() {
         (key, "AmazonSSM.GetParameter", &parameter, (200, "")),
         (key, "AmazonSSM.PutParameter", &parameter, (400, denied)),
         (None, "AmazonSQS.SendMessage", &send, (403, unknown)),
-        (
-            Some("AKIA2"),
-            "AmazonSQS.SendMessage",
-            &send,
-            (403, unknown),
-        ),
-        (
-            None,
-            "secretsmanager.GetSecretValue",
-            &secret,
-            (400, unknown),
-        ),
+        (Some("AKIA2"), "AmazonSQS.SendMessage", &send, (403, unknown)),
+        (None, "secretsmanager.GetSecretValue", &secret, (400, unknown)),
         (None, "AmazonSSM.GetParameter", &parameter, (400, unknown)),
     ] {
         let answer = call_as(&messages, key, target, body.clone()).await;
@@ -292,28 +255,14 @@ async fn starting_a_move_needs_the_rights_to_empty_one_queue_and_fill_the_other(
     let grants = on_dead.map(|action| (action, "dead")).into_iter();
     for (action, name) in grants.chain([("sqs:SendMessage", "work")]) {
         let input = json!({ "SourceArn": queue_arn("dead") });
-        let answer = call_as(
-            &messages,
-            Some("AKIA1"),
-            "AmazonSQS.StartMessageMoveTask",
-            input,
-        )
-        .await;
+        let answer =
+            call_as(&messages, Some("AKIA1"), "AmazonSQS.StartMessageMoveTask", input).await;
         assert_eq!(answer.status, 403, "before {action}");
-        statements.push(Statement::allow(
-            vec![action.to_owned()],
-            vec![queue_arn(name)],
-        ));
+        statements.push(Statement::allow(vec![action.to_owned()], vec![queue_arn(name)]));
         cloud.iam.set_policy("replay", statements.clone());
     }
     let input = json!({ "SourceArn": queue_arn("dead") });
-    let answer = call_as(
-        &messages,
-        Some("AKIA1"),
-        "AmazonSQS.StartMessageMoveTask",
-        input,
-    )
-    .await;
+    let answer = call_as(&messages, Some("AKIA1"), "AmazonSQS.StartMessageMoveTask", input).await;
     assert_eq!(answer.status, 200);
     assert_eq!(messages.depth("work").visible, 3);
 }
@@ -335,23 +284,12 @@ async fn a_restart_keeps_everything_and_gives_unfinished_messages_again() {
     let after = cloud.open();
     after.put_secret("session", "second");
     after.put_parameter("flag", "off");
-    let secret = call(
-        &after,
-        "secretsmanager.GetSecretValue",
-        json!({ "SecretId": "session" }),
-    )
-    .await;
+    let secret =
+        call(&after, "secretsmanager.GetSecretValue", json!({ "SecretId": "session" })).await;
     assert_eq!(secret["SecretString"], "first");
     let parameter = call(&after, "AmazonSSM.GetParameter", json!({ "Name": "flag" })).await;
     assert_eq!(parameter["Parameter"]["Value"], "on");
-    assert_eq!(
-        after.depth("work"),
-        Depth {
-            visible: 1,
-            in_flight: 1,
-            delayed: 0
-        }
-    );
+    assert_eq!(after.depth("work"), Depth { visible: 1, in_flight: 1, delayed: 0 });
     assert_eq!(bodies(&after.receive("work", 10)), ["waiting"]);
     cloud.clock.advance(HOUR);
     let again = after.receive("work", 10);
@@ -359,11 +297,7 @@ async fn a_restart_keeps_everything_and_gives_unfinished_messages_again() {
     assert_eq!(again[0]["messageId"], records[0]["messageId"]);
     assert_eq!(again[0]["attributes"]["ApproximateReceiveCount"], "2");
     after.delete("work", &handles(&records));
-    assert_eq!(
-        after.depth("work").in_flight,
-        2,
-        "an old handle deletes nothing"
-    );
+    assert_eq!(after.depth("work").in_flight, 2, "an old handle deletes nothing");
     after.delete("work", &handles(&again));
     assert_eq!(after.depth("work"), Depth::default());
 }
@@ -380,9 +314,7 @@ async fn a_change_is_saved_without_being_asked() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), saved)
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), saved).await.unwrap();
 }
 
 #[tokio::test]
@@ -399,21 +331,10 @@ async fn a_waiting_receive_ends_when_the_clock_moves_or_a_message_comes() {
     check(&|| messages.send("work", "sent".to_owned()), "sent").await;
     let delayed = json!({ "QueueUrl": url("work"), "MessageBody": "late", "DelaySeconds": 900 });
     call(&messages, "AmazonSQS.SendMessage", delayed).await;
-    let none = call(
-        &messages,
-        "AmazonSQS.ReceiveMessage",
-        json!({ "QueueUrl": url("work") }),
-    )
-    .await;
+    let none =
+        call(&messages, "AmazonSQS.ReceiveMessage", json!({ "QueueUrl": url("work") })).await;
     assert_eq!(none, json!({}));
-    assert_eq!(
-        messages.depth("work"),
-        Depth {
-            visible: 0,
-            in_flight: 1,
-            delayed: 1
-        }
-    );
+    assert_eq!(messages.depth("work"), Depth { visible: 0, in_flight: 1, delayed: 1 });
     cloud.clock.advance(Duration::from_secs(29));
     check(&|| cloud.clock.advance(Duration::from_secs(5)), "sent").await;
     check(&|| cloud.clock.advance(Duration::from_secs(31)), "sent").await;
@@ -449,10 +370,7 @@ async fn sqs_refuses_in_its_own_words() {
     let send = |body: &str| json!({ "QueueUrl": url("work"), "MessageBody": body });
     let (value, value_code) = ("InvalidParameterValueException", "InvalidParameterValue");
     let (missing, missing_code) = ("MissingRequiredParameterException", "MissingParameter");
-    let (none, none_code) = (
-        "QueueDoesNotExist",
-        "AWS.SimpleQueueService.NonExistentQueue",
-    );
+    let (none, none_code) = ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue");
     let late = json!({ "QueueUrl": url("work"), "MessageBody": "x", "DelaySeconds": 901 });
     let ungrouped = json!({ "QueueUrl": url("work.fifo"), "MessageBody": "x" });
     let handle = json!({ "QueueUrl": url("work"), "ReceiptHandle": "none" });
@@ -461,39 +379,15 @@ async fn sqs_refuses_in_its_own_words() {
     let invalid_handle = "ReceiptHandleIsInvalid";
     let no_queue = json!({ "QueueUrl": url("none") });
     check_refusals(vec![
-        (
-            "GetQueueUrl",
-            json!({ "QueueName": "none" }),
-            400,
-            none,
-            none_code,
-        ),
+        ("GetQueueUrl", json!({ "QueueName": "none" }), 400, none, none_code),
         ("PurgeQueue", no_queue, 400, none, none_code),
-        (
-            "SendMessage",
-            send(&"x".repeat(1_048_577)),
-            400,
-            value,
-            value_code,
-        ),
+        ("SendMessage", send(&"x".repeat(1_048_577)), 400, value, value_code),
         ("SendMessage", late, 400, value, value_code),
         ("SendMessage", send("\u{1}"), 400, contents, contents),
         ("SendMessage", ungrouped, 400, missing, missing_code),
         ("DeleteMessage", handle, 404, invalid_handle, invalid_handle),
-        (
-            "CreateQueue",
-            other,
-            400,
-            "QueueNameExists",
-            "QueueAlreadyExists",
-        ),
-        (
-            "Nothing",
-            json!({}),
-            400,
-            "UnknownOperationException",
-            "InvalidAction",
-        ),
+        ("CreateQueue", other, 400, "QueueNameExists", "QueueAlreadyExists"),
+        ("Nothing", json!({}), 400, "UnknownOperationException", "InvalidAction"),
     ])
     .await;
 }
@@ -509,11 +403,7 @@ async fn a_batch_that_breaks_a_rule_for_batches_is_refused_whole() {
     let eleven: Vec<_> = (0..11).map(|n| entry(&n.to_string(), 1)).collect();
     check(json!([]), "EmptyBatchRequest").await;
     check(json!(eleven), "TooManyEntriesInBatchRequest").await;
-    check(
-        json!([entry("a", 1), entry("a", 1)]),
-        "BatchEntryIdsNotDistinct",
-    )
-    .await;
+    check(json!([entry("a", 1), entry("a", 1)]), "BatchEntryIdsNotDistinct").await;
     check(json!([entry("a b", 1)]), "InvalidBatchEntryId").await;
     let long = json!([entry("a", 600_000), entry("b", 600_000)]);
     check(long, "BatchRequestTooLong").await;
@@ -559,13 +449,7 @@ async fn a_record_has_the_shape_that_lambda_gives_to_functions() {
         let time = attributes.remove(time).unwrap();
         assert!(time.as_str().unwrap().parse::<i64>().is_ok());
     }
-    assert!(
-        record
-            .as_object_mut()
-            .unwrap()
-            .remove("receiptHandle")
-            .is_some()
-    );
+    assert!(record.as_object_mut().unwrap().remove("receiptHandle").is_some());
     let expected = json!({
         "messageId": sent["MessageId"],
         "body": "hello",

@@ -39,12 +39,7 @@ pub(crate) struct Fault {
 impl Fault {
     /// A refusal that the caller can mend.
     pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            kind,
-            query: kind,
-            message: message.into(),
-        }
+        Self { status: 400, kind, query: kind, message: message.into() }
     }
 
     fn unknown_caller(service: Service) -> Self {
@@ -88,10 +83,7 @@ impl Call<'_> {
     pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         T::deserialize(&self.body).map_err(|error| Fault {
             query: "MalformedInput",
-            ..Fault::new(
-                "com.amazon.coral.service#SerializationException",
-                error.to_string(),
-            )
+            ..Fault::new("com.amazon.coral.service#SerializationException", error.to_string())
         })
     }
 
@@ -160,16 +152,10 @@ async fn authenticate<'a>(
         query: "MalformedInput",
         ..Fault::new("com.amazon.coral.service#SerializationException", message)
     };
-    let bytes = to_bytes(body, REQUEST_BYTES_MAX)
-        .await
-        .map_err(|error| malformed(error.to_string()))?;
+    let bytes =
+        to_bytes(body, REQUEST_BYTES_MAX).await.map_err(|error| malformed(error.to_string()))?;
     let body = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-    Ok(Call {
-        messages,
-        principal,
-        service,
-        body,
-    })
+    Ok(Call { messages, principal, service, body })
 }
 
 async fn dispatch(call: &Call<'_>, action: &str) -> Result<Value, Fault> {

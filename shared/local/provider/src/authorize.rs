@@ -100,9 +100,7 @@ impl Request {
         let redirect_uri = parameters
             .owned("redirect_uri")
             .filter(|uri| client.redirect_uris.contains(uri))
-            .ok_or(Refusal::Page(
-                "The application did not register the address to return to.",
-            ))?;
+            .ok_or(Refusal::Page("The application did not register the address to return to."))?;
         let refuse = |(error, description)| Refusal::Redirect {
             redirect_uri: redirect_uri.clone(),
             state: parameters.owned("state"),
@@ -139,12 +137,7 @@ impl Request {
             Some(Kind::WrongState) => Some("another-state"),
             _ => self.state.as_deref(),
         };
-        Ok(callback_url(
-            provider,
-            &self.redirect_uri,
-            state,
-            &[("code", &code)],
-        ))
+        Ok(callback_url(provider, &self.redirect_uri, state, &[("code", &code)]))
     }
 
     fn refusal(&self, error: &'static str, description: &'static str) -> Refusal {
@@ -161,19 +154,9 @@ impl Refusal {
     pub(crate) fn respond(self, provider: &Provider) -> Response {
         match self {
             Self::Page(reason) => page::error(reason),
-            Self::Redirect {
-                redirect_uri,
-                state,
-                error,
-                description,
-            } => {
+            Self::Redirect { redirect_uri, state, error, description } => {
                 let pairs = [("error", error), ("error_description", description)];
-                found(&callback_url(
-                    provider,
-                    &redirect_uri,
-                    state.as_deref(),
-                    &pairs,
-                ))
+                found(&callback_url(provider, &redirect_uri, state.as_deref(), &pairs))
             }
         }
     }
@@ -197,10 +180,7 @@ fn check_flow(profile: Profile, parameters: &Parameters) -> Result<(), Invalid> 
             return Err(("unsupported_response_type", "only code is supported"));
         }
     }
-    match (
-        parameters.get("code_challenge"),
-        parameters.get("code_challenge_method"),
-    ) {
+    match (parameters.get("code_challenge"), parameters.get("code_challenge_method")) {
         (None, None) => Ok(()),
         (Some(challenge), Some("S256")) if is_pkce_text(challenge) => Ok(()),
         (Some(_), Some("S256")) => Err(("invalid_request", "code_challenge is malformed")),
@@ -211,9 +191,7 @@ fn check_flow(profile: Profile, parameters: &Parameters) -> Result<(), Invalid> 
 /// The form of a verifier and of a challenge (RFC 7636 §4.1, §4.2).
 pub(crate) fn is_pkce_text(text: &str) -> bool {
     (43..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// What is granted of what was asked for: unknown scopes are ignored, none means all.
@@ -222,10 +200,7 @@ fn scopes(client: &Client, asked: Option<&str>) -> Result<Vec<String>, Invalid> 
         return Ok(client.scopes.clone());
     };
     // RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
-    if !asked
-        .bytes()
-        .all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
-    {
+    if !asked.bytes().all(|byte| matches!(byte, 0x20 | 0x21 | 0x23..=0x5B | 0x5D..=0x7E)) {
         return Err(("invalid_scope", "scope is malformed"));
     }
     let granted: Vec<String> = asked
@@ -233,14 +208,9 @@ fn scopes(client: &Client, asked: Option<&str>) -> Result<Vec<String>, Invalid> 
         .filter(|scope| client.scopes.iter().any(|known| known == scope))
         .map(str::to_owned)
         .collect();
-    let personal = granted
-        .iter()
-        .any(|scope| PERSONAL_SCOPES.contains(&scope.as_str()));
+    let personal = granted.iter().any(|scope| PERSONAL_SCOPES.contains(&scope.as_str()));
     if granted.is_empty() || personal && !granted.iter().any(|scope| scope == "openid") {
-        return Err((
-            "invalid_scope",
-            "no usable scope; email, phone and profile need openid",
-        ));
+        return Err(("invalid_scope", "no usable scope; email, phone and profile need openid"));
     }
     Ok(granted)
 }
@@ -276,13 +246,7 @@ fn callback_url(
 
 /// 302, the status that Cognito uses for every redirect.
 pub(crate) fn found(location: &str) -> Response {
-    (
-        StatusCode::FOUND,
-        [
-            (header::LOCATION, location),
-            (header::CACHE_CONTROL, "no-store"),
-        ],
-    )
+    (StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store")])
         .into_response()
 }
 

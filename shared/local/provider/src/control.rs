@@ -35,14 +35,9 @@ pub(crate) async fn login_as(
         return Ok(refused("no such user; GET /_emulator/users lists them"));
     };
     let Ok(request) = Request::parse(&provider, url.query().unwrap_or_default()) else {
-        return Ok(refused(
-            "the provider refuses this authorize_url; open it to see why",
-        ));
+        return Ok(refused("the provider refuses this authorize_url; open it to see why"));
     };
-    let session = Session {
-        username: user.username.clone(),
-        auth_time: provider.now(),
-    };
+    let session = Session { username: user.username.clone(), auth_time: provider.now() };
     let callback_url = request.grant(&provider, &session)?;
     Ok(Json(json!({ "callback_url": callback_url })).into_response())
 }
@@ -53,11 +48,7 @@ pub(crate) async fn rotate_keys(State(provider): State<Provider>) -> Result<Resp
     let now = provider.now();
     let kids = provider.change(|state| {
         state.keys.rotate(fresh, now);
-        state
-            .keys
-            .published(now)
-            .map(|key| key.kid.clone())
-            .collect::<Vec<_>>()
+        state.keys.published(now).map(|key| key.kid.clone()).collect::<Vec<_>>()
     })?;
     Ok(Json(json!({ "kids": kids })).into_response())
 }

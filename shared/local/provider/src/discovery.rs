@@ -35,15 +35,9 @@ pub(crate) async fn configuration(State(provider): State<Provider>) -> impl Into
     });
     if let (Profile::Generic, Value::Object(document)) = (provider.profile(), &mut document) {
         let strict = [
-            (
-                "authorization_response_iss_parameter_supported",
-                json!(true),
-            ),
+            ("authorization_response_iss_parameter_supported", json!(true)),
             ("code_challenge_methods_supported", json!(["S256"])),
-            (
-                "grant_types_supported",
-                json!(["authorization_code", "refresh_token"]),
-            ),
+            ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
             ("response_types_supported", json!(["code"])),
             (
                 "token_endpoint_auth_methods_supported",
@@ -61,28 +55,17 @@ pub(crate) async fn key_set(
 ) -> Result<impl IntoResponse, Failure> {
     let now = provider.now();
     let mut keys = provider.read(|state| {
-        state
-            .keys
-            .published(now)
-            .map(SigningKey::jwk)
-            .collect::<Result<Vec<_>, _>>()
+        state.keys.published(now).map(SigningKey::jwk).collect::<Result<Vec<_>, _>>()
     })?;
     if provider.fault(Place::KeySet) == Some(Kind::DuplicateKid) {
         // The access key under the id key's name, and the other way round.
         let mut wrong = keys.clone();
-        let names: Vec<_> = keys
-            .iter()
-            .rev()
-            .map(|key| key.common.key_id.clone())
-            .collect();
+        let names: Vec<_> = keys.iter().rev().map(|key| key.common.key_id.clone()).collect();
         for (key, name) in wrong.iter_mut().zip(names) {
             key.common.key_id = name;
         }
         wrong.append(&mut keys);
         keys = wrong;
     }
-    Ok((
-        [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")],
-        Json(json!({ "keys": keys })),
-    ))
+    Ok(([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(json!({ "keys": keys }))))
 }

@@ -190,10 +190,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn add(&mut self, order: Order) {
-        self.orders.push(Order {
-            count: order.count.min(FAULT_COUNT_MAX),
-            ..order
-        });
+        self.orders.push(Order { count: order.count.min(FAULT_COUNT_MAX), ..order });
     }
 
     pub(crate) fn clear(&mut self) {
@@ -203,10 +200,8 @@ impl Plan {
     /// The fault that hits this call, if one was ordered.
     pub(crate) fn take(&mut self, place: Place) -> Option<Kind> {
         self.orders.retain(|order| order.count > 0);
-        let order = self
-            .orders
-            .iter_mut()
-            .find(|order| order.kind.place(order.endpoint) == place)?;
+        let order =
+            self.orders.iter_mut().find(|order| order.kind.place(order.endpoint) == place)?;
         order.count -= 1;
         Some(order.kind)
     }

@@ -27,10 +27,7 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     fn generate() -> Result<Self, KeyError> {
         let key = RsaPrivateKey::new(&mut OsRng, RSA_BITS)?;
-        Ok(Self {
-            kid: random::key_id(),
-            pem: key.to_pkcs1_pem(LineEnding::LF)?.to_string(),
-        })
+        Ok(Self { kid: random::key_id(), pem: key.to_pkcs1_pem(LineEnding::LF)?.to_string() })
     }
 
     fn encoding_key(&self) -> Result<EncodingKey, KeyError> {
@@ -43,15 +40,8 @@ impl SigningKey {
         header: Header,
         claims: &T,
     ) -> Result<String, KeyError> {
-        let header = Header {
-            alg: Algorithm::RS256,
-            ..header
-        };
-        Ok(jsonwebtoken::encode(
-            &header,
-            claims,
-            &self.encoding_key()?,
-        )?)
+        let header = Header { alg: Algorithm::RS256, ..header };
+        Ok(jsonwebtoken::encode(&header, claims, &self.encoding_key()?)?)
     }
 
     /// The public half as published (RFC 7517).
@@ -111,18 +101,12 @@ impl Keys {
         let ends_at = now.saturating_add(RETIRED_KEY_SECONDS);
         let old_id = std::mem::replace(&mut self.id, fresh.id);
         let old_access = std::mem::replace(&mut self.access, fresh.access);
-        self.retired
-            .extend([old_id, old_access].map(|key| Retired { key, ends_at }));
+        self.retired.extend([old_id, old_access].map(|key| Retired { key, ends_at }));
     }
 
     /// Every key that verifies a token which may still be in use.
     pub(crate) fn published(&self, now: i64) -> impl Iterator<Item = &SigningKey> {
-        let retired = self
-            .retired
-            .iter()
-            .filter(move |retired| retired.ends_at > now);
-        [&self.id, &self.access]
-            .into_iter()
-            .chain(retired.map(|retired| &retired.key))
+        let retired = self.retired.iter().filter(move |retired| retired.ends_at > now);
+        [&self.id, &self.access].into_iter().chain(retired.map(|retired| &retired.key))
     }
 }

@@ -19,9 +19,7 @@ pub(crate) async fn logout(
 ) -> Result<Response, Failure> {
     let query = query.unwrap_or_default();
     let Some(location) = destination(&provider, &query) else {
-        return Ok(page::error(
-            "The application did not register the address to return to.",
-        ));
+        return Ok(page::error("The application did not register the address to return to."));
     };
     if let Some(id) = session_id(&headers) {
         provider.change(|state| state.end_session(&id))?;
@@ -40,11 +38,8 @@ fn destination(provider: &Provider, query: &str) -> Option<String> {
     let client = provider.client(parameters.get("client_id")?)?;
     let registered = |uri: Option<&str>| registered(client, uri);
     match provider.profile() {
-        Profile::Cognito => registered(parameters.get("logout_uri")).or_else(|| {
-            Request::parse(provider, query)
-                .ok()
-                .map(|_| format!("/login?{query}"))
-        }),
+        Profile::Cognito => registered(parameters.get("logout_uri"))
+            .or_else(|| Request::parse(provider, query).ok().map(|_| format!("/login?{query}"))),
         Profile::Generic => {
             let mut url =
                 Url::parse(&registered(parameters.get("post_logout_redirect_uri"))?).ok()?;
@@ -58,9 +53,5 @@ fn destination(provider: &Provider, query: &str) -> Option<String> {
 
 fn registered(client: &Client, uri: Option<&str>) -> Option<String> {
     let uri = uri?;
-    client
-        .logout_uris
-        .iter()
-        .find(|known| *known == uri)
-        .cloned()
+    client.logout_uris.iter().find(|known| *known == uri).cloned()
 }

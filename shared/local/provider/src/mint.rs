@@ -39,18 +39,12 @@ pub(crate) fn mint(
         let mut claims = id_claims(provider, user, grant, now);
         claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
         claims.insert("at_hash".to_owned(), json!(at_hash(&access_token)));
-        let header = Header {
-            typ: None,
-            ..Header::default()
-        };
+        let header = Header { typ: None, ..Header::default() };
         Some(sign(&keys.id, header, claims, fault, now)?)
     } else {
         None
     };
-    Ok(Minted {
-        access_token,
-        id_token,
-    })
+    Ok(Minted { access_token, id_token })
 }
 
 /// An access token for the client itself (RFC 6749 §4.4).
@@ -71,13 +65,7 @@ pub(crate) fn mint_for_client(
         ("version", json!(2)),
     ]));
     let key = provider.read(|state| state.keys.access.clone());
-    Ok(sign(
-        &key,
-        access_header(provider.profile()),
-        claims,
-        fault,
-        now,
-    )?)
+    Ok(sign(&key, access_header(provider.profile()), claims, fault, now)?)
 }
 
 fn access_header(profile: Profile) -> Header {
@@ -86,10 +74,7 @@ fn access_header(profile: Profile) -> Header {
         // RFC 9068 §2.1
         Profile::Generic => Some("at+jwt".to_owned()),
     };
-    Header {
-        typ,
-        ..Header::default()
-    }
+    Header { typ, ..Header::default() }
 }
 
 fn common_claims(provider: &Provider, now: i64) -> Map<String, Value> {
@@ -179,9 +164,7 @@ fn groups(name: &str, user: &User) -> Option<(String, Value)> {
 fn members<const COUNT: usize>(
     members: [(&str, Value); COUNT],
 ) -> impl Iterator<Item = (String, Value)> {
-    members
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
+    members.map(|(name, value)| (name.to_owned(), value)).into_iter()
 }
 
 /// The left half of the access token's hash (OpenID Connect Core §3.1.3.6).
@@ -205,19 +188,12 @@ fn sign(
         Some(Kind::UnknownKid) => random::key_id(),
         _ => key.kid.clone(),
     };
-    let header = Header {
-        kid: Some(kid),
-        ..header
-    };
+    let header = Header { kid: Some(kid), ..header };
     match fault {
         Some(Kind::AlgNone) => {
             let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
             let header = json!({ "alg": "none", "kid": header.kid });
-            Ok(format!(
-                "{}.{}.",
-                part(&header),
-                part(&Value::Object(claims))
-            ))
+            Ok(format!("{}.{}.", part(&header), part(&Value::Object(claims))))
         }
         Some(Kind::Hs256WithPublicKey) => {
             let secret = EncodingKey::from_secret(key.public_pem()?.as_bytes());

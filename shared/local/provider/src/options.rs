@@ -120,17 +120,13 @@ impl Client {
     /// Refuses what Cognito's console refuses: relative URLs, fragments, plain http to a host
     /// other than localhost.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
-        let unusable = self
-            .redirect_uris
-            .iter()
-            .chain(&self.logout_uris)
-            .find(|url| !is_registrable(url));
+        let unusable =
+            self.redirect_uris.iter().chain(&self.logout_uris).find(|url| !is_registrable(url));
         match unusable {
             None => Ok(()),
-            Some(url) => Err(OpenError::UnusableUrl {
-                client_id: self.client_id.clone(),
-                url: url.clone(),
-            }),
+            Some(url) => {
+                Err(OpenError::UnusableUrl { client_id: self.client_id.clone(), url: url.clone() })
+            }
         }
     }
 }

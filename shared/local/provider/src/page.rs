@@ -22,9 +22,8 @@ small{color:#4b5563}";
 
 /// The sign-in form. `query` is the authorization request it continues.
 pub(crate) fn sign_in(query: &str, username: &str, error: Option<&str>) -> Response {
-    let alert = error.map_or_else(String::new, |error| {
-        format!("<p role=\"alert\">{}</p>", escape(error))
-    });
+    let alert =
+        error.map_or_else(String::new, |error| format!("<p role=\"alert\">{}</p>", escape(error)));
     let body = format!(
         "<h1>Sign in</h1>{alert}<form method=\"post\" action=\"/login?{query}\">\
          <label for=\"username\">Username or e-mail address</label>\
@@ -37,11 +36,7 @@ pub(crate) fn sign_in(query: &str, username: &str, error: Option<&str>) -> Respo
         query = escape(query),
         username = escape(username),
     );
-    let status = if error.is_some() {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::OK
-    };
+    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     document(status, "Sign in", &body)
 }
 
@@ -64,15 +59,10 @@ fn document(status: StatusCode, title: &str, body: &str) -> Response {
     );
     let mut response = (status, Html(page)).into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(CONTENT_SECURITY_POLICY),
-    );
+    headers
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 

@@ -17,9 +17,7 @@ impl Parameters {
         let mut repeated = false;
         for (name, value) in form_urlencoded::parse(encoded) {
             if !value.is_empty() {
-                repeated |= values
-                    .insert(name.into_owned(), value.into_owned())
-                    .is_some();
+                repeated |= values.insert(name.into_owned(), value.into_owned()).is_some();
             }
         }
         Self { values, repeated }

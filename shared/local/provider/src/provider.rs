@@ -52,10 +52,7 @@ pub(crate) enum Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        tracing::error!(
-            error = &self as &dyn std::error::Error,
-            "identity provider failed"
-        );
+        tracing::error!(error = &self as &dyn std::error::Error, "identity provider failed");
         (
             StatusCode::INTERNAL_SERVER_ERROR,
             axum::Json(serde_json::json!({"error": "server_error"})),
@@ -104,35 +101,20 @@ impl Provider {
     pub fn router(&self) -> Router {
         let well_known = |name: &str| format!("/{}/.well-known/{name}", self.inner.pool_id);
         Router::new()
-            .route(
-                &well_known("openid-configuration"),
-                get(discovery::configuration),
-            )
+            .route(&well_known("openid-configuration"), get(discovery::configuration))
             .route(&well_known("jwks.json"), get(discovery::key_set))
-            .route(
-                "/oauth2/authorize",
-                get(authorize::get).post(authorize::post),
-            )
+            .route("/oauth2/authorize", get(authorize::get).post(authorize::post))
             .route("/login", get(login::get).post(login::post))
             .route("/oauth2/token", post(token::token))
             .route("/oauth2/revoke", post(token::revoke))
-            .route(
-                "/oauth2/userInfo",
-                get(user_info::user_info).post(user_info::user_info),
-            )
+            .route("/oauth2/userInfo", get(user_info::user_info).post(user_info::user_info))
             .route("/logout", get(logout::logout))
             .route("/_emulator/login-as", post(control::login_as))
             .route("/_emulator/rotate-keys", post(control::rotate_keys))
-            .route(
-                "/_emulator/break-next",
-                post(control::break_next).delete(control::mend),
-            )
+            .route("/_emulator/break-next", post(control::break_next).delete(control::mend))
             .route("/_emulator/rotation", post(control::set_rotation))
             .route("/_emulator/users", get(control::users))
-            .layer(middleware::from_fn_with_state(
-                self.clone(),
-                break_transport,
-            ))
+            .layer(middleware::from_fn_with_state(self.clone(), break_transport))
             .with_state(self.clone())
     }
 
@@ -153,17 +135,11 @@ impl Provider {
     }
 
     pub(crate) fn client(&self, client_id: &str) -> Option<&Client> {
-        self.inner
-            .clients
-            .iter()
-            .find(|client| client.client_id == client_id)
+        self.inner.clients.iter().find(|client| client.client_id == client_id)
     }
 
     pub(crate) fn user(&self, username: &str) -> Option<&User> {
-        self.inner
-            .users
-            .iter()
-            .find(|user| user.username == username)
+        self.inner.users.iter().find(|user| user.username == username)
     }
 
     /// The user whose password this is. A wrong name takes as long as a wrong password, and the
@@ -196,17 +172,11 @@ impl Provider {
     }
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Plan> {
-        self.inner
-            .faults
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.inner
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -227,11 +197,9 @@ async fn break_transport(
             tokio::time::sleep(Duration::from_secs(HELD_REQUEST_SECONDS)).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
-        Some(Kind::ServerError) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "<html>upstream failed</html>",
-        )
-            .into_response(),
+        Some(Kind::ServerError) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "<html>upstream failed</html>").into_response()
+        }
         Some(Kind::Redirect) => Redirect::temporary("http://localhost:1/elsewhere").into_response(),
         Some(Kind::NotJson) => "<html>maintenance</html>".into_response(),
         Some(Kind::Oversized) => " ".repeat(OVERSIZED_BYTES).into_response(),

@@ -22,7 +22,5 @@ pub(crate) fn key_id() -> String {
 
 /// A version 4 UUID.
 pub(crate) fn uuid() -> String {
-    uuid::Builder::from_random_bytes(bytes())
-        .into_uuid()
-        .to_string()
+    uuid::Builder::from_random_bytes(bytes()).into_uuid().to_string()
 }

@@ -83,10 +83,7 @@ impl State {
     pub(crate) fn new(keys: Keys) -> Self {
         Self {
             keys,
-            rotation: Rotation {
-                enabled: true,
-                grace_seconds: 60,
-            },
+            rotation: Rotation { enabled: true, grace_seconds: 60 },
             sessions: BTreeMap::new(),
             codes: BTreeMap::new(),
             refresh_tokens: BTreeMap::new(),
@@ -96,27 +93,20 @@ impl State {
 
     /// Forgets what has ended, so that a long-lived local cloud does not grow.
     pub(crate) fn forget_ended(&mut self, now: i64) {
-        self.sessions
-            .retain(|_, session| session.auth_time + SESSION_SECONDS > now);
+        self.sessions.retain(|_, session| session.auth_time + SESSION_SECONDS > now);
         self.codes.retain(|_, code| code.ends_at > now);
-        self.refresh_tokens
-            .retain(|_, refresh| refresh.ends_at > now);
+        self.refresh_tokens.retain(|_, refresh| refresh.ends_at > now);
     }
 
     pub(crate) fn begin_session(&mut self, username: &str, now: i64) -> (String, Session) {
-        let session = Session {
-            username: username.to_owned(),
-            auth_time: now,
-        };
+        let session = Session { username: username.to_owned(), auth_time: now };
         let id = random::opaque();
         self.sessions.insert(id.clone(), session.clone());
         (id, session)
     }
 
     pub(crate) fn session(&self, id: &str, now: i64) -> Option<&Session> {
-        self.sessions
-            .get(id)
-            .filter(|session| session.auth_time + SESSION_SECONDS > now)
+        self.sessions.get(id).filter(|session| session.auth_time + SESSION_SECONDS > now)
     }
 
     pub(crate) fn end_session(&mut self, id: &str) {
@@ -151,11 +141,7 @@ impl State {
 
     pub(crate) fn issue_refresh(&mut self, grant: Grant, now: i64) -> String {
         let value = random::opaque();
-        let refresh = Refresh {
-            grant,
-            ends_at: now + REFRESH_SECONDS,
-            replaced_until: None,
-        };
+        let refresh = Refresh { grant, ends_at: now + REFRESH_SECONDS, replaced_until: None };
         self.refresh_tokens.insert(value.clone(), refresh);
         value
     }
@@ -183,10 +169,7 @@ impl State {
         }
         let grace_seconds = i64::from(self.rotation.grace_seconds);
         let old = self.refresh_tokens.get_mut(value)?;
-        let fresh = Refresh {
-            replaced_until: None,
-            ..old.clone()
-        };
+        let fresh = Refresh { replaced_until: None, ..old.clone() };
         old.replaced_until.get_or_insert(now + grace_seconds);
         let value = random::opaque();
         self.refresh_tokens.insert(value.clone(), fresh);
@@ -206,8 +189,7 @@ impl State {
     }
 
     pub(crate) fn revoke_origin(&mut self, origin_jti: String) {
-        self.refresh_tokens
-            .retain(|_, refresh| refresh.grant.origin_jti != origin_jti);
+        self.refresh_tokens.retain(|_, refresh| refresh.grant.origin_jti != origin_jti);
         self.revoked_origins.insert(origin_jti);
     }
 

@@ -40,23 +40,17 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::Invalid(error, description) => {
-                let body = ErrorBody {
-                    error,
-                    error_description: description,
-                };
+                let body = ErrorBody { error, error_description: description };
                 answer(StatusCode::BAD_REQUEST, &body)
             }
-            Self::Client(Profile::Cognito) => answer(
-                StatusCode::BAD_REQUEST,
-                &json!({ "error": "invalid_client" }),
-            ),
+            Self::Client(Profile::Cognito) => {
+                answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_client" }))
+            }
             Self::Client(Profile::Generic) => {
                 let body = json!({ "error": "invalid_client" });
                 let mut response = answer(StatusCode::UNAUTHORIZED, &body);
                 let challenge = HeaderValue::from_static("Basic realm=\"provider\"");
-                response
-                    .headers_mut()
-                    .insert(header::WWW_AUTHENTICATE, challenge);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 response
             }
             Self::Failure(failure) => failure.into_response(),
@@ -197,12 +191,8 @@ fn client_credentials(
     if client.client_secret.is_none() {
         return Err(Refusal::Invalid("unauthorized_client", None));
     }
-    let available: Vec<String> = client
-        .scopes
-        .iter()
-        .filter(|scope| scope.contains('/'))
-        .cloned()
-        .collect();
+    let available: Vec<String> =
+        client.scopes.iter().filter(|scope| scope.contains('/')).cloned().collect();
     let granted: Vec<String> = match form.get("scope") {
         None => available,
         Some(asked) => {
@@ -242,10 +232,7 @@ fn authenticate<'a>(
             }
             (client_id, Some(secret))
         }
-        None => (
-            form.owned("client_id").ok_or_else(refused)?,
-            form.owned("client_secret"),
-        ),
+        None => (form.owned("client_id").ok_or_else(refused)?, form.owned("client_secret")),
     };
     let client = provider.client(&client_id).ok_or_else(refused)?;
     let proven = match (&client.client_secret, &secret) {
@@ -268,9 +255,7 @@ fn basic(value: &HeaderValue) -> Option<(String, String)> {
 }
 
 fn form_decoded(text: &str) -> String {
-    form_urlencoded::parse(text.as_bytes())
-        .map(|(name, _)| name.into_owned())
-        .collect()
+    form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).collect()
 }
 
 /// Tokens are never cached (RFC 6749 §5.1), and browsers may call from anywhere.

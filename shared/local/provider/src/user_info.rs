@@ -46,11 +46,7 @@ pub(crate) async fn user_info(State(provider): State<Provider>, headers: HeaderM
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
@@ -59,13 +55,7 @@ fn verify<'a>(provider: &'a Provider, token: &str) -> Option<(&'a User, Vec<Stri
     let now = provider.now();
     let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
     let jwk = provider
-        .read(|state| {
-            state
-                .keys
-                .published(now)
-                .find(|key| key.kid == kid)
-                .map(SigningKey::jwk)
-        })?
+        .read(|state| state.keys.published(now).find(|key| key.kid == kid).map(SigningKey::jwk))?
         .ok()?;
     let mut validation = Validation::new(Algorithm::RS256);
     // The library reads the machine's clock; this cloud has its own. The audience is us.
@@ -77,10 +67,7 @@ fn verify<'a>(provider: &'a Provider, token: &str) -> Option<(&'a User, Vec<Stri
     let live = claims.exp > now
         && scopes.iter().any(|scope| scope == "openid")
         && !provider.read(|state| state.is_revoked(&claims.origin_jti));
-    let user = provider
-        .users()
-        .iter()
-        .find(|user| user.subject == claims.sub)?;
+    let user = provider.users().iter().find(|user| user.subject == claims.sub)?;
     live.then_some((user, scopes))
 }
 

@@ -41,9 +41,7 @@ fn options(base_url: String, profile: Profile, folder: Option<&Path>) -> Options
         client_secret: client_secret.map(str::to_owned),
         redirect_uris: vec![CALLBACK.to_owned()],
         logout_uris: vec!["http://localhost:3000/".to_owned()],
-        scopes: ["openid", "email", "profile", "rollcall/read"]
-            .map(str::to_owned)
-            .to_vec(),
+        scopes: ["openid", "email", "profile", "rollcall/read"].map(str::to_owned).to_vec(),
     };
     Options {
         folder: folder.map(Path::to_owned),
@@ -86,12 +84,7 @@ async fn world_in(profile: Profile, folder: Option<&Path>) -> World {
     let options = options(server.base_url(), profile, folder);
     let (base, clock, shutdown) = (server.base_url(), options.clock.clone(), Shutdown::new());
     server.serve(Provider::open(options).unwrap().router(), shutdown.clone());
-    World {
-        base,
-        clock,
-        shutdown,
-        http: browser(),
-    }
+    World { base, clock, shutdown, http: browser() }
 }
 
 async fn world(profile: Profile) -> World {
@@ -113,17 +106,12 @@ fn authorize_pairs(client_id: &str) -> Vec<(&str, &str)> {
 
 fn location(response: &Response) -> String {
     assert_eq!(response.status(), StatusCode::FOUND);
-    response.headers()[header::LOCATION]
-        .to_str()
-        .unwrap()
-        .to_owned()
+    response.headers()[header::LOCATION].to_str().unwrap().to_owned()
 }
 
 fn query(url: &str, name: &str) -> Option<String> {
     let url = Url::parse(url).unwrap();
-    url.query_pairs()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// What a token says, signature aside.
@@ -134,31 +122,17 @@ fn claims(token: &Value) -> Value {
 
 impl World {
     async fn get(&self, path: &str, pairs: &[(&str, &str)]) -> Response {
-        self.http
-            .get(format!("{}{path}", self.base))
-            .query(pairs)
-            .send()
-            .await
-            .unwrap()
+        self.http.get(format!("{}{path}", self.base)).query(pairs).send().await.unwrap()
     }
 
     async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Response {
-        self.http
-            .post(format!("{}{path}", self.base))
-            .form(pairs)
-            .send()
-            .await
-            .unwrap()
+        self.http.post(format!("{}{path}", self.base)).form(pairs).send().await.unwrap()
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/_emulator/{path}", self.base);
         let response = self.http.post(url).json(&body).send().await.unwrap();
-        assert!(
-            response.status().is_success(),
-            "{path}: {}",
-            response.status()
-        );
+        assert!(response.status().is_success(), "{path}: {}", response.status());
         serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null)
     }
 
@@ -167,10 +141,7 @@ impl World {
         let url =
             Url::parse_with_params(&format!("{}/oauth2/authorize", self.base), pairs).unwrap();
         let answer = self
-            .control(
-                "login-as",
-                json!({"authorize_url": url.as_str(), "username": "ada"}),
-            )
+            .control("login-as", json!({"authorize_url": url.as_str(), "username": "ada"}))
             .await;
         query(answer["callback_url"].as_str().unwrap(), "code").unwrap()
     }
@@ -189,11 +160,8 @@ impl World {
 
     async fn refresh(&self, token: &Value) -> (StatusCode, Value) {
         let token = token.as_str().unwrap();
-        let pairs = [
-            ("grant_type", "refresh_token"),
-            ("client_id", "web"),
-            ("refresh_token", token),
-        ];
+        let pairs =
+            [("grant_type", "refresh_token"), ("client_id", "web"), ("refresh_token", token)];
         let response = self.form("/oauth2/token", &pairs).await;
         (response.status(), response.json().await.unwrap())
     }
@@ -204,18 +172,9 @@ impl World {
     }
 
     async fn kids(&self) -> Vec<Value> {
-        let keys: Value = self
-            .get("/us-east-1_local/.well-known/jwks.json", &[])
-            .await
-            .json()
-            .await
-            .unwrap();
-        keys["keys"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|key| key["kid"].clone())
-            .collect()
+        let keys: Value =
+            self.get("/us-east-1_local/.well-known/jwks.json", &[]).await.json().await.unwrap();
+        keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
     }
 }
 
@@ -238,15 +197,9 @@ async fn a_person_signs_in_by_the_form_and_is_not_asked_again_for_an_hour() {
     let page = world.get(&login, &[]).await.text().await.unwrap();
     assert!(page.contains("name=\"username\"") && page.contains("name=\"password\""));
 
-    let credentials = [
-        ("username", "ADA@example.org"),
-        ("password", "Correct-horse-1"),
-    ];
+    let credentials = [("username", "ADA@example.org"), ("password", "Correct-horse-1")];
     let response = world.form(&login, &credentials).await;
-    let cookie = response.headers()[header::SET_COOKIE]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
     assert!(cookie.ends_with("; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"));
     let callback = location(&response);
     assert_eq!(query(&callback, "state").as_deref(), Some("st-1"));
@@ -268,32 +221,16 @@ async fn a_person_signs_in_by_the_form_and_is_not_asked_again_for_an_hour() {
         assert_eq!(id[name], expected, "{name}");
     }
     let access = claims(&tokens["access_token"]);
-    assert_eq!(
-        (&access["aud"], &access["client_id"]),
-        (&Value::Null, &json!("web"))
-    );
-    let info = world
-        .user_info(tokens["access_token"].as_str().unwrap())
-        .await;
-    assert_eq!(
-        info.json::<Value>().await.unwrap()["email_verified"],
-        "true"
-    );
+    assert_eq!((&access["aud"], &access["client_id"]), (&Value::Null, &json!("web")));
+    let info = world.user_info(tokens["access_token"].as_str().unwrap()).await;
+    assert_eq!(info.json::<Value>().await.unwrap()["email_verified"], "true");
     let id_token = tokens["id_token"].as_str().unwrap();
-    assert_eq!(
-        world.user_info(id_token).await.status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(world.user_info(id_token).await.status(), StatusCode::UNAUTHORIZED);
 
     let again = |seconds| {
         world.clock.advance(Duration::from_secs(seconds));
         let url = format!("{}/oauth2/authorize", world.base);
-        world
-            .http
-            .get(url)
-            .query(&pairs)
-            .header(header::COOKIE, &cookie)
-            .send()
+        world.http.get(url).query(&pairs).header(header::COOKIE, &cookie).send()
     };
     assert!(query(&location(&again(3590).await.unwrap()), "code").is_some());
     assert!(location(&again(20).await.unwrap()).starts_with("/login?"));
@@ -309,9 +246,7 @@ async fn a_wrong_password_is_told_on_the_page_and_nothing_is_reflected_unescaped
     let raw = format!("{login}&y=<script>\"'");
     for path in [&login, &raw] {
         let first = world.get(path, &[]).await;
-        let failed = world
-            .form(path, &[("username", hostile), ("password", "no")])
-            .await;
+        let failed = world.form(path, &[("username", hostile), ("password", "no")]).await;
         assert_eq!(failed.status(), StatusCode::BAD_REQUEST);
         assert!(failed.headers().get(header::SET_COOKIE).is_none());
         let failed = failed.text().await.unwrap();
@@ -329,51 +264,16 @@ const PAGE: &str = "";
 /// A parameter, its value, and the error at Cognito and at a strict provider.
 const BAD_AUTHORIZATION_REQUESTS: &[(&str, Option<&str>, &str, &str)] = &[
     ("client_id", Some("nobody"), PAGE, PAGE),
-    (
-        "redirect_uri",
-        Some("http://localhost:3000/auth/callback/"),
-        PAGE,
-        PAGE,
-    ),
+    ("redirect_uri", Some("http://localhost:3000/auth/callback/"), PAGE, PAGE),
     ("redirect_uri", None, PAGE, PAGE),
     ("response_type", None, "invalid_request", "invalid_request"),
-    (
-        "response_type",
-        Some("token"),
-        "unauthorized_client",
-        "unsupported_response_type",
-    ),
-    (
-        "response_type",
-        Some("id_token"),
-        "invalid_request",
-        "unsupported_response_type",
-    ),
-    (
-        "code_challenge_method",
-        None,
-        "invalid_request",
-        "invalid_request",
-    ),
-    (
-        "code_challenge_method",
-        Some("plain"),
-        "invalid_request",
-        "invalid_request",
-    ),
-    (
-        "code_challenge",
-        Some("short"),
-        "invalid_request",
-        "invalid_request",
-    ),
+    ("response_type", Some("token"), "unauthorized_client", "unsupported_response_type"),
+    ("response_type", Some("id_token"), "invalid_request", "unsupported_response_type"),
+    ("code_challenge_method", None, "invalid_request", "invalid_request"),
+    ("code_challenge_method", Some("plain"), "invalid_request", "invalid_request"),
+    ("code_challenge", Some("short"), "invalid_request", "invalid_request"),
     ("scope", Some("email"), "invalid_scope", "invalid_scope"),
-    (
-        "scope",
-        Some("openid \"x"),
-        "invalid_scope",
-        "invalid_scope",
-    ),
+    ("scope", Some("openid \"x"), "invalid_scope", "invalid_scope"),
     ("prompt", Some("none"), "login_required", "login_required"),
 ];
 
@@ -394,11 +294,7 @@ async fn a_bad_authorization_request_is_refused_as_the_profile_does() {
             }
             let callback = location(&response);
             assert!(callback.starts_with(CALLBACK), "{name}: {callback}");
-            assert_eq!(
-                query(&callback, "error").as_deref(),
-                Some(expected),
-                "{name} {value:?}"
-            );
+            assert_eq!(query(&callback, "error").as_deref(), Some(expected), "{name} {value:?}");
             assert_eq!(query(&callback, "state").as_deref(), Some("st-1"));
         }
     }
@@ -409,66 +305,26 @@ type Refused = (u16, &'static str);
 
 /// A parameter, its value, and the refusal at Cognito and at a strict provider.
 const BAD_TOKEN_REQUESTS: &[(&str, Option<&str>, Refused, Refused)] = &[
-    (
-        "grant_type",
-        None,
-        (400, "invalid_request"),
-        (400, "invalid_request"),
-    ),
+    ("grant_type", None, (400, "invalid_request"), (400, "invalid_request")),
     (
         "grant_type",
         Some("password"),
         (400, "unsupported_grant_type"),
         (400, "unsupported_grant_type"),
     ),
-    (
-        "client_id",
-        Some("nobody"),
-        (400, "invalid_client"),
-        (401, "invalid_client"),
-    ),
-    (
-        "client_secret",
-        Some("guess"),
-        (400, "invalid_client"),
-        (401, "invalid_client"),
-    ),
-    (
-        "client_id",
-        Some("backend"),
-        (400, "invalid_client"),
-        (401, "invalid_client"),
-    ),
-    (
-        "code",
-        Some("unknown"),
-        (400, "invalid_grant"),
-        (400, "invalid_grant"),
-    ),
+    ("client_id", Some("nobody"), (400, "invalid_client"), (401, "invalid_client")),
+    ("client_secret", Some("guess"), (400, "invalid_client"), (401, "invalid_client")),
+    ("client_id", Some("backend"), (400, "invalid_client"), (401, "invalid_client")),
+    ("code", Some("unknown"), (400, "invalid_grant"), (400, "invalid_grant")),
     (
         "redirect_uri",
         Some("http://localhost:3000/"),
         (400, "unauthorized_client"),
         (400, "invalid_grant"),
     ),
-    (
-        "redirect_uri",
-        None,
-        (400, "invalid_request"),
-        (400, "invalid_request"),
-    ),
-    (
-        "code_verifier",
-        None,
-        (400, "invalid_grant"),
-        (400, "invalid_grant"),
-    ),
-    (
-        "code_verifier",
-        Some(CHALLENGE),
-        (400, "invalid_grant"),
-        (400, "invalid_grant"),
-    ),
+    ("redirect_uri", None, (400, "invalid_request"), (400, "invalid_request")),
+    ("code_verifier", None, (400, "invalid_grant"), (400, "invalid_grant")),
+    ("code_verifier", Some(CHALLENGE), (400, "invalid_grant"), (400, "invalid_grant")),
 ];
 
 #[tokio::test]
@@ -484,18 +340,11 @@ async fn a_bad_token_request_is_refused_as_the_profile_does() {
             let response = world.form("/oauth2/token", &pairs).await;
             let status = response.status().as_u16();
             let body: Value = response.json().await.unwrap();
-            assert_eq!(
-                (status, body["error"].as_str().unwrap()),
-                expected,
-                "{name} {value:?}"
-            );
+            assert_eq!((status, body["error"].as_str().unwrap()), expected, "{name} {value:?}");
         }
     }
     let world = cognito;
-    assert_eq!(
-        world.get("/oauth2/token", &[]).await.status(),
-        StatusCode::METHOD_NOT_ALLOWED
-    );
+    assert_eq!(world.get("/oauth2/token", &[]).await.status(), StatusCode::METHOD_NOT_ALLOWED);
     let late = world.code("web").await;
     world.clock.advance(Duration::from_secs(301));
     assert_eq!(world.redeem(&late).await.1["error"], "invalid_grant");
@@ -507,10 +356,7 @@ async fn of_twenty_that_redeem_one_code_exactly_one_succeeds() {
     let code = world.code("web").await;
     let attempts = (0..20).map(|_| world.redeem(&code));
     let answers = futures::future::join_all(attempts).await;
-    let won = answers
-        .iter()
-        .filter(|(status, _)| *status == StatusCode::OK)
-        .count();
+    let won = answers.iter().filter(|(status, _)| *status == StatusCode::OK).count();
     assert_eq!(won, 1);
 }
 
@@ -527,22 +373,14 @@ async fn a_confidential_client_proves_itself_by_header_or_body() {
         } else {
             pairs.extend([("client_id", "backend"), ("client_secret", "s3cret/+")]);
         }
-        assert_eq!(
-            request.form(&pairs).send().await.unwrap().status(),
-            StatusCode::OK
-        );
+        assert_eq!(request.form(&pairs).send().await.unwrap().status(), StatusCode::OK);
     }
     let pairs = [
         ("grant_type", "client_credentials"),
         ("client_id", "backend"),
         ("client_secret", "s3cret/+"),
     ];
-    let tokens: Value = world
-        .form("/oauth2/token", &pairs)
-        .await
-        .json()
-        .await
-        .unwrap();
+    let tokens: Value = world.form("/oauth2/token", &pairs).await.json().await.unwrap();
     assert_eq!(claims(&tokens["access_token"])["scope"], "rollcall/read");
     assert!(tokens.get("id_token").is_none() && tokens.get("refresh_token").is_none());
 }
@@ -553,63 +391,39 @@ async fn what_one_client_was_given_is_worth_nothing_to_another() {
     let tokens = world.tokens().await;
     let code = world.code("web").await;
     let refresh_token = tokens["refresh_token"].as_str().unwrap();
-    let refresh = vec![
-        ("grant_type", "refresh_token"),
-        ("refresh_token", refresh_token),
-    ];
+    let refresh = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
     for mut pairs in [redeem_pairs(&code), refresh] {
         pairs.retain(|(name, _)| *name != "client_id");
         pairs.extend([("client_id", "backend"), ("client_secret", "s3cret/+")]);
-        let answer: Value = world
-            .form("/oauth2/token", &pairs)
-            .await
-            .json()
-            .await
-            .unwrap();
+        let answer: Value = world.form("/oauth2/token", &pairs).await.json().await.unwrap();
         assert_eq!(answer["error"], "invalid_grant");
     }
     assert_eq!(world.redeem(&code).await.0, StatusCode::OK);
-    assert_eq!(
-        world.refresh(&tokens["refresh_token"]).await.0,
-        StatusCode::OK
-    );
+    assert_eq!(world.refresh(&tokens["refresh_token"]).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_replaced_refresh_token_works_only_within_its_grace() {
     for profile in [Profile::Cognito, Profile::Generic] {
         let world = world(profile).await;
-        world
-            .control("rotation", json!({"enabled": true, "grace_seconds": 30}))
-            .await;
+        world.control("rotation", json!({"enabled": true, "grace_seconds": 30})).await;
         let first = world.tokens().await;
         let (_, second) = world.refresh(&first["refresh_token"]).await;
         let (before, after) = (claims(&first["id_token"]), claims(&second["id_token"]));
         assert_eq!(before["auth_time"], after["auth_time"]);
         assert_eq!(after.get("nonce"), None);
-        assert_eq!(
-            world.refresh(&first["refresh_token"]).await.0,
-            StatusCode::OK
-        );
+        assert_eq!(world.refresh(&first["refresh_token"]).await.0, StatusCode::OK);
         world.clock.advance(Duration::from_secs(31));
-        assert_eq!(
-            world.refresh(&first["refresh_token"]).await.1["error"],
-            "invalid_grant"
-        );
+        assert_eq!(world.refresh(&first["refresh_token"]).await.1["error"], "invalid_grant");
         // Only the strict provider ends the whole family at a replay (RFC 9700 §4.14.2).
         let family = world.refresh(&second["refresh_token"]).await.0;
         assert_eq!(family == StatusCode::OK, profile == Profile::Cognito);
     }
     let world = world(Profile::Cognito).await;
-    world
-        .control("rotation", json!({"enabled": false, "grace_seconds": 0}))
-        .await;
+    world.control("rotation", json!({"enabled": false, "grace_seconds": 0})).await;
     let tokens = world.tokens().await;
     let (status, answer) = world.refresh(&tokens["refresh_token"]).await;
-    assert_eq!(
-        (status, answer.get("refresh_token")),
-        (StatusCode::OK, None)
-    );
+    assert_eq!((status, answer.get("refresh_token")), (StatusCode::OK, None));
 }
 
 #[tokio::test]
@@ -630,44 +444,23 @@ async fn revoking_a_refresh_token_ends_its_access_tokens_here() {
     for _ in 0..2 {
         assert_eq!(revoke(tokens["refresh_token"].as_str(), "web").await, 200);
     }
-    assert_eq!(
-        world.user_info(access).await.status(),
-        StatusCode::UNAUTHORIZED
-    );
-    assert_eq!(
-        world.refresh(&tokens["refresh_token"]).await.1["error"],
-        "invalid_grant"
-    );
+    assert_eq!(world.user_info(access).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(world.refresh(&tokens["refresh_token"]).await.1["error"], "invalid_grant");
 }
 
 #[tokio::test]
 async fn sign_out_returns_only_to_a_registered_address() {
-    for (profile, name) in [
-        (Profile::Cognito, "logout_uri"),
-        (Profile::Generic, "post_logout_redirect_uri"),
-    ] {
+    for (profile, name) in
+        [(Profile::Cognito, "logout_uri"), (Profile::Generic, "post_logout_redirect_uri")]
+    {
         let world = world(profile).await;
-        let leave = async |uri: &str| {
-            world
-                .get("/logout", &[("client_id", "web"), (name, uri)])
-                .await
-        };
+        let leave =
+            async |uri: &str| world.get("/logout", &[("client_id", "web"), (name, uri)]).await;
         let good = leave("http://localhost:3000/").await;
         assert_eq!(location(&good), "http://localhost:3000/");
-        assert!(
-            good.headers()[header::SET_COOKIE]
-                .to_str()
-                .unwrap()
-                .contains("Max-Age=0")
-        );
-        assert_eq!(
-            leave("http://localhost:3000/x").await.status(),
-            StatusCode::BAD_REQUEST
-        );
-        assert_eq!(
-            world.get("/logout", &[]).await.status(),
-            StatusCode::BAD_REQUEST
-        );
+        assert!(good.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+        assert_eq!(leave("http://localhost:3000/x").await.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(world.get("/logout", &[]).await.status(), StatusCode::BAD_REQUEST);
     }
 }
 
@@ -696,10 +489,7 @@ async fn keys_and_refresh_tokens_survive_a_restart() {
     drop(first);
     let second = world_in(Profile::Cognito, Some(folder.path())).await;
     assert_eq!(second.kids().await, kids);
-    assert_eq!(
-        second.refresh(&tokens["refresh_token"]).await.0,
-        StatusCode::OK
-    );
+    assert_eq!(second.refresh(&tokens["refresh_token"]).await.0, StatusCode::OK);
 }
 
 #[tokio::test]
@@ -708,18 +498,10 @@ async fn discovery_names_what_the_profile_names() {
         let world = world(profile).await;
         let path = "/us-east-1_local/.well-known/openid-configuration";
         let document: Value = world.get(path, &[]).await.json().await.unwrap();
-        assert_eq!(
-            document["issuer"],
-            format!("{}/us-east-1_local", world.base)
-        );
+        assert_eq!(document["issuer"], format!("{}/us-east-1_local", world.base));
         let methods = document.get("code_challenge_methods_supported");
         assert_eq!(methods.is_some(), strict);
-        let users: Value = world
-            .get("/_emulator/users", &[])
-            .await
-            .json()
-            .await
-            .unwrap();
+        let users: Value = world.get("/_emulator/users", &[]).await.json().await.unwrap();
         assert_eq!(users["users"][0]["username"], "ada");
         assert!(!users.to_string().contains("Correct-horse-1"));
     }

@@ -25,9 +25,7 @@ fn generate() -> Rsa {
     let pem = key.to_pkcs1_pem(LineEnding::LF).unwrap();
     Rsa {
         signing: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
-        public_pem: RsaPublicKey::from(&key)
-            .to_public_key_pem(LineEnding::LF)
-            .unwrap(),
+        public_pem: RsaPublicKey::from(&key).to_public_key_pem(LineEnding::LF).unwrap(),
     }
 }
 
@@ -44,12 +42,8 @@ fn theirs() -> &'static Rsa {
 /// A P-256 key in PKCS#8 (RFC 5915 §3) whose secret is the number 7 repeated.
 fn elliptic() -> EncodingKey {
     let mut der = vec![0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07];
-    der.extend([
-        0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
-    ]);
-    der.extend([
-        0x3D, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20,
-    ]);
+    der.extend([0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE]);
+    der.extend([0x3D, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20]);
     der.extend([7_u8; 32]);
     EncodingKey::from_ec_der(&der)
 }
@@ -130,11 +124,7 @@ fn verdict(token: &str, profile: ProviderProfile) -> Result<IdClaims, TokenRefus
 fn check(name: &str, expected: Option<TokenRefusal>, change: impl FnOnce(&mut Token)) {
     let mut token = good();
     change(&mut token);
-    assert_eq!(
-        verdict(&token.encode(), ProviderProfile::Cognito).err(),
-        expected,
-        "{name}"
-    );
+    assert_eq!(verdict(&token.encode(), ProviderProfile::Cognito).err(), expected, "{name}");
 }
 
 fn claim(name: &str, value: Value, expected: Option<TokenRefusal>) {
@@ -155,13 +145,8 @@ fn header_field(name: &str, value: Value, expected: Option<TokenRefusal>) {
 
 #[test]
 fn a_good_token_says_who_signed_in() {
-    let claims = verdict(&good().encode(), ProviderProfile::Cognito)
-        .ok()
-        .unwrap();
-    assert_eq!(
-        (claims.issuer.as_str(), claims.subject.as_str()),
-        (ISSUER, "3b9d2f7e")
-    );
+    let claims = verdict(&good().encode(), ProviderProfile::Cognito).ok().unwrap();
+    assert_eq!((claims.issuer.as_str(), claims.subject.as_str()), (ISSUER, "3b9d2f7e"));
     assert_eq!(claims.email.as_deref(), Some("ada@example.org"));
     assert!(claims.email_verified);
     assert_eq!(claims.username.as_deref(), Some("ada"));
@@ -223,11 +208,7 @@ fn a_token_of_another_sign_in_or_use_is_refused() {
     claim("nonce", json!(""), Some(WrongNonce));
     claim("token_use", json!("access"), Some(WrongTokenUse));
     claim("token_use", Value::Null, Some(WrongTokenUse));
-    claim(
-        "at_hash",
-        json!(access_token_hash("another")),
-        Some(WrongAccessTokenHash),
-    );
+    claim("at_hash", json!(access_token_hash("another")), Some(WrongAccessTokenHash));
     claim("at_hash", Value::Null, None);
     let mut token = good();
     token.claims["token_use"] = Value::Null;
@@ -239,39 +220,23 @@ fn a_token_that_the_named_key_did_not_sign_is_refused() {
     use TokenRefusal::{
         MissingKeyId, UnknownKey, UnsupportedAlgorithm, WrongKeyAlgorithm, WrongSignature,
     };
-    check(
-        "none, without a signature",
-        Some(UnsupportedAlgorithm),
-        |token| {
-            token.header["alg"] = json!("none");
-            token.signature = Signature::Is("");
-        },
-    );
+    check("none, without a signature", Some(UnsupportedAlgorithm), |token| {
+        token.header["alg"] = json!("none");
+        token.signature = Signature::Is("");
+    });
     header_field("alg", json!("nOnE"), Some(UnsupportedAlgorithm));
-    check(
-        "hmac with the public key",
-        Some(UnsupportedAlgorithm),
-        |token| {
-            token.header["alg"] = json!("HS256");
-            let secret = EncodingKey::from_secret(ours().public_pem.as_bytes());
-            token.signature = Signature::By(secret, Algorithm::HS256);
-        },
-    );
-    check(
-        "a stronger algorithm of the same key",
-        Some(UnsupportedAlgorithm),
-        |token| {
-            token.header["alg"] = json!("RS512");
-            token.signature = Signature::By(ours().signing.clone(), Algorithm::RS512);
-        },
-    );
-    check(
-        "another key under our name",
-        Some(WrongSignature),
-        |token| {
-            token.signature = Signature::By(theirs().signing.clone(), Algorithm::RS256);
-        },
-    );
+    check("hmac with the public key", Some(UnsupportedAlgorithm), |token| {
+        token.header["alg"] = json!("HS256");
+        let secret = EncodingKey::from_secret(ours().public_pem.as_bytes());
+        token.signature = Signature::By(secret, Algorithm::HS256);
+    });
+    check("a stronger algorithm of the same key", Some(UnsupportedAlgorithm), |token| {
+        token.header["alg"] = json!("RS512");
+        token.signature = Signature::By(ours().signing.clone(), Algorithm::RS512);
+    });
+    check("another key under our name", Some(WrongSignature), |token| {
+        token.signature = Signature::By(theirs().signing.clone(), Algorithm::RS256);
+    });
     check("no signature", Some(WrongSignature), |token| {
         token.signature = Signature::Is("");
     });
@@ -309,15 +274,7 @@ fn a_text_that_is_no_id_token_is_refused() {
         token.claims["x"] = json!("x".repeat(16 * 1024));
     });
     let honest = good().encode();
-    for text in [
-        "",
-        ".",
-        "..",
-        "a.b.c",
-        "{}",
-        &format!("{honest}.x"),
-        &format!(" {honest}"),
-    ] {
+    for text in ["", ".", "..", "a.b.c", "{}", &format!("{honest}.x"), &format!(" {honest}")] {
         let verdict = verdict(text, ProviderProfile::Cognito);
         assert_eq!(verdict.err(), Some(Malformed), "{text:?}");
     }
@@ -336,9 +293,7 @@ fn only_a_clear_yes_verifies_an_e_mail_address() {
     ] {
         let mut token = good();
         token.claims["email_verified"] = value.clone();
-        let claims = verdict(&token.encode(), ProviderProfile::Cognito)
-            .ok()
-            .unwrap();
+        let claims = verdict(&token.encode(), ProviderProfile::Cognito).ok().unwrap();
         assert_eq!(claims.email_verified, expected, "{value}");
     }
 }

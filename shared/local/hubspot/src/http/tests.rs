@@ -28,10 +28,7 @@ impl Drop for Local {
 
 async fn start(folder: Option<&Path>, settings: Settings) -> Local {
     let server = Server::bind(0).await.unwrap();
-    let token = Token {
-        value: TOKEN.to_owned(),
-        scopes: Scopes::All,
-    };
+    let token = Token { value: TOKEN.to_owned(), scopes: Scopes::All };
     let hubspot = HubSpot::open(Options {
         folder: folder.map(Path::to_path_buf),
         clock: LocalClock::new(),
@@ -42,11 +39,7 @@ async fn start(folder: Option<&Path>, settings: Settings) -> Local {
     .unwrap();
     let (address, shutdown) = (server.address(), Shutdown::new());
     server.serve(hubspot.router(), shutdown.clone());
-    Local {
-        hubspot,
-        address,
-        shutdown,
-    }
+    Local { hubspot, address, shutdown }
 }
 
 /// Sends one request and returns every byte that came back.
@@ -69,11 +62,7 @@ async fn raw(address: SocketAddr, method: &str, path: &str, body: &str) -> Strin
 impl Local {
     /// Makes a call and checks its status.
     async fn check(&self, method: &str, path: &str, body: Value, status: u16) -> Value {
-        let text = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let text = if body.is_null() { String::new() } else { body.to_string() };
         let answer = raw(self.address, method, path, &text).await;
         let (head, content) = answer.split_once("\r\n\r\n").expect("an answer");
         let found: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -135,10 +124,7 @@ DELETE $e/event-definitions/pe1_done 204
 
 /// Holds every call of `local` to the published documents, if they lie beside the checkout.
 fn check_published(local: &Local) {
-    let folder = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../../shared/facts/hubspot-openapi"
-    );
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/facts/hubspot-openapi");
     let Some(published) = Published::load(Path::new(folder)) else {
         println!("skipped: HubSpot's OpenAPI documents are not beside the checkout");
         return;
@@ -158,23 +144,10 @@ fn check_published(local: &Local) {
 async fn every_path_family_answers_as_published() {
     for (objects, properties, events, created) in [
         ("/crm/v3/objects", "/crm/v3/properties", "/events/v3", "201"),
-        (
-            "/crm/objects/2026-03",
-            "/crm/properties/2026-03",
-            "/events/custom/2026-03",
-            "200",
-        ),
-        (
-            "/crm/objects/2026-09",
-            "/crm/properties/2026-09",
-            "/events/custom/2026-09",
-            "200",
-        ),
+        ("/crm/objects/2026-03", "/crm/properties/2026-03", "/events/custom/2026-03", "200"),
+        ("/crm/objects/2026-09", "/crm/properties/2026-09", "/events/custom/2026-09", "200"),
     ] {
-        let settings = Settings {
-            portal_id: 1,
-            ..Settings::default()
-        };
+        let settings = Settings { portal_id: 1, ..Settings::default() };
         let local = start(None, settings).await;
         let script = EVERYTHING.replace("$o", objects).replace("$p", properties);
         let script = script.replace("$e", events).replace("$c", created);
@@ -183,9 +156,7 @@ async fn every_path_family_answers_as_published() {
             let mut part = || parts.next().unwrap_or("null");
             let (method, path, status, body) = (part(), part(), part(), part());
             let body = serde_json::from_str(body).unwrap();
-            local
-                .check(method, path, body, status.parse().unwrap())
-                .await;
+            local.check(method, path, body, status.parse().unwrap()).await;
         }
         check_published(&local);
     }
@@ -202,12 +173,8 @@ async fn a_dropped_connection_carries_not_one_byte() {
         assert_eq!(answer, "", "{kind}");
         assert_eq!(local.hubspot.contacts().len(), written, "{kind}");
         assert_eq!(local.hubspot.calls().last().unwrap().status, None);
-        local
-            .check("DELETE", "/_emulator/faults", Value::Null, 200)
-            .await;
-        local
-            .check("GET", "/crm/v3/objects/contacts", Value::Null, 200)
-            .await;
+        local.check("DELETE", "/_emulator/faults", Value::Null, 200).await;
+        local.check("GET", "/crm/v3/objects/contacts", Value::Null, 200).await;
     }
 }
 
@@ -216,17 +183,13 @@ async fn state_survives_a_restart_and_a_reset_forgets_it() {
     let folder = tempfile::tempdir().unwrap();
     let local = start(Some(folder.path()), Settings::default()).await;
     let body = json!({"properties": {"email": "a@x.org"}});
-    local
-        .check("POST", "/crm/v3/objects/contacts", body, 201)
-        .await;
+    local.check("POST", "/crm/v3/objects/contacts", body, 201).await;
     let before = local.hubspot.contacts();
     assert_eq!(before.len(), 1);
     local.hubspot.flush().await.unwrap();
     let local = start(Some(folder.path()), Settings::default()).await;
     assert_eq!(local.hubspot.contacts(), before);
-    local
-        .check("POST", "/_emulator/reset", Value::Null, 200)
-        .await;
+    local.check("POST", "/_emulator/reset", Value::Null, 200).await;
     local.hubspot.flush().await.unwrap();
     let local = start(Some(folder.path()), Settings::default()).await;
     assert_eq!(local.hubspot.contacts(), []);
@@ -235,10 +198,7 @@ async fn state_survives_a_restart_and_a_reset_forgets_it() {
 #[tokio::test]
 async fn parallel_callers_never_get_more_than_the_window_holds() {
     const LIMIT: usize = 50;
-    let settings = Settings {
-        burst_limit: Some(50),
-        ..Settings::default()
-    };
+    let settings = Settings { burst_limit: Some(50), ..Settings::default() };
     let local = start(None, settings).await;
     let address = local.address;
     let workers: Vec<_> = (0..20)
@@ -255,77 +215,40 @@ async fn parallel_callers_never_get_more_than_the_window_holds() {
     }
     let calls = local.hubspot.calls();
     assert_eq!(calls.len(), 200);
-    let accepted: Vec<_> = calls
-        .iter()
-        .filter(|c| !c.counted.is_empty())
-        .map(|c| c.at.as_millisecond())
-        .collect();
+    let accepted: Vec<_> =
+        calls.iter().filter(|c| !c.counted.is_empty()).map(|c| c.at.as_millisecond()).collect();
     let fullest = accepted
         .iter()
-        .map(|start| {
-            accepted
-                .iter()
-                .filter(|at| (*start..start + 10_000).contains(at))
-                .count()
-        })
+        .map(|start| accepted.iter().filter(|at| (*start..start + 10_000).contains(at)).count())
         .max();
     assert_eq!(fullest, Some(LIMIT));
     assert_eq!(local.hubspot.peak_calls_in_10_s(), LIMIT);
-    assert_eq!(
-        local.hubspot.violations().len(),
-        calls.len() - accepted.len()
-    );
+    assert_eq!(local.hubspot.violations().len(), calls.len() - accepted.len());
 }
 
 #[tokio::test]
 async fn controls_move_the_clock_and_show_what_happened() {
     let local = start(None, Settings::default()).await;
     let create = json!({"properties": {"email": "a@x.org", "nothing": "x"}});
-    local
-        .check("POST", "/crm/v3/objects/contacts", create, 400)
-        .await;
+    local.check("POST", "/crm/v3/objects/contacts", create, 400).await;
     let create =
         json!({"inputs": [{"properties": {"email": "a@x.org"}, "objectWriteTraceId": "t1"}]});
-    local
-        .check("POST", "/crm/v3/objects/contacts/batch/create", create, 201)
-        .await;
-    let shown = local
-        .check("GET", "/_emulator/calls?after=1", Value::Null, 200)
-        .await;
+    local.check("POST", "/crm/v3/objects/contacts/batch/create", create, 201).await;
+    let shown = local.check("GET", "/_emulator/calls?after=1", Value::Null, 200).await;
     let calls = shown["calls"].as_array().unwrap();
     assert_eq!(calls.len(), 1);
     assert_eq!(calls[0]["trace_ids"], json!(["t1"]));
     assert_eq!(calls[0]["token"], "private_app");
-    assert_eq!(
-        calls[0]["counted"],
-        json!(["TEN_SECONDLY_ROLLING", "DAILY"])
-    );
-    let shown = local
-        .check("GET", "/_emulator/violations", Value::Null, 200)
-        .await;
+    assert_eq!(calls[0]["counted"], json!(["TEN_SECONDLY_ROLLING", "DAILY"]));
+    let shown = local.check("GET", "/_emulator/violations", Value::Null, 200).await;
     assert_eq!(shown["violations"][0]["names"], json!(["nothing"]));
     let has = json!({"filterGroups": [{"filters": [{"propertyName": "email", "operator": "HAS_PROPERTY"}]}]});
     let search = "/crm/v3/objects/contacts/search";
-    assert_eq!(
-        local.check("POST", search, has.clone(), 200).await["total"],
-        0
-    );
-    local
-        .check(
-            "POST",
-            "/_emulator/clock",
-            json!({"advance_ms": 5_000}),
-            200,
-        )
-        .await;
+    assert_eq!(local.check("POST", search, has.clone(), 200).await["total"], 0);
+    local.check("POST", "/_emulator/clock", json!({"advance_ms": 5_000}), 200).await;
     assert_eq!(local.check("POST", search, has, 200).await["total"], 1);
-    let dump = local
-        .check("GET", "/_emulator/dump", Value::Null, 200)
-        .await;
-    assert_eq!(
-        dump["objects"]["contacts"][0]["properties"]["email"],
-        "a@x.org"
-    );
+    let dump = local.check("GET", "/_emulator/dump", Value::Null, 200).await;
+    assert_eq!(dump["objects"]["contacts"][0]["properties"]["email"], "a@x.org");
     assert!(!dump.to_string().contains(TOKEN));
     for (control, body) in [
         ("portal", json!({"portal": 7})),
@@ -334,15 +257,9 @@ async fn controls_move_the_clock_and_show_what_happened() {
         ("clock", json!({"advance": 7})),
         ("tier", json!({"tier": "golden"})),
     ] {
-        local
-            .check("POST", &format!("/_emulator/{control}"), body, 400)
-            .await;
+        local.check("POST", &format!("/_emulator/{control}"), body, 400).await;
     }
-    local
-        .check("POST", "/_emulator/tier", json!({"tier": "starter"}), 200)
-        .await;
-    let dump = local
-        .check("GET", "/_emulator/dump", Value::Null, 200)
-        .await;
+    local.check("POST", "/_emulator/tier", json!({"tier": "starter"}), 200).await;
+    let dump = local.check("GET", "/_emulator/dump", Value::Null, 200).await;
     assert_eq!(dump["settings"]["tier"], "starter");
 }

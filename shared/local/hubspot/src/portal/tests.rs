@@ -26,14 +26,9 @@ impl Bench {
 
     /// Settings differ from the default by `change`.
     fn with(change: Value) -> Self {
-        let Value::Object(change) = change else {
-            panic!("not an object")
-        };
+        let Value::Object(change) = change else { panic!("not an object") };
         let settings = Settings::default().changed(change).unwrap();
-        let token = Token {
-            value: TOKEN.to_owned(),
-            scopes: Scopes::All,
-        };
+        let token = Token { value: TOKEN.to_owned(), scopes: Scopes::All };
         let base = "http://localhost:9002".to_owned();
         let portal = Portal::new(settings, base, vec![token], None);
         let now = Timestamp::from_second(1_795_219_200).unwrap();
@@ -60,10 +55,7 @@ impl Bench {
     }
 
     fn wait_ms(&mut self, milliseconds: i64) {
-        self.now = self
-            .now
-            .checked_add(SignedDuration::from_millis(milliseconds))
-            .unwrap();
+        self.now = self.now.checked_add(SignedDuration::from_millis(milliseconds)).unwrap();
     }
 
     fn exchange(&mut self, method: &str, path: &str, body: &Value) -> Outcome {
@@ -73,21 +65,13 @@ impl Bench {
             path: path.to_owned(),
             query: query.to_owned(),
             authorization: Some(format!("Bearer {TOKEN}")),
-            body: if body.is_null() {
-                Vec::new()
-            } else {
-                body.to_string().into_bytes()
-            },
+            body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
         };
         if path.starts_with("/_emulator") {
             let settings = Settings::default();
             let answer = self.portal.control(&request, &settings, self.now).unwrap();
             let answer = Some(crate::wire::Answer::json(200, answer));
-            return Outcome {
-                answer,
-                text: String::new(),
-                delay: std::time::Duration::ZERO,
-            };
+            return Outcome { answer, text: String::new(), delay: std::time::Duration::ZERO };
         }
         self.portal.exchange(&request, self.now)
     }
@@ -121,12 +105,7 @@ impl Bench {
     }
 
     fn patch(&mut self, id: &str, properties: Value, status: u16) -> Value {
-        self.check(
-            "PATCH",
-            &format!("{CONTACTS}/{id}"),
-            json!({"properties": properties}),
-            status,
-        )
+        self.check("PATCH", &format!("{CONTACTS}/{id}"), json!({"properties": properties}), status)
     }
 
     fn search(&mut self, filter: Value) -> u64 {
@@ -154,35 +133,22 @@ fn by_email(email: &str, properties: Value) -> Value {
 
 fn texts(items: &Value, pointer: &str) -> Vec<String> {
     let items = items.as_array().unwrap().iter();
-    items
-        .map(|item| item.pointer(pointer).unwrap().as_str().unwrap().to_owned())
-        .collect()
+    items.map(|item| item.pointer(pointer).unwrap().as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn upsert_rule_1_a_batch_has_at_most_100_inputs() {
     let mut bench = Bench::new();
     let inputs = |count: usize| -> Value {
-        (0..count)
-            .map(|n| by_user(&format!("u{n}"), &format!("t{n}"), json!({})))
-            .collect()
+        (0..count).map(|n| by_user(&format!("u{n}"), &format!("t{n}"), json!({}))).collect()
     };
     bench.upsert(inputs(101), 400);
     assert_eq!(bench.contacts(), 0);
     let done = bench.upsert(inputs(100), 200);
     assert_eq!(done["results"].as_array().unwrap().len(), 100);
-    let broken = bench.check(
-        "POST",
-        &format!("{CONTACTS}/batch/upsert"),
-        json!({"inputs": 1}),
-        400,
-    );
-    assert!(
-        broken["message"]
-            .as_str()
-            .unwrap()
-            .starts_with("Invalid input JSON on line 1")
-    );
+    let broken =
+        bench.check("POST", &format!("{CONTACTS}/batch/upsert"), json!({"inputs": 1}), 400);
+    assert!(broken["message"].as_str().unwrap().starts_with("Invalid input JSON on line 1"));
     assert_eq!(broken.get("category"), None);
 }
 
@@ -232,10 +198,7 @@ fn upsert_rule_3_ids_are_unique_within_a_call() {
 fn upsert_rule_4_second_addresses_lead_to_the_record() {
     let mut bench = Bench::new();
     let id = bench.contact(json!({"email": "a@x.org", "hs_additional_emails": "B@x.org;c@x.org"}));
-    let done = bench.upsert(
-        json!([by_email("b@X.org", json!({"firstname": "Ann"}))]),
-        200,
-    );
+    let done = bench.upsert(json!([by_email("b@X.org", json!({"firstname": "Ann"}))]), 200);
     assert_eq!(done["results"][0]["id"], json!(id));
     assert_eq!(done["results"][0]["new"], json!(false));
     assert_eq!(bench.properties(&id)["email"], "a@x.org");
@@ -262,10 +225,7 @@ fn upsert_rule_5_trace_ids_decide_whether_one_bad_input_spoils_the_rest() {
     };
     let partial = check([Some("t1"), Some("t2")], 207, 1);
     assert_eq!(partial["numErrors"], 1);
-    assert_eq!(
-        partial["errors"][0]["context"]["objectWriteTraceId"],
-        json!(["t2"])
-    );
+    assert_eq!(partial["errors"][0]["context"]["objectWriteTraceId"], json!(["t2"]));
     assert_eq!(texts(&partial["results"], "/objectWriteTraceId"), ["t1"]);
     for traces in [[None, None], [Some("t1"), None], [Some("t1"), Some("t1")]] {
         let whole = check(traces, 400, 0);
@@ -286,18 +246,8 @@ fn upsert_rule_5_a_batch_that_fails_leaves_existing_records_as_they_were() {
     bench.upsert(json!([good, bad]), 400);
     assert_eq!(bench.properties(&id), before);
     // Its addresses are indexed as before, too.
-    bench.check(
-        "GET",
-        &format!("{CONTACTS}/a@x.org?idProperty=email"),
-        Value::Null,
-        200,
-    );
-    bench.check(
-        "GET",
-        &format!("{CONTACTS}/new@x.org?idProperty=email"),
-        Value::Null,
-        404,
-    );
+    bench.check("GET", &format!("{CONTACTS}/a@x.org?idProperty=email"), Value::Null, 200);
+    bench.check("GET", &format!("{CONTACTS}/new@x.org?idProperty=email"), Value::Null, 404);
 }
 
 #[test]
@@ -308,10 +258,7 @@ fn upsert_rule_6_a_new_record_gets_the_key_and_an_old_one_keeps_what_is_omitted(
     assert_eq!(done["results"][0]["new"], json!(true));
     assert_eq!(done["results"][0]["properties"]["rollcall_user_id"], "u1");
     let id = done["results"][0]["id"].as_str().unwrap().to_owned();
-    bench.upsert(
-        json!([by_user("u1", "t", json!({"firstname": "Bea"}))]),
-        200,
-    );
+    bench.upsert(json!([by_user("u1", "t", json!({"firstname": "Bea"}))]), 200);
     let properties = bench.properties(&id);
     assert_eq!(properties["firstname"], "Bea");
     assert_eq!(properties["rollcall_xp"], "7");
@@ -327,10 +274,7 @@ fn upsert_rule_6_by_email_omitted_properties_may_be_blanked() {
         // What a person wrote is not the integration's to lose.
         let edit = json!({"id": id, "properties": {"firstname": "Ann"}});
         bench.check("POST", "/_emulator/edit", edit, 200);
-        bench.upsert(
-            json!([by_email("a@x.org", json!({"rollcall_username": "ann"}))]),
-            200,
-        );
+        bench.upsert(json!([by_email("a@x.org", json!({"rollcall_username": "ann"}))]), 200);
         let properties = bench.properties(&id);
         let kept = properties["rollcall_xp"].as_str().unwrap_or_default();
         assert_eq!(kept, if blanked { "" } else { "7" });
@@ -345,19 +289,12 @@ fn upsert_rule_7_results_come_in_any_order_that_the_seed_repeats() {
         let mut bench = Bench::with(json!({"shuffle_seed": seed}));
         let inputs: Value = (0..20)
             .map(|n| {
-                by_user(
-                    &format!("u{n}"),
-                    &format!("t{n}"),
-                    json!({"email": format!("U{n}@X.org")}),
-                )
+                by_user(&format!("u{n}"), &format!("t{n}"), json!({"email": format!("U{n}@X.org")}))
             })
             .collect();
         let done = bench.upsert(inputs, 200);
         for result in done["results"].as_array().unwrap() {
-            let number = result["objectWriteTraceId"]
-                .as_str()
-                .unwrap()
-                .replace('t', "u");
+            let number = result["objectWriteTraceId"].as_str().unwrap().replace('t', "u");
             assert_eq!(result["properties"]["email"], format!("{number}@x.org"));
         }
         texts(&done["results"], "/objectWriteTraceId")
@@ -366,10 +303,7 @@ fn upsert_rule_7_results_come_in_any_order_that_the_seed_repeats() {
     assert_eq!(order(1), order(1));
     assert_ne!(order(1), order(2));
     assert_ne!(order(1), sent);
-    assert_eq!(
-        order(1).into_iter().collect::<BTreeSet<_>>(),
-        sent.into_iter().collect()
-    );
+    assert_eq!(order(1).into_iter().collect::<BTreeSet<_>>(), sent.into_iter().collect());
 }
 
 #[test]
@@ -380,10 +314,7 @@ fn upsert_rule_8_an_empty_success_can_be_provoked() {
                            "route": "*batch/upsert"});
         bench.check("POST", "/_emulator/faults", fault, 200);
         let empty = bench.upsert(json!([by_user("u1", "t1", json!({}))]), status);
-        assert_eq!(
-            (&empty["results"], &empty["errors"]),
-            (&json!([]), &json!([]))
-        );
+        assert_eq!((&empty["results"], &empty["errors"]), (&json!([]), &json!([])));
         assert_eq!(bench.contacts(), 0);
         bench.upsert(json!([by_user("u1", "t1", json!({}))]), 200);
         assert_eq!(bench.contacts(), 1);
@@ -407,10 +338,7 @@ fn an_address_that_is_taken_names_its_holder() {
     let expected = format!("Contact already exists. Existing ID: {id}");
     let body = json!({"properties": {"email": "A@x.org"}, "associations": []});
     let refused = bench.check("POST", CONTACTS, body, 409);
-    assert_eq!(
-        (&refused["message"], &refused["category"]),
-        (&json!(expected), &json!("CONFLICT"))
-    );
+    assert_eq!((&refused["message"], &refused["category"]), (&json!(expected), &json!("CONFLICT")));
     let inputs = json!([by_user("u1", "t1", json!({"email": "a@x.org"}))]);
     let partial = bench.upsert(inputs, 207);
     assert_eq!(partial["errors"][0]["message"], expected);
@@ -423,12 +351,7 @@ fn a_unique_value_has_one_holder() {
     bench.contact(json!({"email": "a@x.org", "rollcall_user_id": "u1"}));
     let other = bench.contact(json!({"email": "b@x.org"}));
     let refused = bench.patch(&other, json!({"rollcall_user_id": "u1"}), 400);
-    assert!(
-        refused["message"]
-            .as_str()
-            .unwrap()
-            .ends_with("501 already has that value.")
-    );
+    assert!(refused["message"].as_str().unwrap().ends_with("501 already has that value."));
 }
 
 #[test]
@@ -510,28 +433,15 @@ fn bad_values_are_refused_each_with_its_reason() {
         let refused = bench.patch(&id, json!({ property: value }), 400);
         assert_eq!(refused["errors"][0]["code"], code);
         let message = refused["message"].as_str().unwrap();
-        let list = message
-            .strip_prefix("Property values were not valid: ")
-            .unwrap();
+        let list = message.strip_prefix("Property values were not valid: ").unwrap();
         let list: Value = serde_json::from_str(list).unwrap();
-        assert_eq!(
-            (&list[0]["error"], &list[0]["name"]),
-            (&json!(code), &json!(property))
-        );
+        assert_eq!((&list[0]["error"], &list[0]["name"]), (&json!(code), &json!(property)));
         assert_eq!(list[0]["isValid"], json!(false));
     }
     let empty = bench.patch(&id, json!({}), 400);
-    assert_eq!(
-        empty["message"],
-        "No properties found to update, please provide at least one."
-    );
-    let violations: Vec<_> = bench
-        .portal
-        .log
-        .violations()
-        .iter()
-        .map(|violation| violation.kind.clone())
-        .collect();
+    assert_eq!(empty["message"], "No properties found to update, please provide at least one.");
+    let violations: Vec<_> =
+        bench.portal.log.violations().iter().map(|violation| violation.kind.clone()).collect();
     let names = vec!["missing".to_owned()];
     assert_eq!(violations, [ViolationKind::UnknownProperties { names }]);
 }
@@ -547,11 +457,7 @@ fn a_life_cycle_only_moves_forward_until_it_is_cleared() {
         ("subscriber", json!("subscriber")),
     ] {
         bench.patch(&id, json!({"lifecyclestage": written}), 200);
-        assert_eq!(
-            bench.properties(&id)["lifecyclestage"],
-            stage,
-            "after {written:?}"
-        );
+        assert_eq!(bench.properties(&id)["lifecyclestage"], stage, "after {written:?}");
     }
 }
 
@@ -643,19 +549,12 @@ fn a_merge_yields_a_new_id_to_which_both_old_ones_lead() {
         assert_eq!(properties["firstname"], "Bea");
         assert_eq!(properties["lifecyclestage"], "customer");
         assert_eq!(properties["rollcall_user_id"], "u1");
-        let merged = if keeps {
-            two.clone()
-        } else {
-            format!("{two};{one}")
-        };
+        let merged = if keeps { two.clone() } else { format!("{two};{one}") };
         assert_eq!(properties["hs_merged_object_ids"], merged);
         let vids = properties["hs_calculated_merged_vids"].as_str().unwrap();
         assert!(vids.starts_with(&format!("{two}:")), "{vids}");
         // The loser's address resolves, its unique value is free again.
-        let done = bench.upsert(
-            json!([by_email("b@x.org", json!({"rollcall_xp": "1"}))]),
-            200,
-        );
+        let done = bench.upsert(json!([by_email("b@x.org", json!({"rollcall_xp": "1"}))]), 200);
         assert_eq!(done["results"][0]["id"], json!(id));
         let done = bench.upsert(json!([by_user("u2", "t", json!({}))]), 200);
         assert_eq!(done["results"][0]["new"], json!(true));
@@ -676,10 +575,7 @@ fn merged_identities_are_bounded() {
     let status = loop {
         let other = bench.contact(json!({}));
         let body = json!({"primaryObjectId": primary, "objectIdToMerge": other});
-        let answer = bench
-            .exchange("POST", &format!("{CONTACTS}/merge"), &body)
-            .answer
-            .unwrap();
+        let answer = bench.exchange("POST", &format!("{CONTACTS}/merge"), &body).answer.unwrap();
         if answer.status != 200 {
             break answer.status;
         }
@@ -689,10 +585,7 @@ fn merged_identities_are_bounded() {
     // Each merge absorbs two ids.
     assert_eq!((status, merges), (414, 125));
     let first = format!("{CONTACTS}/501");
-    assert_eq!(
-        bench.check("GET", &first, Value::Null, 200)["id"],
-        json!(primary)
-    );
+    assert_eq!(bench.check("GET", &first, Value::Null, 200)["id"], json!(primary));
 }
 
 #[test]
@@ -701,12 +594,7 @@ fn an_erased_stranger_is_blocked_for_ever() {
     let id = bench.contact(json!({"email": "a@x.org"}));
     let path = format!("{CONTACTS}/gdpr-delete");
     bench.check("POST", &path, json!({"objectId": id}), 204);
-    bench.check(
-        "GET",
-        &format!("{CONTACTS}/{id}?archived=true"),
-        Value::Null,
-        404,
-    );
+    bench.check("GET", &format!("{CONTACTS}/{id}?archived=true"), Value::Null, 404);
     bench.check("POST", &path, json!({"objectId": id}), 404);
     bench.contact(json!({"email": "a@x.org"}));
     let stranger = json!({"objectId": "S@x.org", "idProperty": "email"});
@@ -714,44 +602,29 @@ fn an_erased_stranger_is_blocked_for_ever() {
     let body = json!({"properties": {"email": "s@X.org"}, "associations": []});
     bench.check("POST", CONTACTS, body, 400);
     bench.upsert(json!([by_email("s@x.org", json!({}))]), 400);
-    let inputs = json!([by_user(
-        "u1",
-        "t1",
-        json!({"hs_additional_emails": "s@x.org"})
-    )]);
+    let inputs = json!([by_user("u1", "t1", json!({"hs_additional_emails": "s@x.org"}))]);
     let partial = bench.upsert(inputs, 207);
     assert_eq!(partial["errors"][0]["errors"][0]["code"], "BLOCKED_EMAIL");
 }
 
 #[test]
 fn a_call_over_the_limit_gets_429_and_is_a_violation() {
-    for (generation, field) in [
-        (ErrorGeneration::Legacy, "requestId"),
-        (ErrorGeneration::Current, "category"),
-    ] {
+    for (generation, field) in
+        [(ErrorGeneration::Legacy, "requestId"), (ErrorGeneration::Current, "category")]
+    {
         let mut bench = Bench::with(json!({"burst_limit": 4, "error_generation": generation,
                                            "retry_after_on_429": true}));
         for _ in 0..4 {
             bench.check("GET", CONTACTS, Value::Null, 200);
         }
         bench.wait_ms(1);
-        let outcome = bench
-            .exchange("GET", CONTACTS, &Value::Null)
-            .answer
-            .unwrap();
+        let outcome = bench.exchange("GET", CONTACTS, &Value::Null).answer.unwrap();
         assert_eq!(outcome.status, 429);
         let body = outcome.body.unwrap();
         assert_eq!(body["policyName"], "TEN_SECONDLY_ROLLING");
-        assert_eq!(
-            body["message"],
-            "You have reached your ten_secondly_rolling limit."
-        );
+        assert_eq!(body["message"], "You have reached your ten_secondly_rolling limit.");
         assert!(body.get(field).is_some());
-        assert!(
-            outcome
-                .headers
-                .contains(&("Retry-After".to_owned(), "10".to_owned()))
-        );
+        assert!(outcome.headers.contains(&("Retry-After".to_owned(), "10".to_owned())));
         bench.wait_ms(9_999);
         bench.check("GET", CONTACTS, Value::Null, 200);
         assert_eq!(bench.portal.log.violations().len(), 1);
@@ -764,16 +637,10 @@ fn searches_carry_no_rate_headers_and_others_do() {
     let mut bench = Bench::new();
     let searched = bench.exchange("POST", &format!("{CONTACTS}/search"), &json!({}));
     assert_eq!(searched.answer.unwrap().headers, []);
-    let read = bench
-        .exchange("GET", CONTACTS, &Value::Null)
-        .answer
-        .unwrap();
+    let read = bench.exchange("GET", CONTACTS, &Value::Null).answer.unwrap();
     let header = |name: &str| {
         let name = format!("X-HubSpot-RateLimit-{name}");
-        read.headers
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, value)| value.as_str())
+        read.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
     };
     assert_eq!(header("Max"), Some("190"));
     assert_eq!(header("Remaining"), Some("188"));
@@ -787,24 +654,13 @@ fn faults_hit_where_they_are_set() {
     let fault = |fault: Value, status: u16, written: usize| {
         let mut bench = Bench::new();
         bench.check("POST", "/_emulator/faults", fault.clone(), 200);
-        bench.upsert(
-            json!([by_user("u1", "t1", json!({"firstname": "Ann"}))]),
-            status,
-        );
+        bench.upsert(json!([by_user("u1", "t1", json!({"firstname": "Ann"}))]), status);
         bench.check("DELETE", "/_emulator/faults", Value::Null, 200);
         assert_eq!(bench.contacts(), written, "{fault}");
     };
     fault(json!({"kind": "status", "status": 503}), 503, 0);
-    fault(
-        json!({"kind": "status", "status": 503, "route": "/crm/v3"}),
-        200,
-        1,
-    );
-    fault(
-        json!({"kind": "status", "status": 503, "method": "GET"}),
-        200,
-        1,
-    );
+    fault(json!({"kind": "status", "status": 503, "route": "/crm/v3"}), 200, 1);
+    fault(json!({"kind": "status", "status": 503, "method": "GET"}), 200, 1);
     fault(json!({"kind": "drop_before"}), 0, 0);
     fault(json!({"kind": "drop_after_commit"}), 0, 1);
     fault(json!({"kind": "silent_no_op"}), 200, 0);
@@ -812,11 +668,7 @@ fn faults_hit_where_they_are_set() {
     fault(json!({"kind": "outage", "status": 521}), 521, 0);
     fault(json!({"kind": "partial_at", "indices": [0]}), 207, 0);
     fault(json!({"kind": "partial_at", "indices": [1]}), 200, 1);
-    fault(
-        json!({"kind": "refuse_property", "name": "firstname", "message": "no"}),
-        207,
-        0,
-    );
+    fault(json!({"kind": "refuse_property", "name": "firstname", "message": "no"}), 207, 0);
 }
 
 #[test]
@@ -824,10 +676,7 @@ fn a_token_is_needed_and_its_scopes_count() {
     let mut bench = Bench::new();
     let scopes = BTreeSet::from(["crm.objects.contacts.read".to_owned()]);
     let value = TOKEN.to_owned();
-    bench.portal.tokens = vec![Token {
-        value,
-        scopes: Scopes::List(scopes),
-    }];
+    bench.portal.tokens = vec![Token { value, scopes: Scopes::List(scopes) }];
     bench.check("GET", CONTACTS, Value::Null, 200);
     bench.check("GET", "/crm/v3/properties/contacts", Value::Null, 200);
     bench.check("POST", &format!("{CONTACTS}/search"), json!({}), 200);
@@ -837,25 +686,15 @@ fn a_token_is_needed_and_its_scopes_count() {
         refused["errors"][0]["context"]["requiredGranularScopes"],
         json!(["crm.objects.contacts.write"])
     );
-    bench.check(
-        "POST",
-        "/_emulator/portal",
-        json!({"expired_tokens": [TOKEN]}),
-        200,
-    );
+    bench.check("POST", "/_emulator/portal", json!({"expired_tokens": [TOKEN]}), 200);
     let expired = bench.check("GET", CONTACTS, Value::Null, 401);
     assert_eq!(expired["category"], "EXPIRED_AUTHENTICATION");
     bench.check("POST", "/_emulator/portal", json!({"tokens": []}), 200);
     let refused = bench.check("GET", CONTACTS, Value::Null, 401);
     assert_eq!(refused["category"], "INVALID_AUTHENTICATION");
     assert!(bench.portal.log.calls(0).last().unwrap().counted.is_empty());
-    let violations: Vec<_> = bench
-        .portal
-        .log
-        .violations()
-        .iter()
-        .map(|violation| violation.kind.clone())
-        .collect();
+    let violations: Vec<_> =
+        bench.portal.log.violations().iter().map(|violation| violation.kind.clone()).collect();
     let expected = [403, 401, 401].map(|status| ViolationKind::Unauthorized { status });
     assert_eq!(violations, expected);
 }
@@ -876,10 +715,7 @@ fn a_custom_event_counts_once_and_finds_its_person_later() {
         "propertyDefinitions": [{"name": "quest", "label": "Quest", "type": "string"}]});
     let defined = bench.check("POST", "/events/v3/event-definitions", define, 201);
     let name = defined["fullyQualifiedName"].as_str().unwrap().to_owned();
-    assert_eq!(
-        name,
-        format!("pe{}_quest_done", bench.portal.settings.portal_id)
-    );
+    assert_eq!(name, format!("pe{}_quest_done", bench.portal.settings.portal_id));
     let event = |uuid: &str, quest: &str| json!({"eventName": name, "email": "A@x.org", "uuid": uuid, "properties": {"quest": quest}});
     bench.check("POST", "/events/v3/send", event("e1", "first"), 204);
     let batch = json!({"inputs": [event("e1", "again"), event("e2", "second")]});
@@ -890,10 +726,7 @@ fn a_custom_event_counts_once_and_finds_its_person_later() {
     assert_eq!(read["results"], json!([]), "not before the lag has passed");
     bench.wait_ms(1_000);
     let read = bench.check("GET", &path, Value::Null, 200);
-    assert_eq!(
-        texts(&read["results"], "/properties/quest"),
-        ["first", "second"]
-    );
+    assert_eq!(texts(&read["results"], "/properties/quest"), ["first", "second"]);
     let unknown = json!({"eventName": "pe1_no", "email": "a@x.org", "properties": {}});
     let refused = bench.check("POST", "/events/v3/send", unknown, 400);
     let message = refused["message"].as_str().unwrap();
@@ -909,24 +742,12 @@ fn other_objects_follow_the_same_rules() {
     let body = json!({"properties": {"name": "Rollcall", "domain": "x.org"}, "associations": []});
     let company = bench.check("POST", "/crm/v3/objects/companies", body, 201);
     let id = company["id"].as_str().unwrap();
-    let read = bench.check(
-        "GET",
-        &format!("/crm/objects/2026-03/0-2/{id}"),
-        Value::Null,
-        200,
-    );
+    let read = bench.check("GET", &format!("/crm/objects/2026-03/0-2/{id}"), Value::Null, 200);
     assert_eq!(read["properties"]["name"], "Rollcall");
     assert!(read["properties"]["hs_lastmodifieddate"].is_string());
     let refused = bench.check("GET", "/crm/v3/objects/dragons", Value::Null, 400);
-    assert_eq!(
-        refused["message"],
-        "Unable to infer object type from: dragons"
-    );
-    for path in [
-        "/crm/v4/associations/contacts/companies/labels",
-        "/oauth/v1/token",
-        "/nowhere",
-    ] {
+    assert_eq!(refused["message"], "Unable to infer object type from: dragons");
+    for path in ["/crm/v4/associations/contacts/companies/labels", "/oauth/v1/token", "/nowhere"] {
         bench.check("GET", path, Value::Null, 404);
     }
 }
@@ -964,29 +785,16 @@ fn properties_are_defined_before_they_are_written_and_forgotten_when_archived() 
     let inputs = json!({"inputs": [create("rollcall_user_id"), create("rollcall_new")]});
     let partial = bench.check("POST", &format!("{path}/batch/create"), inputs, 207);
     assert_eq!(partial["errors"][0]["category"], "OBJECT_ALREADY_EXISTS");
-    assert_eq!(
-        partial["errors"][0]["context"]["propertyName"],
-        json!(["rollcall_user_id"])
-    );
+    assert_eq!(partial["errors"][0]["context"]["propertyName"], json!(["rollcall_user_id"]));
     bench.check("POST", path, create("rollcall_new"), 409);
     bench.patch(&id, json!({"rollcall_new": "x"}), 200);
-    bench.check(
-        "DELETE",
-        &format!("{path}/rollcall_user_id"),
-        Value::Null,
-        204,
-    );
+    bench.check("DELETE", &format!("{path}/rollcall_user_id"), Value::Null, 204);
     bench.check("GET", &format!("{path}/rollcall_user_id"), Value::Null, 404);
     bench.upsert(json!([by_user("u1", "t1", json!({}))]), 400);
     bench.check("POST", path, create("rollcall_user_id"), 201);
     assert_eq!(bench.properties(&id)["rollcall_user_id"], Value::Null);
     bench.check("DELETE", &format!("{path}/email"), Value::Null, 400);
-    bench.check(
-        "DELETE",
-        &format!("{path}/groups/rollcall"),
-        Value::Null,
-        400,
-    );
+    bench.check("DELETE", &format!("{path}/groups/rollcall"), Value::Null, 400);
     let group = json!({"name": "rollcall", "label": "R"});
     bench.check("POST", &format!("{path}/groups"), group, 409);
 }
@@ -1006,10 +814,7 @@ fn a_snapshot_brings_everything_back() {
     let (settings, tokens) = (bench.portal.settings.clone(), bench.portal.tokens.clone());
     bench.portal = Portal::new(settings, String::new(), tokens, Some(saved));
     assert_eq!(bench.properties(&one), before);
-    let done = bench.upsert(
-        json!([by_user("u1", "t1", json!({"rollcall_xp": "1"}))]),
-        200,
-    );
+    let done = bench.upsert(json!([by_user("u1", "t1", json!({"rollcall_xp": "1"}))]), 200);
     assert_eq!(done["results"][0]["new"], json!(false));
     bench.upsert(json!([by_email("s@x.org", json!({}))]), 400);
     let found = json!({"propertyName": "email", "operator": "EQ", "value": "a@x.org"});
@@ -1022,11 +827,7 @@ fn a_thousand_batches_hold_100_000_contacts_without_a_duplicate() {
     let batch = |from: usize| -> Value {
         let input = |n: usize| {
             let email = format!("u{n}@x.org");
-            by_user(
-                &format!("u{n}"),
-                &format!("t{n}"),
-                json!({"email": email, "rollcall_xp": n}),
-            )
+            by_user(&format!("u{n}"), &format!("t{n}"), json!({"email": email, "rollcall_xp": n}))
         };
         (from..from + 100).map(input).collect()
     };
@@ -1035,12 +836,7 @@ fn a_thousand_batches_hold_100_000_contacts_without_a_duplicate() {
     }
     // Batches that straddle earlier ones find every record again.
     let done = bench.upsert(batch(50_050), 200);
-    let new: Vec<_> = done["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| &r["new"])
-        .collect();
+    let new: Vec<_> = done["results"].as_array().unwrap().iter().map(|r| &r["new"]).collect();
     assert_eq!(new, [&json!(false); 100]);
     let kind = crate::standard::object_type("contacts").unwrap();
     assert_eq!(bench.portal.holding(kind).table.all().count(), 100_000);

@@ -22,10 +22,7 @@ fn main() -> Result<(), Error> {
         .block_on(lambda_runtime::run(service_fn(handle)))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program shows its environment to the tests"
-)]
+#[expect(clippy::disallowed_methods, reason = "the program shows its environment to the tests")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -79,22 +76,13 @@ fn process() -> Value {
     json!({ "process": std::process::id(), "key": variable("AWS_ACCESS_KEY_ID") })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the program shows its environment to the tests"
-)]
+#[expect(clippy::disallowed_methods, reason = "the program shows its environment to the tests")]
 fn environment() -> Value {
-    std::env::vars()
-        .collect::<std::collections::BTreeMap<_, _>>()
-        .into_iter()
-        .collect()
+    std::env::vars().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect()
 }
 
 fn failure(error_type: &str, message: &str) -> Diagnostic {
-    Diagnostic {
-        error_type: error_type.to_owned(),
-        error_message: message.to_owned(),
-    }
+    Diagnostic { error_type: error_type.to_owned(), error_message: message.to_owned() }
 }
 
 async fn batch(records: &[Value]) -> Result<Value, Diagnostic> {
@@ -146,18 +134,10 @@ fn journal(line: &str) -> Result<(), Diagnostic> {
 
 /// The identifier and the text of a stream record or a queue message.
 fn item(record: &Value) -> (&str, &str) {
-    let text = |pointer| {
-        record
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+    let text = |pointer| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if record.get("messageId").is_some() {
         (text("/messageId"), text("/body"))
     } else {
-        (
-            text("/dynamodb/SequenceNumber"),
-            text("/dynamodb/NewImage/text/S"),
-        )
+        (text("/dynamodb/SequenceNumber"), text("/dynamodb/NewImage/text/S"))
     }
 }

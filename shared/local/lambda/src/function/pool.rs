@@ -22,10 +22,8 @@ impl Pool {
     pub(super) fn take(&self, function: &Arc<Function>) -> Option<Arc<Process>> {
         let mut processes = self.lock();
         processes.idle.retain(|process| !process.has_exited());
-        let position = processes
-            .idle
-            .iter()
-            .rposition(|process| Arc::ptr_eq(&process.function, function))?;
+        let position =
+            processes.idle.iter().rposition(|process| Arc::ptr_eq(&process.function, function))?;
         let process = processes.idle.remove(position);
         processes.busy.push(Arc::clone(&process));
         Some(process)
@@ -85,8 +83,6 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Processes> {
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

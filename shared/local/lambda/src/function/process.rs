@@ -91,11 +91,7 @@ impl Process {
     pub(super) async fn start(function: &Arc<Function>, host: &Host) -> std::io::Result<Self> {
         let name = &function.spec.name;
         let (assignments, receiver) = mpsc::channel(1);
-        let api = Arc::new(RuntimeApi::new(
-            function_arn(name),
-            host.clock.clone(),
-            receiver,
-        ));
+        let api = Arc::new(RuntimeApi::new(function_arn(name), host.clock.clone(), receiver));
         let server = Server::bind(0).await?;
         let access_key_id = format!("ASIA{}", unguessable::token().to_uppercase());
         let mut child = command(function, server.address().port(), &access_key_id).spawn()?;
@@ -120,13 +116,7 @@ impl Process {
                 drop(alive);
             }
         });
-        Ok(Self {
-            function: Arc::clone(function),
-            api,
-            assignments,
-            kill,
-            exited,
-        })
+        Ok(Self { function: Arc::clone(function), api, assignments, kill, exited })
     }
 
     pub(super) fn has_exited(&self) -> bool {
@@ -179,10 +169,7 @@ impl Process {
             () = tokio::time::sleep(INIT_TIMEOUT + timeout) => return Served::InitTimedOut,
         }
         let started = Instant::now();
-        let replied_after = |reply| Served::Replied {
-            reply,
-            took: started.elapsed(),
-        };
+        let replied_after = |reply| Served::Replied { reply, took: started.elapsed() };
         tokio::select! {
             biased;
             Ok(reply) = &mut replied => replied_after(reply),
@@ -219,10 +206,7 @@ fn command(function: &Function, port: u16, access_key_id: &str) -> Command {
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env(
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-            spec.memory_mb.to_string(),
-        )
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", spec.memory_mb.to_string())
         .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
         .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
         .env("AWS_LAMBDA_LOG_STREAM_NAME", stream)

@@ -87,10 +87,7 @@ impl RuntimeApi {
     pub(super) fn router(self: Arc<Self>) -> Router {
         Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route(
-                "/2018-06-01/runtime/invocation/{id}/response",
-                post(response),
-            )
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .layer(DefaultBodyLimit::disable())
@@ -101,11 +98,7 @@ impl RuntimeApi {
         let Some((_, sender)) =
             lock(&self.current).take_if(|(current, _)| current.as_str() == request_id)
         else {
-            return refusal(
-                StatusCode::BAD_REQUEST,
-                "InvalidRequestID",
-                "Invalid request ID",
-            );
+            return refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID");
         };
         // The invocation may have timed out just now; then nobody waits and the process is killed.
         drop(sender.send(reply));
@@ -132,11 +125,7 @@ async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
         tracing::debug!("the invocation was given up before the process fetched it");
     }
     event.unwrap_or_else(|error| {
-        refusal(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InvalidEvent",
-            &error.to_string(),
-        )
+        refusal(StatusCode::INTERNAL_SERVER_ERROR, "InvalidEvent", &error.to_string())
     })
 }
 
@@ -155,10 +144,7 @@ async fn response(
             let answer = refusal(StatusCode::PAYLOAD_TOO_LARGE, error_type, &error_message);
             api.answer(
                 &request_id,
-                Reply::Error(Diagnostic {
-                    error_type: error_type.to_owned(),
-                    error_message,
-                }),
+                Reply::Error(Diagnostic { error_type: error_type.to_owned(), error_message }),
             );
             answer
         }

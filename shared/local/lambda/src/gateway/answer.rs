@@ -35,10 +35,7 @@ pub(super) fn translate(payload: &[u8]) -> Option<Response> {
         Value::String(text) => text,
         other => other.to_string(),
     };
-    Response::builder()
-        .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(body))
-        .ok()
+    Response::builder().header(CONTENT_TYPE, "application/json").body(Body::from(body)).ok()
 }
 
 fn structured(answer: Answer) -> Option<Response> {
@@ -49,10 +46,8 @@ fn structured(answer: Answer) -> Option<Response> {
         text.into_bytes()
     };
     let has_body = !body.is_empty();
-    let mut response = Response::builder()
-        .status(answer.status_code)
-        .body(Body::from(body))
-        .ok()?;
+    let mut response =
+        Response::builder().status(answer.status_code).body(Body::from(body)).ok()?;
     let headers = response.headers_mut();
     for (name, value) in answer.headers.unwrap_or_default() {
         let name: HeaderName = name.parse().ok()?;
@@ -109,11 +104,7 @@ mod tests {
         check("[1]", Some(json!([200, [json], "[1]"]))).await;
         check(
             r#"{"statusCode":201,"body":"x"}"#,
-            Some(json!([
-                201,
-                ["content-type: text/plain;charset=UTF-8"],
-                "x"
-            ])),
+            Some(json!([201, ["content-type: text/plain;charset=UTF-8"], "x"])),
         )
         .await;
         check(

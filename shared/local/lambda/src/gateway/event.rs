@@ -63,14 +63,9 @@ pub(super) fn build(parts: &Parts, body: &Bytes, received: &Received<'_>) -> Val
     if !received.path_parameters.is_empty() {
         set("pathParameters", json!(received.path_parameters));
     }
-    let text = is_text(&parts.headers)
-        .then(|| std::str::from_utf8(body).ok())
-        .flatten();
+    let text = is_text(&parts.headers).then(|| std::str::from_utf8(body).ok()).flatten();
     if !body.is_empty() {
-        set(
-            "body",
-            json!(text.map_or_else(|| STANDARD.encode(body), str::to_owned)),
-        );
+        set("body", json!(text.map_or_else(|| STANDARD.encode(body), str::to_owned)));
     }
     set("isBase64Encoded", json!(!body.is_empty() && text.is_none()));
     Value::Object(event)
@@ -110,10 +105,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
         .get_all(COOKIE)
         .iter()
         .flat_map(|header| {
-            text_of(header)
-                .split(';')
-                .map(|cookie| cookie.trim().to_owned())
-                .collect::<Vec<_>>()
+            text_of(header).split(';').map(|cookie| cookie.trim().to_owned()).collect::<Vec<_>>()
         })
         .filter(|cookie| !cookie.is_empty())
         .collect()
@@ -135,10 +127,7 @@ fn headers(headers: &HeaderMap, received: &Received<'_>) -> BTreeMap<String, Str
         Some(claimed) => format!("{claimed}, {source}"),
         None => source,
     };
-    let port = received
-        .domain_name
-        .rsplit_once(':')
-        .map_or("80", |(_, port)| port);
+    let port = received.domain_name.rsplit_once(':').map_or("80", |(_, port)| port);
     for (name, value) in [
         ("x-forwarded-for", forwarded.as_str()),
         ("x-forwarded-port", port),
@@ -169,19 +158,10 @@ fn is_text(headers: &HeaderMap) -> bool {
         return false;
     }
     let content_type = headers.get(CONTENT_TYPE).map(text_of).unwrap_or_default();
-    let media_type = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.starts_with("text/")
-        || [
-            "application/json",
-            "application/xml",
-            "application/javascript",
-        ]
-        .contains(&media_type.as_str())
+        || ["application/json", "application/xml", "application/javascript"]
+            .contains(&media_type.as_str())
 }
 
 fn text_of(value: &http::HeaderValue) -> String {

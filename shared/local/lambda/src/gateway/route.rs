@@ -60,10 +60,7 @@ pub(super) fn find<'routes>(
 }
 
 fn fit(route: &RouteSpec, method: &str, path: &str) -> Option<(Fit, BTreeMap<String, String>)> {
-    let mut fit = Fit {
-        segments: Vec::new(),
-        exact_method: route.method == method,
-    };
+    let mut fit = Fit { segments: Vec::new(), exact_method: route.method == method };
     let mut parameters = BTreeMap::new();
     if route.path == DEFAULT {
         return Some((fit, parameters));
@@ -74,9 +71,7 @@ fn fit(route: &RouteSpec, method: &str, path: &str) -> Option<(Fit, BTreeMap<Str
     let mut rest = Some(path.strip_prefix('/')?);
     for pattern in route.path.strip_prefix('/')?.split('/') {
         let remaining = rest?;
-        let name = pattern
-            .strip_prefix('{')
-            .and_then(|pattern| pattern.strip_suffix('}'));
+        let name = pattern.strip_prefix('{').and_then(|pattern| pattern.strip_suffix('}'));
         let (segment, after) = match remaining.split_once('/') {
             Some((segment, after)) => (segment, Some(after)),
             None => (remaining, None),
@@ -139,16 +134,8 @@ mod tests {
     fn the_most_specific_route_wins() {
         check("GET", "/pets/dog/1", Some(("GET /pets/dog/1", &[])));
         check("PUT", "/pets/dog/1", Some(("ANY /pets/dog/1", &[])));
-        check(
-            "GET",
-            "/pets/dog/2",
-            Some(("GET /pets/dog/{id}", &[("id", "2")])),
-        );
-        check(
-            "GET",
-            "/pets/cat/1",
-            Some(("GET /pets/{proxy+}", &[("proxy", "cat/1")])),
-        );
+        check("GET", "/pets/dog/2", Some(("GET /pets/dog/{id}", &[("id", "2")])));
+        check("GET", "/pets/cat/1", Some(("GET /pets/{proxy+}", &[("proxy", "cat/1")])));
         check("GET", "/", Some(("GET /", &[])));
         check("GET", "/pets/", None);
         check("GET", "/pets", None);
@@ -161,11 +148,7 @@ mod tests {
     fn the_default_route_takes_what_is_left() {
         let routes = ["GET /{proxy+}", "ANY $default"].map(|key| {
             let (method, path) = key.split_once(' ').unwrap();
-            RouteSpec {
-                method: method.to_owned(),
-                path: path.to_owned(),
-                function: String::new(),
-            }
+            RouteSpec { method: method.to_owned(), path: path.to_owned(), function: String::new() }
         });
         let key = |method| find(&routes, method, "/x").map(|(route, _)| route.key());
         assert_eq!(key("GET").as_deref(), Some("GET /{proxy+}"));

@@ -21,10 +21,7 @@ pub(super) struct Bucket {
 impl Bucket {
     pub(super) fn new(throttle: Throttle) -> Self {
         let level = (f64::from(throttle.burst), Instant::now());
-        Self {
-            throttle,
-            level: Mutex::new(level),
-        }
+        Self { throttle, level: Mutex::new(level) }
     }
 
     /// Takes one token, if there is one.

@@ -60,12 +60,7 @@ mod tests {
 
     #[test]
     fn answers_mean_what_aws_documents() {
-        for done in [
-            "null",
-            "{}",
-            r#"{"batchItemFailures":[]}"#,
-            r#"{"batchItemFailures":null}"#,
-        ] {
+        for done in ["null", "{}", r#"{"batchItemFailures":[]}"#, r#"{"batchItemFailures":null}"#] {
             check(done, &Verdict::Done);
         }
         for failed in [

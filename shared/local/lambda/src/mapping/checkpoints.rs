@@ -19,10 +19,7 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     pub(super) fn load(snapshot: Snapshot) -> Result<Self, SnapshotError> {
         let positions = snapshot.load()?.unwrap_or_default();
-        Ok(Self {
-            snapshot,
-            positions: Mutex::new(positions),
-        })
+        Ok(Self { snapshot, positions: Mutex::new(positions) })
     }
 
     /// Where each of `lanes` lanes of a shard goes on. When the number of lanes has changed, keys
@@ -47,10 +44,7 @@ impl Checkpoints {
     /// Remembers a position; it is written out with the next [`Checkpoints::save`].
     pub(super) fn note(&self, shard: &str, lane: usize, sequence: Option<&str>) {
         let mut positions = self.lock();
-        if let Some(position) = positions
-            .get_mut(shard)
-            .and_then(|lanes| lanes.get_mut(lane))
-        {
+        if let Some(position) = positions.get_mut(shard).and_then(|lanes| lanes.get_mut(lane)) {
             *position = sequence.map(str::to_owned);
         }
     }
@@ -64,8 +58,6 @@ impl Checkpoints {
     }
 
     fn lock(&self) -> MutexGuard<'_, Positions> {
-        self.positions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -37,12 +37,7 @@ impl Queue {
         source: Arc<dyn QueueSource>,
         mapping: QueueMapping,
     ) -> Self {
-        Self {
-            options,
-            source,
-            mapping,
-            throttled: AtomicU32::new(0),
-        }
+        Self { options, source, mapping, throttled: AtomicU32::new(0) }
     }
 }
 
@@ -69,11 +64,7 @@ impl Queue {
         let mut messages: Vec<Value> = Vec::new();
         let mut window_ends = None;
         loop {
-            messages.extend(
-                self.source
-                    .receive(size.saturating_sub(messages.len()))
-                    .await,
-            );
+            messages.extend(self.source.receive(size.saturating_sub(messages.len())).await);
             if messages.len() >= size {
                 return messages;
             }
@@ -92,9 +83,7 @@ impl Queue {
     }
 
     async fn process(&self, messages: Vec<Value>) {
-        let MappingOptions {
-            lambda, backoff, ..
-        } = &self.options;
+        let MappingOptions { lambda, backoff, .. } = &self.options;
         let payload = json!({ "Records": messages }).to_string();
         let function = &self.mapping.function;
         let invocation = match lambda.invoke(function, payload.into(), None).await {
@@ -111,10 +100,8 @@ impl Queue {
             }
         };
         self.throttled.store(0, Ordering::SeqCst);
-        let identifiers: Vec<&str> = messages
-            .iter()
-            .map(|message| text(message, "messageId"))
-            .collect();
+        let identifiers: Vec<&str> =
+            messages.iter().map(|message| text(message, "messageId")).collect();
         let reports = self.mapping.report_batch_item_failures;
         let failed = match judge(&invocation.outcome, reports, &identifiers) {
             Verdict::Done => Vec::new(),
@@ -133,8 +120,5 @@ impl Queue {
 }
 
 fn text<'message>(message: &'message Value, field: &str) -> &'message str {
-    message
-        .get(field)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    message.get(field).and_then(Value::as_str).unwrap_or_default()
 }

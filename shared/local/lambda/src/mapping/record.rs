@@ -7,17 +7,12 @@ use serde_json::Value;
 
 /// The sequence number of a stream record.
 pub(super) fn sequence(record: &Value) -> &str {
-    record
-        .pointer("/dynamodb/SequenceNumber")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    record.pointer("/dynamodb/SequenceNumber").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// When a change was made, in milliseconds since the Unix epoch. Records carry seconds.
 pub(super) fn created_ms(record: &Value) -> Option<i64> {
-    let seconds = record
-        .pointer("/dynamodb/ApproximateCreationDateTime")?
-        .as_f64()?;
+    let seconds = record.pointer("/dynamodb/ApproximateCreationDateTime")?.as_f64()?;
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a cast from float saturates, and dates are far from the limits"
@@ -33,12 +28,8 @@ pub(super) fn compare_sequences(one: &str, other: &str) -> Ordering {
 
 /// Which of `lanes` lanes a record belongs to, by the whole key of its item. The same in every run.
 pub(super) fn lane(record: &Value, lanes: usize) -> usize {
-    let keys: BTreeMap<&String, &Value> = record
-        .pointer("/dynamodb/Keys")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .collect();
+    let keys: BTreeMap<&String, &Value> =
+        record.pointer("/dynamodb/Keys").and_then(Value::as_object).into_iter().flatten().collect();
     let text = serde_json::to_string(&keys).unwrap_or_default();
     // FNV-1a, 64 bits.
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -57,11 +48,7 @@ mod tests {
         for (one, other, expected) in [
             ("9", "10", Ordering::Less),
             ("0010", "10", Ordering::Equal),
-            (
-                "300000000000000499660",
-                "300000000000000499659",
-                Ordering::Greater,
-            ),
+            ("300000000000000499660", "300000000000000499659", Ordering::Greater),
         ] {
             assert_eq!(compare_sequences(one, other), expected, "{one} {other}");
         }

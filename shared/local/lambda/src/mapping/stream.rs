@@ -100,12 +100,7 @@ impl Lane {
     async fn run(mut self) {
         loop {
             let (records, read_to) = self.gather().await;
-            let batch = Batch {
-                records,
-                failures: 0,
-                invocations: 0,
-                last: None,
-            };
+            let batch = Batch { records, failures: 0, invocations: 0, last: None };
             if self.process(batch).await.is_err() {
                 return;
             }
@@ -220,9 +215,9 @@ impl Lane {
         let failed_at = match judge(&invocation.outcome, reports, &identifiers) {
             Verdict::Done => None,
             Verdict::Failed => Some(0),
-            Verdict::Partly(failed) => identifiers
-                .iter()
-                .position(|sequence| failed.iter().any(|id| id == sequence)),
+            Verdict::Partly(failed) => {
+                identifiers.iter().position(|sequence| failed.iter().any(|id| id == sequence))
+            }
         };
         batch.invocations = batch.invocations.saturating_add(1);
         batch.last = Some(LastInvocation {
@@ -233,9 +228,7 @@ impl Lane {
     }
 
     async fn invoke(&self, payload: bytes::Bytes) -> Result<Invocation, Stopped> {
-        let MappingOptions {
-            lambda, backoff, ..
-        } = &self.stream.options;
+        let MappingOptions { lambda, backoff, .. } = &self.stream.options;
         let function = &self.stream.mapping.function;
         let mut refusals = 0_u32;
         loop {
@@ -254,13 +247,9 @@ impl Lane {
     async fn retry(&mut self, mut batch: Batch) -> Option<Batch> {
         let stream = Arc::clone(&self.stream);
         batch.failures = batch.failures.saturating_add(1);
-        let exhausted = stream
-            .mapping
-            .retry_attempts_max
-            .is_some_and(|most| batch.failures > most);
+        let exhausted = stream.mapping.retry_attempts_max.is_some_and(|most| batch.failures > most);
         if exhausted {
-            self.give_up(&batch, Condition::RetryAttemptsExhausted)
-                .await;
+            self.give_up(&batch, Condition::RetryAttemptsExhausted).await;
             return None;
         }
         stream.options.backoff.wait(batch.failures).await;
@@ -332,16 +321,11 @@ impl Lane {
     fn pass(&mut self, position: Option<String>) {
         self.position = position;
         let position = self.position.as_deref();
-        self.stream
-            .checkpoints
-            .note(&self.shard, self.index, position);
+        self.stream.checkpoints.note(&self.shard, self.index, position);
     }
 }
 
 /// How many records at the front satisfy a condition.
 fn leading(records: &[Value], condition: impl Fn(&Value) -> bool) -> usize {
-    records
-        .iter()
-        .take_while(|record| condition(record))
-        .count()
+    records.iter().take_while(|record| condition(record)).count()
 }

@@ -55,11 +55,7 @@ async fn an_event_reaches_the_program_with_its_context() {
     let before = cloud.clock.now_ms();
     let invocation = cloud
         .lambda
-        .invoke(
-            "sample",
-            json!({ "do": "context" }).to_string().into(),
-            Some(trace.to_owned()),
-        )
+        .invoke("sample", json!({ "do": "context" }).to_string().into(), Some(trace.to_owned()))
         .await
         .unwrap();
     let context = json_of(invocation.outcome);
@@ -74,18 +70,14 @@ async fn an_event_reaches_the_program_with_its_context() {
     let reports = cloud.logs.reports();
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].request_id, invocation.request_id);
-    assert_eq!(
-        (reports[0].cold_start, reports[0].outcome.as_str()),
-        (true, "success")
-    );
+    assert_eq!((reports[0].cold_start, reports[0].outcome.as_str()), (true, "success"));
 }
 
 #[tokio::test]
 async fn a_process_sees_its_declared_environment_and_lambdas_own_and_nothing_else() {
     let cloud = Cloud::without_function(4);
     let mut spec = cloud.spec("sample");
-    spec.environment
-        .insert("AWS_REGION".to_owned(), "eu-west-1".to_owned());
+    spec.environment.insert("AWS_REGION".to_owned(), "eu-west-1".to_owned());
     cloud.lambda.add(spec);
     let environment = cloud.answer(json!({ "do": "environment" })).await;
     let names: Vec<&String> = environment.as_object().unwrap().keys().collect();
@@ -114,10 +106,7 @@ async fn a_process_sees_its_declared_environment_and_lambdas_own_and_nothing_els
             "_X_AMZN_TRACE_ID",
         ]
     );
-    assert_eq!(
-        environment["AWS_LAMBDA_FUNCTION_NAME"],
-        "rollcall-dev-sample"
-    );
+    assert_eq!(environment["AWS_LAMBDA_FUNCTION_NAME"], "rollcall-dev-sample");
     assert_eq!(environment["AWS_REGION"], "us-east-1");
     let key = environment["AWS_ACCESS_KEY_ID"].as_str().unwrap();
     assert!(key.starts_with("ASIA") && key.len() > 30, "{key}");
@@ -142,10 +131,7 @@ async fn parallel_invocations_use_separate_processes_and_credentials() {
     }
     assert_eq!((processes.len(), keys.len()), (50, 50));
     let again = cloud.answer(json!({ "do": "hold" })).await;
-    assert!(
-        processes.contains(&again["process"].to_string()),
-        "a warm process is used again"
-    );
+    assert!(processes.contains(&again["process"].to_string()), "a warm process is used again");
 }
 
 #[tokio::test]
@@ -164,10 +150,7 @@ async fn only_reserved_concurrency_throttles() {
     }
     assert_eq!(cloud.answer(json!([1])).await, json!([1]));
     let unknown = InvokeError::UnknownFunction("other".to_owned());
-    assert_eq!(
-        cloud.invoke_function("other", json!({})).await,
-        Err(unknown)
-    );
+    assert_eq!(cloud.invoke_function("other", json!({})).await, Err(unknown));
 }
 
 #[tokio::test]
@@ -176,13 +159,8 @@ async fn invocations_beyond_the_most_processes_wait_and_idle_processes_make_room
     for name in ["one", "two", "three"] {
         cloud.lambda.add(cloud.spec(name));
     }
-    let idle = cloud
-        .invoke_function("one", json!({ "do": "environment" }))
-        .await;
-    let key = json_of(idle.unwrap())["AWS_ACCESS_KEY_ID"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let idle = cloud.invoke_function("one", json!({ "do": "environment" })).await;
+    let key = json_of(idle.unwrap())["AWS_ACCESS_KEY_ID"].as_str().unwrap().to_owned();
     let mut running = hold(&cloud, "two", 2);
     held(&cloud, 2).await;
     assert_eq!(principal(&cloud, &key), None, "the idle process has ended");
@@ -201,11 +179,7 @@ async fn check_failure(event: Value, error_type: &str, message: &str, ends_the_p
     spec.timeout = Duration::from_millis(1500);
     cloud.lambda.add(spec);
     cloud.answer(json!("warm up")).await;
-    let failed = cloud
-        .lambda
-        .invoke("sample", event.to_string().into(), None)
-        .await
-        .unwrap();
+    let failed = cloud.lambda.invoke("sample", event.to_string().into(), None).await.unwrap();
     let expected = Outcome::FunctionError {
         error_type: error_type.to_owned(),
         message: message.replace("{id}", &failed.request_id),
@@ -218,13 +192,7 @@ async fn check_failure(event: Value, error_type: &str, message: &str, ends_the_p
 
 #[tokio::test]
 async fn failures_are_reported_as_lambda_does() {
-    check_failure(
-        json!({ "do": "fail" }),
-        "SampleError",
-        "told to fail",
-        false,
-    )
-    .await;
+    check_failure(json!({ "do": "fail" }), "SampleError", "told to fail", false).await;
     check_failure(
         json!({ "do": "hold" }),
         "Sandbox.Timedout",
@@ -246,10 +214,7 @@ async fn a_panic_is_a_function_error_and_an_answer_has_a_size_limit() {
     let cloud = Cloud::new();
     for (event, expected) in [
         ("panic", "told to panic"),
-        (
-            "large",
-            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
-        ),
+        ("large", "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
     ] {
         match cloud.invoke(json!({ "do": event })).await.unwrap() {
             Outcome::FunctionError { message, .. } => assert!(message.contains(expected)),
@@ -265,23 +230,16 @@ async fn a_panic_is_a_function_error_and_an_answer_has_a_size_limit() {
 async fn a_program_that_does_not_start_is_a_function_error() {
     let cloud = Cloud::without_function(4);
     let mut spec = cloud.spec("sample");
-    spec.environment
-        .insert("FAIL_INIT".to_owned(), "1".to_owned());
+    spec.environment.insert("FAIL_INIT".to_owned(), "1".to_owned());
     cloud.lambda.add(spec);
-    let Ok(Outcome::FunctionError {
-        error_type,
-        message,
-    }) = cloud.invoke(json!({})).await
-    else {
+    let Ok(Outcome::FunctionError { error_type, message }) = cloud.invoke(json!({})).await else {
         panic!("it started");
     };
     assert_eq!(error_type, "Runtime.ExitError");
     assert!(message.ends_with("exit status 1"), "{message}");
     eventually("the cause is logged", || {
         let lines = cloud.logs.lines();
-        lines
-            .into_iter()
-            .find(|line| line.line.contains("told not to start"))
+        lines.into_iter().find(|line| line.line.contains("told not to start"))
     })
     .await;
     let mut spec = cloud.spec("sample");
@@ -305,14 +263,9 @@ async fn processes_can_be_made_to_crash_at_the_worst_moments() {
     }
     assert_eq!(cloud.lambda.kill_running("sample"), 0);
     touch(&cloud.path("release"));
-    for (point, journal) in [
-        (CrashPoint::BeforeDelivery, 3),
-        (CrashPoint::AfterResponse, 4),
-    ] {
+    for (point, journal) in [(CrashPoint::BeforeDelivery, 3), (CrashPoint::AfterResponse, 4)] {
         cloud.lambda.crash_next("sample", 1, point).unwrap();
-        assert!(is_exit(
-            &cloud.invoke(json!({ "do": "hold" })).await.unwrap()
-        ));
+        assert!(is_exit(&cloud.invoke(json!({ "do": "hold" })).await.unwrap()));
         assert_eq!(cloud.journal().len(), journal, "{point:?}");
     }
     json_of(cloud.invoke(json!({ "do": "hold" })).await.unwrap());
@@ -349,8 +302,7 @@ async fn a_replaced_function_is_used_from_the_next_invocation_on() {
     let cloud = Cloud::new();
     cloud.answer(json!({})).await;
     let mut spec = cloud.spec("sample");
-    spec.environment
-        .insert("EDITION".to_owned(), "2".to_owned());
+    spec.environment.insert("EDITION".to_owned(), "2".to_owned());
     cloud.lambda.add(spec);
     let environment = cloud.answer(json!({ "do": "environment" })).await;
     assert_eq!(environment["EDITION"], "2");

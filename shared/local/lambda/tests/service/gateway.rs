@@ -27,11 +27,7 @@ impl Api {
     /// An API whose every route leads to the sample function, which answers its event.
     async fn with(change: impl FnOnce(&mut GatewayOptions)) -> Self {
         let cloud = Cloud::new();
-        let routes = [
-            "GET /courses/{slug}",
-            "POST /courses/{slug}",
-            "POST /answer",
-        ];
+        let routes = ["GET /courses/{slug}", "POST /courses/{slug}", "POST /answer"];
         let mut options = GatewayOptions {
             lambda: cloud.lambda.clone(),
             clock: cloud.clock.clone(),
@@ -59,13 +55,10 @@ impl Api {
     /// Sends a request from 127.0.0.2.
     async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let socket = TcpSocket::new_v4().unwrap();
-        socket
-            .bind((Ipv4Addr::new(127, 0, 0, 2), 0).into())
-            .unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();
@@ -86,10 +79,8 @@ fn request(
     headers: &[(&str, &str)],
     body: impl Into<Body>,
 ) -> Request<Body> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "api.rollcall.localhost:9000");
+    let mut request =
+        Request::builder().method(method).uri(path).header("host", "api.rollcall.localhost:9000");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -114,10 +105,7 @@ fn full_request() -> Request<Body> {
             ("Content-Type", "application/json; charset=utf-8"),
             ("X-Forwarded-For", "203.0.113.7"),
             ("X-Forwarded-Proto", "gopher"),
-            (
-                "X-Amzn-Trace-Id",
-                "Root=1-5759e988-bd862e3fe1be46a994272793",
-            ),
+            ("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793"),
         ],
         r#"{"note":"h\u00e9"}"#,
     )
@@ -127,21 +115,13 @@ fn full_request() -> Request<Body> {
 async fn the_event_is_the_one_of_api_gateway() {
     let api = Api::new().await;
     let mut event = api.event(full_request()).await;
-    let time_ms = take(&mut event, "/requestContext/timeEpoch")
-        .as_i64()
-        .unwrap();
+    let time_ms = take(&mut event, "/requestContext/timeEpoch").as_i64().unwrap();
     assert!((0..60_000).contains(&(api.cloud.clock.now_ms() - time_ms)));
     let time = take(&mut event, "/requestContext/time");
     let time = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", time.as_str().unwrap());
     let time = time.unwrap().to_timestamp().unwrap();
     assert_eq!(time.as_second(), time_ms / 1000);
-    assert_eq!(
-        take(&mut event, "/requestContext/requestId")
-            .as_str()
-            .unwrap()
-            .len(),
-        24
-    );
+    assert_eq!(take(&mut event, "/requestContext/requestId").as_str().unwrap().len(), 24);
     assert_eq!(
         event,
         json!({
@@ -216,24 +196,12 @@ async fn a_body_is_text_only_for_the_types_that_aws_takes_for_text() {
         (vec![("content-type", json)], &b"{}"[..], "{}", false),
         (vec![("content-type", "Text/Plain")], b"a", "a", false),
         (vec![("content-type", form)], b"a=b", "YT1i", true),
-        (
-            vec![("content-type", "image/png")],
-            b"\xff\x00",
-            "/wA=",
-            true,
-        ),
+        (vec![("content-type", "image/png")], b"\xff\x00", "/wA=", true),
         (vec![("content-type", json)], b"\xff", "/w==", true),
-        (
-            vec![("content-type", json), ("content-encoding", "gzip")],
-            b"{}",
-            "e30=",
-            true,
-        ),
+        (vec![("content-type", json), ("content-encoding", "gzip")], b"{}", "e30=", true),
         (vec![], b"a", "YQ==", true),
     ] {
-        let event = api
-            .event(request("POST", "/courses/x", &headers, body))
-            .await;
+        let event = api.event(request("POST", "/courses/x", &headers, body)).await;
         assert_eq!(event["body"], expected, "{headers:?}");
         assert_eq!(event["isBase64Encoded"], encoded, "{headers:?}");
     }
@@ -243,8 +211,7 @@ async fn a_body_is_text_only_for_the_types_that_aws_takes_for_text() {
 async fn check_answer(answer: Value) -> (StatusCode, HeaderMap, Vec<u8>) {
     let api = Api::new().await;
     let mut spec = api.cloud.spec("sample");
-    spec.environment
-        .insert("ANSWER".to_owned(), answer.to_string());
+    spec.environment.insert("ANSWER".to_owned(), answer.to_string());
     api.cloud.lambda.add(spec);
     api.send(request("POST", "/answer", &[], "")).await
 }
@@ -272,10 +239,7 @@ async fn cookies_and_bytes_reach_the_client() {
 async fn check_refusal(api: &Api, request: Request<Body>, status: u16, message: &str) {
     let (found, headers, body) = api.send(request).await;
     let body: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(
-        (found.as_u16(), body),
-        (status, json!({ "message": message }))
-    );
+    assert_eq!((found.as_u16(), body), (status, json!({ "message": message })));
     assert_eq!(headers["content-type"], "application/json");
     assert!(headers.contains_key("apigw-requestid"));
 }
@@ -283,11 +247,7 @@ async fn check_refusal(api: &Api, request: Request<Body>, status: u16, message: 
 #[tokio::test]
 async fn the_gateway_refuses_with_the_statuses_of_aws() {
     let api = Api::new().await;
-    for (method, path) in [
-        ("GET", "/nowhere"),
-        ("DELETE", "/courses/x"),
-        ("OPTIONS", "/answer"),
-    ] {
+    for (method, path) in [("GET", "/nowhere"), ("DELETE", "/courses/x"), ("OPTIONS", "/answer")] {
         check_refusal(&api, request(method, path, &[], ""), 404, "Not Found").await;
     }
     let large = "x".repeat(10 * 1024 * 1024 + 1);
@@ -297,16 +257,12 @@ async fn the_gateway_refuses_with_the_statuses_of_aws() {
     let refused = request("POST", "/answer", &[("x-large", &large)], "");
     check_refusal(&api, refused, 431, "Request Header Fields Too Large").await;
     let mut spec = api.cloud.spec("sample");
-    spec.environment.insert(
-        "ANSWER".to_owned(),
-        json!({ "statusCode": "200" }).to_string(),
-    );
+    spec.environment.insert("ANSWER".to_owned(), json!({ "statusCode": "200" }).to_string());
     api.cloud.lambda.add(spec);
     let malformed = request("POST", "/answer", &[], "");
     check_refusal(&api, malformed, 500, "Internal Server Error").await;
     let mut spec = api.cloud.spec("sample");
-    spec.environment
-        .insert("FAIL_INIT".to_owned(), "1".to_owned());
+    spec.environment.insert("FAIL_INIT".to_owned(), "1".to_owned());
     api.cloud.lambda.add(spec);
     let failed = request("POST", "/answer", &[], "");
     check_refusal(&api, failed, 500, "Internal Server Error").await;
@@ -321,28 +277,21 @@ async fn the_gateway_refuses_with_the_statuses_of_aws() {
 async fn a_function_that_takes_too_long_is_not_waited_for_but_runs_on() {
     let api = Api::with(|options| options.integration_timeout = Duration::from_millis(300)).await;
     let mut spec = api.cloud.spec("sample");
-    spec.environment
-        .insert("ANSWER".to_owned(), "hold".to_owned());
+    spec.environment.insert("ANSWER".to_owned(), "hold".to_owned());
     api.cloud.lambda.add(spec);
     let slow = request("POST", "/answer", &[], "");
     check_refusal(&api, slow, 503, "Service Unavailable").await;
     touch(&api.cloud.path("release"));
     crate::support::eventually("the invocation ends", || {
         let reports = api.cloud.logs.reports();
-        reports
-            .iter()
-            .any(|report| report.outcome == "success")
-            .then_some(())
+        reports.iter().any(|report| report.outcome == "success").then_some(())
     })
     .await;
 }
 
 #[tokio::test]
 async fn more_requests_than_the_burst_are_refused() {
-    let throttle = Throttle {
-        rate_per_second: 0,
-        burst: 2,
-    };
+    let throttle = Throttle { rate_per_second: 0, burst: 2 };
     let api = Api::with(|options| options.throttle = Some(throttle)).await;
     for _ in 0..2 {
         api.event(request("GET", "/courses/x", &[], "")).await;
@@ -395,26 +344,16 @@ async fn cors_follows_the_configuration_and_never_the_function() {
             "Access-Control-Max-Age": "1",
         },
     });
-    spec.environment
-        .insert("ANSWER".to_owned(), answer.to_string());
+    spec.environment.insert("ANSWER".to_owned(), answer.to_string());
     api.cloud.lambda.add(spec);
     let named = ("allow-origin", "http://localhost:3000");
     let anyone = ("allow-origin", "*");
     let exposed = ("expose-headers", "etag");
-    let preflight = [
-        ("allow-headers", "content-type,x-csrf-token"),
-        ("allow-methods", "GET,POST"),
-    ];
+    let preflight = [("allow-headers", "content-type,x-csrf-token"), ("allow-methods", "GET,POST")];
     let (credentials, age) = (("allow-credentials", "true"), ("max-age", "600"));
     check_cors(&api, "GET", None, &[]).await;
     check_cors(&api, "GET", Some(named.1), &[credentials, named, exposed]).await;
-    check_cors(
-        &api,
-        "GET",
-        Some("https://evil.example"),
-        &[anyone, exposed],
-    )
-    .await;
+    check_cors(&api, "GET", Some("https://evil.example"), &[anyone, exposed]).await;
     let invocations = api.cloud.logs.reports().len();
     check_cors(
         &api,
@@ -431,11 +370,7 @@ async fn cors_follows_the_configuration_and_never_the_function() {
     )
     .await;
     check_cors(&api, "OPTIONS", None, &[]).await;
-    assert_eq!(
-        api.cloud.logs.reports().len(),
-        invocations,
-        "no preflight invokes"
-    );
+    assert_eq!(api.cloud.logs.reports().len(), invocations, "no preflight invokes");
 }
 
 #[tokio::test]
@@ -452,11 +387,7 @@ async fn an_origin_that_is_not_allowed_gets_no_cors_headers() {
     check_cors(&api, "GET", Some(allowed), &[("allow-origin", allowed)]).await;
     let local = "http://localhost:5173";
     check_cors(&api, "GET", Some(local), &[("allow-origin", local)]).await;
-    for stranger in [
-        "https://rollcall.example.evil",
-        "https://rollcall.exampl",
-        "null",
-    ] {
+    for stranger in ["https://rollcall.example.evil", "https://rollcall.exampl", "null"] {
         check_cors(&api, "GET", Some(stranger), &[]).await;
         check_cors(&api, "OPTIONS", Some(stranger), &[]).await;
     }

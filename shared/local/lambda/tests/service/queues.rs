@@ -29,9 +29,7 @@ impl MemoryQueue {
     /// Adds messages whose body and id are equal.
     fn send(&self, bodies: &[&str]) {
         let mut messages = self.messages.lock().unwrap();
-        messages
-            .visible
-            .extend(bodies.iter().map(|body| (*body).to_owned()));
+        messages.visible.extend(bodies.iter().map(|body| (*body).to_owned()));
         self.changed.notify_one();
     }
 
@@ -69,9 +67,7 @@ impl QueueSource for MemoryQueue {
 
     async fn delete(&self, receipt_handles: &[String]) {
         let mut messages = self.messages.lock().unwrap();
-        messages
-            .in_flight
-            .retain(|id| !receipt_handles.contains(&format!("r-{id}")));
+        messages.in_flight.retain(|id| !receipt_handles.contains(&format!("r-{id}")));
     }
 
     async fn changed(&self) {
@@ -94,11 +90,8 @@ async fn check(bodies: &[&str], batch_size: usize, invocations: usize, kept: &[&
     let cloud = Cloud::new();
     let queue = Arc::new(MemoryQueue::default());
     queue.send(bodies);
-    let handle = start_queue(
-        cloud.mapping(),
-        Arc::<MemoryQueue>::clone(&queue),
-        mapping(batch_size, 1),
-    );
+    let handle =
+        start_queue(cloud.mapping(), Arc::<MemoryQueue>::clone(&queue), mapping(batch_size, 1));
     eventually("the batches are processed", || {
         (cloud.logs.reports().len() >= invocations && queue.in_flight() == kept).then_some(())
     })
@@ -122,25 +115,13 @@ async fn a_message_that_failed_comes_back_by_its_visibility_time_out() {
     let queue = Arc::new(MemoryQueue::default());
     touch(&cloud.path("outage"));
     queue.send(&["a"]);
-    let handle = start_queue(
-        cloud.mapping(),
-        Arc::<MemoryQueue>::clone(&queue),
-        mapping(10, 1),
-    );
-    eventually("the first try", || {
-        (cloud.logs.reports().len() == 1).then_some(())
-    })
-    .await;
+    let handle = start_queue(cloud.mapping(), Arc::<MemoryQueue>::clone(&queue), mapping(10, 1));
+    eventually("the first try", || (cloud.logs.reports().len() == 1).then_some(())).await;
     std::fs::remove_file(cloud.path("outage")).unwrap();
     queue.time_out();
-    eventually("the second try", || {
-        queue.in_flight().is_empty().then_some(())
-    })
-    .await;
-    eventually("both tries are written down", || {
-        (cloud.journal() == ["a", "a"]).then_some(())
-    })
-    .await;
+    eventually("the second try", || queue.in_flight().is_empty().then_some(())).await;
+    eventually("both tries are written down", || (cloud.journal() == ["a", "a"]).then_some(()))
+        .await;
     handle.stop().await;
 }
 
@@ -149,17 +130,10 @@ async fn no_more_is_received_than_may_run_at_once() {
     let cloud = Cloud::new();
     let queue = Arc::new(MemoryQueue::default());
     queue.send(&["hold", "hold", "hold", "hold", "a"]);
-    let handle = start_queue(
-        cloud.mapping(),
-        Arc::<MemoryQueue>::clone(&queue),
-        mapping(1, 2),
-    );
+    let handle = start_queue(cloud.mapping(), Arc::<MemoryQueue>::clone(&queue), mapping(1, 2));
     eventually("two run", || (cloud.journal().len() == 2).then_some(())).await;
     touch(&cloud.path("release"));
-    eventually("all are processed", || {
-        (cloud.logs.reports().len() == 5).then_some(())
-    })
-    .await;
+    eventually("all are processed", || (cloud.logs.reports().len() == 5).then_some(())).await;
     assert_eq!(queue.messages.lock().unwrap().most_in_flight, 2);
     handle.stop().await;
 }
@@ -174,20 +148,11 @@ async fn a_batch_window_gathers_a_full_batch() {
     for body in ["a", "b", "c"] {
         queue.send(&[body]);
         eventually("it is received", || {
-            queue
-                .messages
-                .lock()
-                .unwrap()
-                .visible
-                .is_empty()
-                .then_some(())
+            queue.messages.lock().unwrap().visible.is_empty().then_some(())
         })
         .await;
     }
-    eventually("the batch is processed", || {
-        (cloud.journal() == ["a b c"]).then_some(())
-    })
-    .await;
+    eventually("the batch is processed", || (cloud.journal() == ["a b c"]).then_some(())).await;
     handle.stop().await;
 }
 
@@ -199,15 +164,8 @@ async fn a_throttled_message_is_not_deleted() {
     cloud.lambda.add(spec);
     let queue = Arc::new(MemoryQueue::default());
     queue.send(&["a"]);
-    let handle = start_queue(
-        cloud.mapping(),
-        Arc::<MemoryQueue>::clone(&queue),
-        mapping(1, 1),
-    );
-    eventually("it is received", || {
-        (queue.in_flight() == ["a"]).then_some(())
-    })
-    .await;
+    let handle = start_queue(cloud.mapping(), Arc::<MemoryQueue>::clone(&queue), mapping(1, 1));
+    eventually("it is received", || (queue.in_flight() == ["a"]).then_some(())).await;
     cloud.lambda.add(cloud.spec("sample"));
     eventually("it is processed once it is visible again", || {
         queue.time_out();

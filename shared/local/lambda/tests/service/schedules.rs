@@ -12,10 +12,7 @@ fn start(cloud: &Cloud) -> Schedules {
         cloud.lambda.clone(),
         cloud.clock.clone(),
         cloud.shutdown.clone(),
-        vec![Schedule {
-            function: "sample".to_owned(),
-            every: Duration::from_hours(1),
-        }],
+        vec![Schedule { function: "sample".to_owned(), every: Duration::from_hours(1) }],
     )
 }
 
@@ -27,10 +24,8 @@ async fn a_clock_that_jumps_fires_a_schedule_once() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(cloud.logs.reports().len(), fired - 1, "nothing is due");
         cloud.clock.advance(Duration::from_hours(5));
-        eventually("the schedule fires", || {
-            (cloud.logs.reports().len() >= fired).then_some(())
-        })
-        .await;
+        eventually("the schedule fires", || (cloud.logs.reports().len() >= fired).then_some(()))
+            .await;
     }
 }
 

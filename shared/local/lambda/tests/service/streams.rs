@@ -71,11 +71,7 @@ impl MemoryStream {
 }
 
 fn number(record: &Value) -> u64 {
-    record["dynamodb"]["SequenceNumber"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap()
+    record["dynamodb"]["SequenceNumber"].as_str().unwrap().parse().unwrap()
 }
 
 #[async_trait]
@@ -117,10 +113,7 @@ struct Letters(Mutex<Vec<Value>>);
 #[async_trait]
 impl FailureDestination for Letters {
     async fn send(&self, body: String) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(serde_json::from_str(&body).unwrap());
+        self.0.lock().unwrap().push(serde_json::from_str(&body).unwrap());
     }
 }
 
@@ -197,16 +190,10 @@ async fn check(
     let stream = MemoryStream::new(&cloud);
     stream.put(texts);
     let (handle, letters) = start(&cloud, &stream, mapping);
-    eventually("all batches", || {
-        (cloud.journal().len() >= batches.len()).then_some(())
-    })
-    .await;
+    eventually("all batches", || (cloud.journal().len() >= batches.len()).then_some(())).await;
     stream.put(&["last"]);
     let last = (texts.len() + 1).to_string();
-    eventually("the last record", || {
-        cloud.journal().contains(&last).then_some(())
-    })
-    .await;
+    eventually("the last record", || cloud.journal().contains(&last).then_some(())).await;
     let mut expected = batches.to_vec();
     expected.push(&last);
     assert_eq!(cloud.journal(), expected, "{texts:?}");
@@ -228,20 +215,14 @@ async fn a_partial_failure_resumes_at_the_lowest_failed_record() {
 #[tokio::test]
 async fn a_failed_batch_is_tried_again_as_a_whole() {
     check(
-        StreamMapping {
-            retry_attempts_max: Some(2),
-            ..mapping()
-        },
+        StreamMapping { retry_attempts_max: Some(2), ..mapping() },
         &["a", "poison", "c"],
         &["1 2 3", "1 2 3", "1 2 3"],
         &["RetryAttemptsExhausted 1..3 x3 after 3"],
     )
     .await;
     check(
-        StreamMapping {
-            report_batch_item_failures: false,
-            ..mapping()
-        },
+        StreamMapping { report_batch_item_failures: false, ..mapping() },
         &["a", "fail", "c"],
         &["1 2 3"],
         &[],
@@ -251,10 +232,7 @@ async fn a_failed_batch_is_tried_again_as_a_whole() {
 
 #[tokio::test]
 async fn bisecting_isolates_the_record_that_fails() {
-    let bisecting = StreamMapping {
-        bisect_on_error: true,
-        ..mapping()
-    };
+    let bisecting = StreamMapping { bisect_on_error: true, ..mapping() };
     check(
         bisecting.clone(),
         &["a", "b", "poison", "d", "e"],
@@ -281,10 +259,7 @@ async fn bisecting_isolates_the_record_that_fails() {
 #[tokio::test]
 async fn batches_keep_to_their_size_in_records_and_bytes() {
     check(
-        StreamMapping {
-            batch_size: 2,
-            ..mapping()
-        },
+        StreamMapping { batch_size: 2, ..mapping() },
         &["a", "b", "c", "d", "e"],
         &["1 2", "3 4", "5"],
         &[],
@@ -299,16 +274,11 @@ async fn a_failure_destination_gets_exactly_the_metadata() {
     let cloud = Cloud::new();
     let stream = MemoryStream::new(&cloud);
     stream.put(&["poison", "fail"]);
-    let one_by_one = StreamMapping {
-        batch_size: 1,
-        retry_attempts_max: Some(0),
-        ..mapping()
-    };
+    let one_by_one = StreamMapping { batch_size: 1, retry_attempts_max: Some(0), ..mapping() };
     let (handle, letters) = start(&cloud, &stream, one_by_one);
-    let mut found = eventually("two letters", || {
-        Some(letters.all()).filter(|letters| letters.len() == 2)
-    })
-    .await;
+    let mut found =
+        eventually("two letters", || Some(letters.all()).filter(|letters| letters.len() == 2))
+            .await;
     let reports = cloud.logs.reports();
     let arrival = stream.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     for (index, response) in [
@@ -320,10 +290,7 @@ async fn a_failure_destination_gets_exactly_the_metadata() {
     {
         let timestamp = found[index]["timestamp"].take();
         let timestamp = timestamp.as_str().unwrap();
-        assert!(
-            timestamp.parse::<Timestamp>().is_ok() && timestamp.len() == 24,
-            "{timestamp}"
-        );
+        assert!(timestamp.parse::<Timestamp>().is_ok() && timestamp.len() == 24, "{timestamp}");
         let sequence = (index + 1).to_string();
         assert_eq!(
             found[index],
@@ -364,10 +331,7 @@ async fn records_that_are_too_old_are_given_up_and_younger_ones_are_not() {
     let (handle, letters) = start(
         &cloud,
         &stream,
-        StreamMapping {
-            record_age_max: Some(Duration::from_hours(1)),
-            ..mapping()
-        },
+        StreamMapping { record_age_max: Some(Duration::from_hours(1)), ..mapping() },
     );
     journal_is(&cloud, &["3"]).await;
     assert_eq!(letters.summaries(), ["RecordAgeExceeded 1..2 x2 after 0"]);
@@ -381,36 +345,19 @@ async fn what_fails_for_longer_than_a_day_is_lost_as_in_aws() {
     let stream = MemoryStream::new(&cloud);
     touch(&cloud.path("outage"));
     stream.put(&["a"]);
-    let forever = StreamMapping {
-        retry_attempts_max: None,
-        ..mapping()
-    };
+    let forever = StreamMapping { retry_attempts_max: None, ..mapping() };
     let (handle, letters) = start(&cloud, &stream, forever);
-    eventually("several tries", || {
-        (cloud.journal().len() > 3).then_some(())
-    })
-    .await;
+    eventually("several tries", || (cloud.journal().len() > 3).then_some(())).await;
     cloud.clock.advance(Duration::from_hours(25));
     stream.put_old("shard-0", "key", "b", cloud.clock.now());
-    eventually("the next record", || {
-        cloud.journal().contains(&"2".to_owned()).then_some(())
-    })
-    .await;
+    eventually("the next record", || cloud.journal().contains(&"2".to_owned()).then_some(())).await;
     let retried = cloud.journal().iter().filter(|line| *line == "1").count();
     std::fs::remove_file(cloud.path("outage")).unwrap();
     eventually("a success", || {
-        cloud
-            .logs
-            .reports()
-            .iter()
-            .any(|report| report.outcome == "success")
-            .then_some(())
+        cloud.logs.reports().iter().any(|report| report.outcome == "success").then_some(())
     })
     .await;
-    assert_eq!(
-        cloud.journal().iter().filter(|line| *line == "1").count(),
-        retried
-    );
+    assert_eq!(cloud.journal().iter().filter(|line| *line == "1").count(), retried);
     assert!(letters.all().is_empty());
     handle.stop().await;
 }
@@ -445,19 +392,13 @@ async fn order_per_key_holds_under_parallel_lanes_and_crashes_lose_nothing() {
             .iter()
             .flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
             .collect();
-        let complete = expected
-            .values()
-            .flatten()
-            .all(|sequence| handled.contains(sequence));
+        let complete = expected.values().flatten().all(|sequence| handled.contains(sequence));
         complete.then_some(handled)
     })
     .await;
     for (key, sequences) in &expected {
         let mut first_seen: Vec<&String> = Vec::new();
-        for sequence in handled
-            .iter()
-            .filter(|sequence| sequences.contains(sequence))
-        {
+        for sequence in handled.iter().filter(|sequence| sequences.contains(sequence)) {
             if !first_seen.contains(&sequence) {
                 first_seen.push(sequence);
             }
@@ -473,14 +414,8 @@ async fn a_slow_shard_or_lane_does_not_delay_others() {
     let cloud = Cloud::new();
     let stream = MemoryStream::new(&cloud);
     stream.put_item("shard-0", "slow", "hold");
-    let (handle, _) = start(
-        &cloud,
-        &stream,
-        StreamMapping {
-            parallelization_factor: 10,
-            ..mapping()
-        },
-    );
+    let (handle, _) =
+        start(&cloud, &stream, StreamMapping { parallelization_factor: 10, ..mapping() });
     journal_is(&cloud, &["1"]).await;
     stream.put_item("shard-1", "other", "a");
     for key in 0..20 {
@@ -491,10 +426,7 @@ async fn a_slow_shard_or_lane_does_not_delay_others() {
         (handled.contains(&"2".to_owned()) && handled.len() > 5).then_some(())
     })
     .await;
-    assert!(
-        cloud.lambda.kill_running("sample") > 0,
-        "the slow one still runs"
-    );
+    assert!(cloud.lambda.kill_running("sample") > 0, "the slow one still runs");
     handle.stop().await;
 }
 
@@ -506,10 +438,7 @@ async fn a_throttled_function_is_waited_for_without_counting_tries() {
     cloud.lambda.add(spec);
     let stream = MemoryStream::new(&cloud);
     stream.put(&["a"]);
-    let never_again = StreamMapping {
-        retry_attempts_max: Some(0),
-        ..mapping()
-    };
+    let never_again = StreamMapping { retry_attempts_max: Some(0), ..mapping() };
     let (handle, letters) = start(&cloud, &stream, never_again);
     tokio::time::sleep(Duration::from_millis(100)).await;
     cloud.lambda.add(cloud.spec("sample"));
@@ -533,19 +462,13 @@ async fn a_restart_resumes_at_the_checkpoint_and_loses_nothing() {
     let cloud = Cloud::new();
     let stream = MemoryStream::new(&cloud);
     stream.put(&["a", "b"]);
-    let patient = StreamMapping {
-        retry_attempts_max: None,
-        ..mapping()
-    };
+    let patient = StreamMapping { retry_attempts_max: None, ..mapping() };
     let (handle, _) = start(&cloud, &stream, patient.clone());
     journal_is(&cloud, &["1 2"]).await;
     checkpoint_is(&cloud, "shard-0", "2").await;
     touch(&cloud.path("outage"));
     stream.put(&["c"]);
-    eventually("several tries", || {
-        (cloud.journal().len() > 3).then_some(())
-    })
-    .await;
+    eventually("several tries", || (cloud.journal().len() > 3).then_some(())).await;
     handle.stop().await;
     let cloud = cloud.restart().await;
     std::fs::remove_file(cloud.path("outage")).unwrap();
@@ -556,10 +479,7 @@ async fn a_restart_resumes_at_the_checkpoint_and_loses_nothing() {
     checkpoint_is(&cloud, "shard-0", "4").await;
     handle.stop().await;
     stream.put(&["e"]);
-    let more_lanes = StreamMapping {
-        parallelization_factor: 3,
-        ..patient
-    };
+    let more_lanes = StreamMapping { parallelization_factor: 3, ..patient };
     let (handle, _) = start(&cloud, &stream, more_lanes);
     journal_is(&cloud, &["3 4", "5"]).await;
     handle.stop().await;
@@ -590,11 +510,7 @@ async fn a_batch_window_gathers_a_full_batch() {
     let (handle, _) = start(
         &cloud,
         &stream,
-        StreamMapping {
-            batch_size: 3,
-            batch_window: Duration::from_hours(1),
-            ..mapping()
-        },
+        StreamMapping { batch_size: 3, batch_window: Duration::from_hours(1), ..mapping() },
     );
     for text in ["b", "c"] {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -610,17 +526,11 @@ async fn stopping_the_cloud_gives_nothing_up() {
     let cloud = Cloud::new();
     let stream = MemoryStream::new(&cloud);
     stream.put(&["hold"]);
-    let never_again = StreamMapping {
-        retry_attempts_max: Some(0),
-        ..mapping()
-    };
+    let never_again = StreamMapping { retry_attempts_max: Some(0), ..mapping() };
     let (handle, letters) = start(&cloud, &stream, never_again);
     journal_is(&cloud, &["1"]).await;
     cloud.lambda.stop().await;
     handle.stop().await;
     assert!(letters.all().is_empty());
-    assert!(
-        !cloud.path("mapping-sample.json").exists(),
-        "no checkpoint was made"
-    );
+    assert!(!cloud.path("mapping-sample.json").exists(), "no checkpoint was made");
 }

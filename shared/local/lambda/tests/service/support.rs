@@ -43,12 +43,8 @@ impl Cloud {
     }
 
     fn in_folder(folder: TempDir, concurrency_max: usize) -> Self {
-        let (clock, iam, logs, shutdown) = (
-            LocalClock::new(),
-            Iam::new(),
-            LogSink::new(10_000),
-            Shutdown::new(),
-        );
+        let (clock, iam, logs, shutdown) =
+            (LocalClock::new(), Iam::new(), LogSink::new(10_000), Shutdown::new());
         let lambda = Lambda::new(Options {
             clock: clock.clone(),
             iam: iam.clone(),
@@ -57,14 +53,7 @@ impl Cloud {
             concurrency_max,
             warm_per_function_max: 8,
         });
-        Self {
-            lambda,
-            clock,
-            iam,
-            logs,
-            shutdown,
-            folder,
-        }
+        Self { lambda, clock, iam, logs, shutdown, folder }
     }
 
     pub(crate) fn spec(&self, name: &str) -> FunctionSpec {
@@ -91,10 +80,7 @@ impl Cloud {
             lambda: self.lambda.clone(),
             clock: self.clock.clone(),
             shutdown: self.shutdown.clone(),
-            backoff: Backoff {
-                first: Duration::from_millis(1),
-                max: Duration::from_millis(20),
-            },
+            backoff: Backoff { first: Duration::from_millis(1), max: Duration::from_millis(20) },
         }
     }
 

@@ -80,11 +80,7 @@ impl QueueError {
                 "com.amazonaws.sqs#QueueDoesNotExist",
                 "AWS.SimpleQueueService.NonExistentQueue",
             ),
-            Self::NameTaken => (
-                400,
-                "com.amazonaws.sqs#QueueNameExists",
-                "QueueAlreadyExists",
-            ),
+            Self::NameTaken => (400, "com.amazonaws.sqs#QueueNameExists", "QueueAlreadyExists"),
             Self::InvalidParameter(_) => (
                 400,
                 "com.amazon.coral.service#InvalidParameterValueException",
@@ -95,26 +91,18 @@ impl QueueError {
                 "com.amazon.coral.service#MissingRequiredParameterException",
                 "MissingParameter",
             ),
-            Self::UnknownAttribute(_) => (
-                400,
-                "com.amazonaws.sqs#InvalidAttributeName",
-                "InvalidAttributeName",
-            ),
-            Self::InvalidAttribute(_) => (
-                400,
-                "com.amazonaws.sqs#InvalidAttributeValue",
-                "InvalidAttributeValue",
-            ),
-            Self::InvalidContents => (
-                400,
-                "com.amazonaws.sqs#InvalidMessageContents",
-                "InvalidMessageContents",
-            ),
-            Self::ReceiptHandle(_) => (
-                404,
-                "com.amazonaws.sqs#ReceiptHandleIsInvalid",
-                "ReceiptHandleIsInvalid",
-            ),
+            Self::UnknownAttribute(_) => {
+                (400, "com.amazonaws.sqs#InvalidAttributeName", "InvalidAttributeName")
+            }
+            Self::InvalidAttribute(_) => {
+                (400, "com.amazonaws.sqs#InvalidAttributeValue", "InvalidAttributeValue")
+            }
+            Self::InvalidContents => {
+                (400, "com.amazonaws.sqs#InvalidMessageContents", "InvalidMessageContents")
+            }
+            Self::ReceiptHandle(_) => {
+                (404, "com.amazonaws.sqs#ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid")
+            }
             Self::NotInFlight => (
                 400,
                 "com.amazonaws.sqs#MessageNotInflight",
@@ -125,30 +113,23 @@ impl QueueError {
                 "com.amazonaws.sqs#PurgeQueueInProgress",
                 "AWS.SimpleQueueService.PurgeQueueInProgress",
             ),
-            Self::NoSuchResource(_) => (
-                404,
-                "com.amazonaws.sqs#ResourceNotFoundException",
-                "ResourceNotFoundException",
-            ),
+            Self::NoSuchResource(_) => {
+                (404, "com.amazonaws.sqs#ResourceNotFoundException", "ResourceNotFoundException")
+            }
             Self::EmptyBatch
             | Self::TooManyEntries(_)
             | Self::EntryIdsNotDistinct(_)
             | Self::EntryId
             | Self::BatchTooLong { .. } => return self.batch_codes(),
         };
-        Codes {
-            status,
-            kind,
-            query,
-        }
+        Codes { status, kind, query }
     }
 
     fn batch_codes(&self) -> Codes {
         let (kind, query) = match self {
-            Self::EmptyBatch => (
-                "com.amazonaws.sqs#EmptyBatchRequest",
-                "AWS.SimpleQueueService.EmptyBatchRequest",
-            ),
+            Self::EmptyBatch => {
+                ("com.amazonaws.sqs#EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest")
+            }
             Self::TooManyEntries(_) => (
                 "com.amazonaws.sqs#TooManyEntriesInBatchRequest",
                 "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
@@ -166,10 +147,6 @@ impl QueueError {
                 "AWS.SimpleQueueService.InvalidBatchEntryId",
             ),
         };
-        Codes {
-            status: 400,
-            kind,
-            query,
-        }
+        Codes { status: 400, kind, query }
     }
 }

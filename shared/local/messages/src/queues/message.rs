@@ -126,17 +126,11 @@ impl Message {
         [
             ("SenderId", Some(self.content.sender.clone())),
             ("SentTimestamp", Some(self.sent_ms.to_string())),
-            (
-                "ApproximateReceiveCount",
-                Some(self.receive_count.to_string()),
-            ),
+            ("ApproximateReceiveCount", Some(self.receive_count.to_string())),
             ("ApproximateFirstReceiveTimestamp", Some(first.to_string())),
             ("SequenceNumber", sequence),
             ("MessageGroupId", self.content.group.clone()),
-            (
-                "MessageDeduplicationId",
-                self.content.deduplication_id.clone(),
-            ),
+            ("MessageDeduplicationId", self.content.deduplication_id.clone()),
             ("AWSTraceHeader", self.content.trace_header.clone()),
             ("DeadLetterQueueSourceArn", source),
         ]
@@ -198,9 +192,7 @@ fn validate_attribute(name: &str, value: &AttributeValue) -> Result<(), QueueErr
     let lower = name.to_ascii_lowercase();
     let well_named = !name.is_empty()
         && name.len() <= ATTRIBUTE_NAME_CHARS_MAX
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
         && !name.starts_with('.')
         && !name.ends_with('.')
         && !name.contains("..")
@@ -263,10 +255,7 @@ mod tests {
 
     #[test]
     fn the_digest_of_attributes_is_the_one_that_clients_compute() {
-        check(
-            &[("timestamp", "Number", "1493147359900")],
-            "235c5c510d26fb653d073faed50ae77c",
-        );
+        check(&[("timestamp", "Number", "1493147359900")], "235c5c510d26fb653d073faed50ae77c");
         check(
             &[("one", "String", "1"), ("two", "Binary", "AAEC")],
             "587bcd144c5a6cf64e536b15f2fdd3b9",

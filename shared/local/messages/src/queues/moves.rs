@@ -47,8 +47,7 @@ impl MoveTask {
             return self.to_move;
         };
         let seconds = u64::try_from((now_ms - self.started_ms) / 1_000).unwrap_or(0);
-        self.to_move
-            .min(u64::from(rate).saturating_mul(seconds.saturating_add(1)))
+        self.to_move.min(u64::from(rate).saturating_mul(seconds.saturating_add(1)))
     }
 }
 
@@ -74,10 +73,7 @@ impl Queues {
                 "Value for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: it must be between 1 and {RATE_MAX}."
             )));
         }
-        if self
-            .moves
-            .iter()
-            .any(|task| task.source == source && task.progress == Progress::Running)
+        if self.moves.iter().any(|task| task.source == source && task.progress == Progress::Running)
         {
             return Err(QueueError::InvalidParameter(
                 "There is already a task running. Only one active task is allowed for a source queue arn at a given time."
@@ -161,9 +157,7 @@ impl Queues {
 
     /// Whether any task is running.
     pub(crate) fn is_moving(&self) -> bool {
-        self.moves
-            .iter()
-            .any(|task| task.progress == Progress::Running)
+        self.moves.iter().any(|task| task.progress == Progress::Running)
     }
 
     fn advance_task(&mut self, task: &mut MoveTask, moment: Moment) {
@@ -206,10 +200,7 @@ impl Queues {
         if !self.by_name.contains_key(&destination) {
             return Err(NO_QUEUE);
         }
-        let taken = self
-            .by_name
-            .get_mut(source)
-            .and_then(|queue| queue.remove(sequence));
+        let taken = self.by_name.get_mut(source).and_then(|queue| queue.remove(sequence));
         if let (Some(mut message), Some(queue)) = (taken, self.by_name.get_mut(&destination)) {
             message.id = (moment.new_id)();
             message.sent_ms = moment.now_ms;
@@ -234,9 +225,8 @@ impl Queues {
                 "Source queue must be configured as a Dead Letter Queue.".to_owned(),
             ));
         }
-        let destination = destination_arn
-            .map(|arn| self.existing(arn, "DestinationArn"))
-            .transpose()?;
+        let destination =
+            destination_arn.map(|arn| self.existing(arn, "DestinationArn")).transpose()?;
         if let Some(destination) = &destination {
             let refusal = if *destination == source {
                 "Source queue arn and destination queue arn cannot be the same."
@@ -259,12 +249,7 @@ impl Queues {
 
     fn forget_old_moves(&mut self, source: &str) {
         let of_source = |task: &&MoveTask| task.source == source;
-        let mut surplus = self
-            .moves
-            .iter()
-            .filter(of_source)
-            .count()
-            .saturating_sub(TASKS_MAX);
+        let mut surplus = self.moves.iter().filter(of_source).count().saturating_sub(TASKS_MAX);
         self.moves.retain(|task| {
             let forget = surplus > 0 && task.source == source;
             surplus -= usize::from(forget);

@@ -158,8 +158,7 @@ impl Queue {
     pub(crate) fn insert(&mut self, mut message: Message) -> u64 {
         self.last_sequence += 1;
         message.sequence = self.last_sequence;
-        self.by_visibility
-            .insert((message.visible_at_ms, message.sequence));
+        self.by_visibility.insert((message.visible_at_ms, message.sequence));
         self.by_age.insert((message.sent_ms, message.sequence));
         self.messages.insert(message.sequence, message);
         self.last_sequence
@@ -168,8 +167,7 @@ impl Queue {
     /// Takes a message out.
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Message> {
         let message = self.messages.remove(&sequence)?;
-        self.by_visibility
-            .remove(&(message.visible_at_ms, sequence));
+        self.by_visibility.remove(&(message.visible_at_ms, sequence));
         self.by_age.remove(&(message.sent_ms, sequence));
         Some(message)
     }
@@ -257,10 +255,7 @@ impl Queue {
 
     /// Deletes every message, whether visible or not.
     pub(crate) fn purge(&mut self, now_ms: i64) -> Result<(), QueueError> {
-        if self
-            .purged_ms
-            .is_some_and(|purged| now_ms < purged.saturating_add(PURGE_INTERVAL_MS))
-        {
+        if self.purged_ms.is_some_and(|purged| now_ms < purged.saturating_add(PURGE_INTERVAL_MS)) {
             return Err(QueueError::PurgeInProgress(self.name.clone()));
         }
         self.purged_ms = Some(now_ms);
@@ -275,11 +270,7 @@ impl Queue {
         let visible = self.by_visibility.range(..=(now_ms, u64::MAX)).count();
         let hidden = self.hidden(now_ms);
         let in_flight = hidden.filter(|message| message.receive_count > 0).count();
-        Depth {
-            visible,
-            in_flight,
-            delayed: self.messages.len() - visible - in_flight,
-        }
+        Depth { visible, in_flight, delayed: self.messages.len() - visible - in_flight }
     }
 
     /// The time at which a receive may find something, `now_ms` when it would already; `None` when
@@ -288,10 +279,7 @@ impl Queue {
         if self.receivable(now_ms).next().is_some() {
             return Some(now_ms);
         }
-        self.by_visibility
-            .range((now_ms.saturating_add(1), 0)..)
-            .next()
-            .map(|(at_ms, _)| *at_ms)
+        self.by_visibility.range((now_ms.saturating_add(1), 0)..).next().map(|(at_ms, _)| *at_ms)
     }
 
     /// The message that was sent first among those that could be received.
@@ -340,16 +328,12 @@ impl Queue {
         message.last_received_ms = Some(now_ms);
         let message = message.clone();
         let receipt_handle = Receipt::of(&message).render(&self.name);
-        Some(Delivery {
-            message,
-            receipt_handle,
-        })
+        Some(Delivery { message, receipt_handle })
     }
 
     fn show_at(&mut self, sequence: u64, visible_at_ms: i64) {
         if let Some(message) = self.messages.get_mut(&sequence) {
-            self.by_visibility
-                .remove(&(message.visible_at_ms, sequence));
+            self.by_visibility.remove(&(message.visible_at_ms, sequence));
             message.visible_at_ms = visible_at_ms;
             self.by_visibility.insert((visible_at_ms, sequence));
         }
@@ -422,11 +406,7 @@ impl Receipt {
     }
 
     fn render(&self, queue: &str) -> String {
-        let Self {
-            sequence,
-            receive_count,
-            message_id,
-        } = self;
+        let Self { sequence, receive_count, message_id } = self;
         STANDARD.encode(format!("{queue} {sequence} {receive_count} {message_id}"))
     }
 

@@ -139,23 +139,14 @@ impl Settings {
     pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
         let mut attributes = self.kept.clone();
         let mut put = |name: &str, value: String| attributes.insert(name.to_owned(), value);
-        put(
-            "VisibilityTimeout",
-            self.visibility_timeout_seconds.to_string(),
-        );
+        put("VisibilityTimeout", self.visibility_timeout_seconds.to_string());
         put("MessageRetentionPeriod", self.retention_seconds.to_string());
         put("DelaySeconds", self.delay_seconds.to_string());
-        put(
-            "ReceiveMessageWaitTimeSeconds",
-            self.receive_wait_seconds.to_string(),
-        );
+        put("ReceiveMessageWaitTimeSeconds", self.receive_wait_seconds.to_string());
         put("MaximumMessageSize", self.message_bytes_max.to_string());
         if self.fifo {
             put("FifoQueue", "true".to_owned());
-            put(
-                "ContentBasedDeduplication",
-                self.content_based_deduplication.to_string(),
-            );
+            put("ContentBasedDeduplication", self.content_based_deduplication.to_string());
         }
         if let Some(redrive) = &self.redrive {
             let policy = serde_json::json!({
@@ -190,11 +181,7 @@ fn invalid(name: &str) -> QueueError {
 }
 
 fn number(name: &str, value: &str, range: &RangeInclusive<u32>) -> Result<u32, QueueError> {
-    value
-        .parse()
-        .ok()
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| invalid(name))
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| invalid(name))
 }
 
 /// `{"deadLetterTargetArn": …, "maxReceiveCount": 5 or "5"}`; an empty value removes the policy.
@@ -214,11 +201,7 @@ fn redrive(value: &str) -> Result<Option<Redrive>, QueueError> {
         Value::String(text) => text.parse().ok(),
         other => other.as_u64().and_then(|count| u32::try_from(count).ok()),
     };
-    let max_receive_count = count
-        .filter(|count| MAX_RECEIVE_COUNT.contains(count))
-        .ok_or_else(refused)?;
-    Ok(Some(Redrive {
-        dead_letter_queue: dead_letter_queue.to_owned(),
-        max_receive_count,
-    }))
+    let max_receive_count =
+        count.filter(|count| MAX_RECEIVE_COUNT.contains(count)).ok_or_else(refused)?;
+    Ok(Some(Redrive { dead_letter_queue: dead_letter_queue.to_owned(), max_receive_count }))
 }

@@ -81,11 +81,8 @@ impl Model {
     fn receivable(&self) -> Vec<String> {
         let mut candidates: Vec<&Modelled> = if self.fifo {
             let in_order = |message: &&Modelled| {
-                let group: Vec<_> = self
-                    .work
-                    .iter()
-                    .filter(|other| other.group == message.group)
-                    .collect();
+                let group: Vec<_> =
+                    self.work.iter().filter(|other| other.group == message.group).collect();
                 let before = group.iter().take_while(|other| other.id != message.id);
                 group.iter().all(|other| !self.is_in_flight(other))
                     && before.into_iter().all(|other| self.is_visible(other))
@@ -97,21 +94,14 @@ impl Model {
             all
         };
         candidates.retain(|message| self.is_visible(message));
-        candidates
-            .iter()
-            .map(|message| message.id.clone())
-            .collect()
+        candidates.iter().map(|message| message.id.clone()).collect()
     }
 
     /// The (id, receive count) of each message that a receive ought to give.
     fn receive(&mut self, max: usize, visibility_seconds: u32) -> Vec<(String, u32)> {
         let mut given = Vec::new();
         for id in self.receivable() {
-            let place = self
-                .work
-                .iter()
-                .position(|message| message.id == id)
-                .unwrap();
+            let place = self.work.iter().position(|message| message.id == id).unwrap();
             if self.work[place].receive_count >= MAX_RECEIVE_COUNT {
                 let mut dead = self.work.remove(place);
                 if self.fifo {
@@ -168,11 +158,7 @@ fn next_id() -> String {
 }
 
 fn names(fifo: bool) -> (&'static str, &'static str) {
-    if fifo {
-        ("work.fifo", "dead.fifo")
-    } else {
-        ("work", "dead")
-    }
+    if fifo { ("work.fifo", "dead.fifo") } else { ("work", "dead") }
 }
 
 fn queues(fifo: bool, moment: Moment) -> Queues {
@@ -231,19 +217,13 @@ fn receive(
     let (work, _) = names(model.fifo);
     let expected = model.receive(max, visibility_seconds);
     let deliveries = queues.receive(work, max, Some(visibility_seconds), moment);
-    let given = deliveries
-        .unwrap()
-        .into_iter()
-        .map(|delivery| ModelledDelivery {
-            id: delivery.message.id,
-            receive_count: delivery.message.receive_count,
-            handle: delivery.receipt_handle,
-        });
+    let given = deliveries.unwrap().into_iter().map(|delivery| ModelledDelivery {
+        id: delivery.message.id,
+        receive_count: delivery.message.receive_count,
+        handle: delivery.receipt_handle,
+    });
     let given: Vec<_> = given.collect();
-    let seen: Vec<_> = given
-        .iter()
-        .map(|d| (d.id.clone(), d.receive_count))
-        .collect();
+    let seen: Vec<_> = given.iter().map(|d| (d.id.clone(), d.receive_count)).collect();
     assert_eq!(seen, expected);
     model.deliveries.extend(given);
 }
@@ -275,9 +255,7 @@ fn change_visibility(
         return;
     };
     let (work, _) = names(model.fifo);
-    let place = model
-        .latest(delivery)
-        .filter(|place| !model.is_visible(&model.work[*place]));
+    let place = model.latest(delivery).filter(|place| !model.is_visible(&model.work[*place]));
     let changed = queues.change_visibility(work, &delivery.handle, seconds, moment);
     assert_eq!(changed.is_ok(), place.is_some());
     if let Some(place) = place {
@@ -291,21 +269,14 @@ fn check_step(step: Step, model: &mut Model, queues: &mut Queues) {
         model.now_ms += i64::from(seconds) * 1_000;
     }
     let now_ms = model.now_ms;
-    let moment = Moment {
-        now_ms,
-        new_id: next_id,
-    };
+    let moment = Moment { now_ms, new_id: next_id };
     let (work, dead) = names(model.fifo);
     model.expire();
     match step {
-        Step::Send {
-            group,
-            delay_seconds,
-        } => send(model, queues, group, delay_seconds, moment),
-        Step::Receive {
-            max,
-            visibility_seconds,
-        } => receive(max, visibility_seconds, model, queues, moment),
+        Step::Send { group, delay_seconds } => send(model, queues, group, delay_seconds, moment),
+        Step::Receive { max, visibility_seconds } => {
+            receive(max, visibility_seconds, model, queues, moment);
+        }
         Step::Delete { delivery } => delete(delivery, model, queues, moment),
         Step::ChangeVisibility { delivery, seconds } => {
             change_visibility(delivery, seconds, model, queues, moment);
@@ -318,10 +289,7 @@ fn check_step(step: Step, model: &mut Model, queues: &mut Queues) {
         }
     }
     assert_eq!(queues.depth(work, moment).unwrap(), model.depth());
-    assert_eq!(
-        queues.depth(dead, moment).unwrap().visible,
-        model.dead.len()
-    );
+    assert_eq!(queues.depth(dead, moment).unwrap().visible, model.dead.len());
 }
 
 proptest! {
@@ -369,25 +337,15 @@ fn sorted(mut ids: Vec<String>) -> Vec<String> {
 #[test]
 fn a_duplicate_is_recognised_for_five_minutes() {
     let check = |after_seconds: i64, is_duplicate: bool| {
-        let moment = |seconds: i64| Moment {
-            now_ms: seconds * 1_000,
-            new_id: next_id,
-        };
+        let moment = |seconds: i64| Moment { now_ms: seconds * 1_000, new_id: next_id };
         let mut queues = queues(true, moment(0));
         let mut settings = queues.get("work.fifo", moment(0)).unwrap().settings.clone();
         settings.content_based_deduplication = true;
         settings.retention_seconds = 345_600;
         queues.put("work.fifo", settings, moment(0));
-        let content = Content {
-            deduplication_id: None,
-            ..content(Some(1))
-        };
-        let first = queues
-            .send("work.fifo", content.clone(), None, moment(0))
-            .unwrap();
-        let second = queues
-            .send("work.fifo", content, None, moment(after_seconds))
-            .unwrap();
+        let content = Content { deduplication_id: None, ..content(Some(1)) };
+        let first = queues.send("work.fifo", content.clone(), None, moment(0)).unwrap();
+        let second = queues.send("work.fifo", content, None, moment(after_seconds)).unwrap();
         assert_eq!(first == second, is_duplicate, "after {after_seconds} s");
         let depth = queues.depth("work.fifo", moment(after_seconds)).unwrap();
         assert_eq!(depth.visible, if is_duplicate { 1 } else { 2 });
@@ -399,10 +357,7 @@ fn a_duplicate_is_recognised_for_five_minutes() {
 
 #[test]
 fn a_message_cannot_be_hidden_for_more_than_twelve_hours_in_all() {
-    let moment = |seconds: i64| Moment {
-        now_ms: seconds * 1_000,
-        new_id: next_id,
-    };
+    let moment = |seconds: i64| Moment { now_ms: seconds * 1_000, new_id: next_id };
     let mut queues = Queues::default();
     queues.put("work", Settings::new("work").unwrap(), moment(0));
     queues.send("work", content(None), None, moment(0)).unwrap();

@@ -16,8 +16,7 @@ const LIST_MAX: usize = 1_000;
 
 pub(super) fn purge_queue(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:PurgeQueue")?;
-    call.messages
-        .queues(|queues, moment| queues.purge(&queue, moment))?;
+    call.messages.queues(|queues, moment| queues.purge(&queue, moment))?;
     Ok(json!({}))
 }
 
@@ -29,10 +28,7 @@ struct Named {
 }
 
 pub(super) fn create_queue(call: &Call) -> Result<Value, Fault> {
-    let Named {
-        queue_name: name,
-        attributes,
-    } = call.input()?;
+    let Named { queue_name: name, attributes } = call.input()?;
     call.authorize("sqs:CreateQueue", &arn::of_queue(&name))?;
     let settings = Settings::new(&name)?;
     if settings.fifo && !attributes.contains_key("FifoQueue") {
@@ -42,10 +38,7 @@ pub(super) fn create_queue(call: &Call) -> Result<Value, Fault> {
         .into());
     }
     call.messages.queues(|queues, moment| {
-        let existing = queues
-            .get(&name, moment)
-            .ok()
-            .map(|queue| queue.settings.clone());
+        let existing = queues.get(&name, moment).ok().map(|queue| queue.settings.clone());
         let wanted = with_attributes(
             queues,
             &name,
@@ -85,19 +78,10 @@ pub(super) fn get_queue_attributes(call: &Call) -> Result<Value, Fault> {
         let mut put = |name: &str, value: String| attributes.insert(name.to_owned(), value);
         put("QueueArn", arn::of_queue(&name));
         put("CreatedTimestamp", (queue.created_ms / 1_000).to_string());
-        put(
-            "LastModifiedTimestamp",
-            (queue.modified_ms / 1_000).to_string(),
-        );
+        put("LastModifiedTimestamp", (queue.modified_ms / 1_000).to_string());
         put("ApproximateNumberOfMessages", depth.visible.to_string());
-        put(
-            "ApproximateNumberOfMessagesNotVisible",
-            depth.in_flight.to_string(),
-        );
-        put(
-            "ApproximateNumberOfMessagesDelayed",
-            depth.delayed.to_string(),
-        );
+        put("ApproximateNumberOfMessagesNotVisible", depth.in_flight.to_string());
+        put("ApproximateNumberOfMessagesDelayed", depth.delayed.to_string());
         Ok::<_, QueueError>(attributes)
     })?;
     let asked = |name: &str| attribute_names.iter().any(|n| n == "All" || n == name);
@@ -133,9 +117,7 @@ pub(super) fn list_queues(call: &Call) -> Result<Value, Fault> {
     let list: List = call.input()?;
     let names = call.messages.queues(|queues, _| {
         let names = queues.names().map(str::to_owned);
-        names
-            .filter(|name| name.starts_with(&list.queue_name_prefix))
-            .collect::<Vec<_>>()
+        names.filter(|name| name.starts_with(&list.queue_name_prefix)).collect::<Vec<_>>()
     });
     Ok(list.page(call, "QueueUrls", names))
 }
@@ -143,9 +125,7 @@ pub(super) fn list_queues(call: &Call) -> Result<Value, Fault> {
 pub(super) fn list_dead_letter_source_queues(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:ListDeadLetterSourceQueues")?;
     settings_of(call, &queue)?;
-    let names = call
-        .messages
-        .queues(|queues, _| queues.dead_letter_sources(&queue));
+    let names = call.messages.queues(|queues, _| queues.dead_letter_sources(&queue));
     Ok(call.input::<List>()?.page(call, "queueUrls", names))
 }
 
@@ -158,15 +138,9 @@ impl List {
         let max = self.max_results.unwrap_or(LIST_MAX).clamp(1, LIST_MAX);
         let more = names.len() > max && self.max_results.is_some();
         names.truncate(max);
-        let urls: Vec<String> = names
-            .iter()
-            .map(|name| call.messages.queue_url(name))
-            .collect();
+        let urls: Vec<String> = names.iter().map(|name| call.messages.queue_url(name)).collect();
         let next = names.pop().filter(|_| more);
-        Value::Object(object([
-            (member, Some(json!(urls))),
-            ("NextToken", next.map(Value::from)),
-        ]))
+        Value::Object(object([(member, Some(json!(urls))), ("NextToken", next.map(Value::from))]))
     }
 }
 

@@ -41,9 +41,7 @@ where
     let mut seen = BTreeSet::new();
     for id in entries.iter().map(Entry::id) {
         let valid = (1..=ENTRY_ID_CHARS_MAX).contains(&id.len())
-            && id
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !valid {
             return Err(QueueError::EntryId.into());
         }
@@ -76,10 +74,7 @@ pub(super) fn each<T: Entry>(
         }
     }
     Value::Object(object([
-        (
-            "Successful",
-            (!successful.is_empty()).then(|| successful.into()),
-        ),
+        ("Successful", (!successful.is_empty()).then(|| successful.into())),
         ("Failed", (!failed.is_empty()).then(|| failed.into())),
     ]))
 }

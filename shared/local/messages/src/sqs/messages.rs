@@ -74,17 +74,12 @@ impl Outgoing {
         moment: Moment,
     ) -> Result<Map<String, Value>, QueueError> {
         let content = self.content(call);
-        let Accepted {
-            message_id,
-            sequence_number,
-        } = queues.send(queue, content, self.delay_seconds, moment)?;
+        let Accepted { message_id, sequence_number } =
+            queues.send(queue, content, self.delay_seconds, moment)?;
         let system = md5_of_attributes(&self.message_system_attributes);
         Ok(object([
             ("MessageId", Some(message_id.into())),
-            (
-                "MD5OfMessageBody",
-                Some(md5_of_body(&self.message_body).into()),
-            ),
+            ("MD5OfMessageBody", Some(md5_of_body(&self.message_body).into())),
             (
                 "MD5OfMessageAttributes",
                 md5_of_attributes(&self.message_attributes).map(Value::from),
@@ -115,9 +110,8 @@ impl Held {
 pub(super) fn send_message(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:SendMessage")?;
     let outgoing: Outgoing = call.input()?;
-    let sent = call
-        .messages
-        .queues(|queues, moment| outgoing.send(call, &queue, queues, moment))?;
+    let sent =
+        call.messages.queues(|queues, moment| outgoing.send(call, &queue, queues, moment))?;
     Ok(Value::Object(sent))
 }
 
@@ -138,8 +132,7 @@ pub(super) fn send_message_batch(call: &Call) -> Result<Value, Fault> {
 pub(super) fn delete_message(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:DeleteMessage")?;
     let held: Held = call.input()?;
-    call.messages
-        .queues(|queues, moment| held.delete(&queue, queues, moment))?;
+    call.messages.queues(|queues, moment| held.delete(&queue, queues, moment))?;
     Ok(json!({}))
 }
 
@@ -147,17 +140,14 @@ pub(super) fn delete_message_batch(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:DeleteMessage")?;
     let entries = entries::<Held>(call, &queue)?;
     Ok(call.messages.queues(|queues, moment| {
-        each(&entries, |entry| {
-            entry.delete(&queue, queues, moment).map(|()| Map::new())
-        })
+        each(&entries, |entry| entry.delete(&queue, queues, moment).map(|()| Map::new()))
     }))
 }
 
 pub(super) fn change_message_visibility(call: &Call) -> Result<Value, Fault> {
     let queue = queue_for(call, "sqs:ChangeMessageVisibility")?;
     let held: Held = call.input()?;
-    call.messages
-        .queues(|queues, moment| held.change(&queue, queues, moment))?;
+    call.messages.queues(|queues, moment| held.change(&queue, queues, moment))?;
     Ok(json!({}))
 }
 
@@ -165,9 +155,7 @@ pub(super) fn change_message_visibility_batch(call: &Call) -> Result<Value, Faul
     let queue = queue_for(call, "sqs:ChangeMessageVisibility")?;
     let entries = entries::<Held>(call, &queue)?;
     Ok(call.messages.queues(|queues, moment| {
-        each(&entries, |entry| {
-            entry.change(&queue, queues, moment).map(|()| Map::new())
-        })
+        each(&entries, |entry| entry.change(&queue, queues, moment).map(|()| Map::new()))
     }))
 }
 
@@ -190,9 +178,7 @@ pub(super) async fn receive_message(call: &Call<'_>) -> Result<Value, Fault> {
         return Err(out_of_range("MaxNumberOfMessages", max, "1 and 10"));
     }
     let settings = settings_of(call, &queue)?;
-    let wait = input
-        .wait_time_seconds
-        .unwrap_or(settings.receive_wait_seconds);
+    let wait = input.wait_time_seconds.unwrap_or(settings.receive_wait_seconds);
     if wait > WAIT_SECONDS_MAX {
         return Err(out_of_range("WaitTimeSeconds", wait, "0 and 20"));
     }
@@ -222,10 +208,7 @@ impl Receive {
     fn render(&self, delivery: &Delivery, fifo: bool) -> Value {
         let message = &delivery.message;
         let asked = |name: &str| {
-            let mut names = self
-                .attribute_names
-                .iter()
-                .chain(&self.message_system_attribute_names);
+            let mut names = self.attribute_names.iter().chain(&self.message_system_attribute_names);
             names.any(|asked| asked == "All" || asked == name)
         };
         let mut system = message.system_attributes(fifo);
@@ -235,21 +218,12 @@ impl Receive {
         let body = &message.content.body;
         Value::Object(object([
             ("MessageId", Some(message.id.clone().into())),
-            (
-                "ReceiptHandle",
-                Some(delivery.receipt_handle.clone().into()),
-            ),
+            ("ReceiptHandle", Some(delivery.receipt_handle.clone().into())),
             ("MD5OfBody", Some(md5_of_body(body).into())),
             ("Body", Some(body.clone().into())),
             ("Attributes", (!system.is_empty()).then(|| json!(system))),
-            (
-                "MD5OfMessageAttributes",
-                md5_of_attributes(&attributes).map(Value::from),
-            ),
-            (
-                "MessageAttributes",
-                (!attributes.is_empty()).then(|| json!(attributes)),
-            ),
+            ("MD5OfMessageAttributes", md5_of_attributes(&attributes).map(Value::from)),
+            ("MessageAttributes", (!attributes.is_empty()).then(|| json!(attributes))),
         ]))
     }
 

@@ -27,9 +27,7 @@ pub(super) fn start_message_move_task(call: &Call) -> Result<Value, Fault> {
     let destinations = match (&input.destination_arn, arn::queue_name(&input.source_arn)) {
         (Some(destination), _) => vec![destination.clone()],
         (None, Some(source)) => {
-            let sources = call
-                .messages
-                .queues(|queues, _| queues.dead_letter_sources(source));
+            let sources = call.messages.queues(|queues, _| queues.dead_letter_sources(source));
             sources.iter().map(|name| arn::of_queue(name)).collect()
         }
         (None, None) => Vec::new(),
@@ -54,9 +52,8 @@ pub(super) fn list_message_move_tasks(call: &Call) -> Result<Value, Fault> {
     if !(1..=TASKS_MAX).contains(&max) {
         return Err(out_of_range("MaxResults", max, "1 and 10"));
     }
-    let tasks = call
-        .messages
-        .queues(|queues, moment| queues.list_moves(&input.source_arn, max, moment))?;
+    let tasks =
+        call.messages.queues(|queues, moment| queues.list_moves(&input.source_arn, max, moment))?;
     let results: Vec<Value> = tasks.into_iter().map(render_move).collect();
     Ok(json!({ "Results": results }))
 }
@@ -66,19 +63,13 @@ pub(super) fn cancel_message_move_task(call: &Call) -> Result<Value, Fault> {
     let source =
         source_of_handle(&input.task_handle).ok_or(QueueError::NoSuchResource("TaskHandle"))?;
     authorize_move(call, "sqs:CancelMessageMoveTask", &source)?;
-    let moved = call
-        .messages
-        .queues(|queues, moment| queues.cancel_move(&input.task_handle, moment))?;
+    let moved =
+        call.messages.queues(|queues, moment| queues.cancel_move(&input.task_handle, moment))?;
     Ok(json!({ "ApproximateNumberOfMessagesMoved": moved }))
 }
 
 fn authorize_move(call: &Call, action: &str, source_arn: &str) -> Result<(), Fault> {
-    for action in [
-        action,
-        "sqs:ReceiveMessage",
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-    ] {
+    for action in [action, "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"] {
         call.authorize(action, source_arn)?;
     }
     Ok(())
@@ -100,10 +91,7 @@ fn render_move(task: MoveTask) -> Value {
         ("DestinationArn", destination.map(Value::from)),
         ("MaxNumberOfMessagesPerSecond", task.rate.map(Value::from)),
         ("ApproximateNumberOfMessagesMoved", Some(task.moved.into())),
-        (
-            "ApproximateNumberOfMessagesToMove",
-            Some(task.to_move.into()),
-        ),
+        ("ApproximateNumberOfMessagesToMove", Some(task.to_move.into())),
         ("FailureReason", failure.map(Value::from)),
         ("StartedTimestamp", Some(task.started_ms.into())),
     ]))

@@ -49,11 +49,7 @@ async fn start(queues: &[&str]) -> Cloud {
     }
     let shutdown = Shutdown::new();
     server.serve(messages.router(), shutdown.clone());
-    Cloud {
-        base_url,
-        messages,
-        shutdown,
-    }
+    Cloud { base_url, messages, shutdown }
 }
 
 impl Cloud {
@@ -61,13 +57,7 @@ impl Cloud {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new(
-                access_key_id,
-                "secret",
-                None,
-                None,
-                "test",
-            ))
+            .credentials_provider(Credentials::new(access_key_id, "secret", None, None, "test"))
             .http_client(Builder::new().build_http())
             .endpoint_url(&self.base_url);
         aws_sdk_sqs::Client::from_conf(config.build())
@@ -96,21 +86,14 @@ async fn send_all(sqs: &aws_sdk_sqs::Client, url: &str, messages: &[(String, Opt
                 .unwrap()
         });
         let request = sqs.send_message_batch().queue_url(url);
-        let sent = request
-            .set_entries(Some(entries.collect()))
-            .send()
-            .await
-            .unwrap();
+        let sent = request.set_entries(Some(entries.collect())).send().await.unwrap();
         assert!(sent.failed().is_empty());
         assert_eq!(sent.successful().len(), batch.len());
     }
 }
 
 async fn receive(sqs: &aws_sdk_sqs::Client, url: &str, max: i32) -> Vec<Message> {
-    let request = sqs
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(max);
+    let request = sqs.receive_message().queue_url(url).max_number_of_messages(max);
     let request = request.message_system_attribute_names(MessageSystemAttributeName::All);
     request.send().await.unwrap().messages.unwrap_or_default()
 }
@@ -144,10 +127,7 @@ async fn a_hundred_receivers_never_get_the_same_message() {
         received.extend(receiver.await.unwrap());
     }
     assert_eq!(received.len(), MESSAGES);
-    assert_eq!(
-        received.into_iter().collect::<BTreeSet<_>>().len(),
-        MESSAGES
-    );
+    assert_eq!(received.into_iter().collect::<BTreeSet<_>>().len(), MESSAGES);
     assert_eq!(cloud.messages.depth("work").in_flight, MESSAGES);
 }
 
@@ -158,20 +138,15 @@ async fn each_group_of_a_fifo_queue_stays_in_order_among_many_receivers() {
     let cloud = start(&["work.fifo"]).await;
     let sqs = cloud.sqs("local");
     let url = cloud.messages.queue_url("work.fifo");
-    let messages: Vec<_> = (0..GROUPS * PER_GROUP)
-        .map(|n| (n.to_string(), Some((n % GROUPS).to_string())))
-        .collect();
+    let messages: Vec<_> =
+        (0..GROUPS * PER_GROUP).map(|n| (n.to_string(), Some((n % GROUPS).to_string()))).collect();
     send_all(&sqs, &url, &messages).await;
 
     let seen: Arc<Mutex<BTreeMap<String, Vec<usize>>>> = Arc::default();
     let workers: Vec<_> = (0..20)
         .map(|_| {
-            let (sqs, url, seen, port) = (
-                sqs.clone(),
-                url.clone(),
-                Arc::clone(&seen),
-                cloud.messages.clone(),
-            );
+            let (sqs, url, seen, port) =
+                (sqs.clone(), url.clone(), Arc::clone(&seen), cloud.messages.clone());
             tokio::spawn(async move {
                 loop {
                     let depth = port.depth("work.fifo");
@@ -215,11 +190,7 @@ async fn work(sqs: &aws_sdk_sqs::Client, url: &str, seen: &Mutex<BTreeMap<String
             .unwrap()
     });
     let request = sqs.delete_message_batch().queue_url(url);
-    let deleted = request
-        .set_entries(Some(entries.collect()))
-        .send()
-        .await
-        .unwrap();
+    let deleted = request.set_entries(Some(entries.collect())).send().await.unwrap();
     assert!(deleted.failed().is_empty());
 }
 
@@ -235,40 +206,17 @@ async fn the_sqs_client_understands_answers_and_refusals() {
         .build()
         .unwrap();
     let request = sqs.send_message().queue_url(url).message_body("hello");
-    let sent = request
-        .message_attributes("bytes", value.clone())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        sent.md5_of_message_body(),
-        Some("5d41402abc4b2a76b9719d911017c592")
-    );
-    let request = sqs
-        .receive_message()
-        .queue_url(url)
-        .message_attribute_names("All");
+    let sent = request.message_attributes("bytes", value.clone()).send().await.unwrap();
+    assert_eq!(sent.md5_of_message_body(), Some("5d41402abc4b2a76b9719d911017c592"));
+    let request = sqs.receive_message().queue_url(url).message_attribute_names("All");
     let received = request.send().await.unwrap();
     let message = &received.messages()[0];
     assert_eq!(message.message_attributes().unwrap()["bytes"], value);
-    assert_eq!(
-        message.md5_of_message_attributes(),
-        sent.md5_of_message_attributes()
-    );
+    assert_eq!(message.md5_of_message_attributes(), sent.md5_of_message_attributes());
 
-    let absent = sqs
-        .get_queue_url()
-        .queue_name("absent")
-        .send()
-        .await
-        .unwrap_err();
+    let absent = sqs.get_queue_url().queue_name("absent").send().await.unwrap_err();
     assert!(absent.into_service_error().is_queue_does_not_exist());
-    let stranger = cloud
-        .sqs("stranger")
-        .list_queues()
-        .send()
-        .await
-        .unwrap_err();
+    let stranger = cloud.sqs("stranger").list_queues().send().await.unwrap_err();
     assert_eq!(stranger.code(), Some("InvalidClientTokenId"));
 }
 
@@ -276,18 +224,12 @@ async fn the_sqs_client_understands_answers_and_refusals() {
 async fn a_new_secret_value_makes_the_old_one_the_previous() {
     let cloud = start(&[]).await;
     let secrets = cloud.secrets();
-    let created = secrets
-        .create_secret()
-        .name("rollcall/dev/key")
-        .secret_string("one");
+    let created = secrets.create_secret().name("rollcall/dev/key").secret_string("one");
     let created = created.send().await.unwrap();
     let arn = created.arn().unwrap();
     let prefix = "arn:aws:secretsmanager:us-east-1:000000000000:secret:rollcall/dev/key-";
     assert_eq!(arn.strip_prefix(prefix).map(str::len), Some(6));
-    let put = secrets
-        .put_secret_value()
-        .secret_id(arn)
-        .secret_string("two");
+    let put = secrets.put_secret_value().secret_id(arn).secret_string("two");
     put.send().await.unwrap();
     let check = async |id: &str, stage: Option<&str>, version: Option<&str>, value: &str| {
         let request = secrets.get_secret_value().secret_id(id);
@@ -300,29 +242,12 @@ async fn a_new_secret_value_makes_the_old_one_the_previous() {
     check(arn, Some("AWSCURRENT"), None, "two").await;
     check(arn, Some("AWSPREVIOUS"), None, "one").await;
     check(arn, None, created.version_id(), "one").await;
-    let described = secrets
-        .describe_secret()
-        .secret_id(arn)
-        .send()
-        .await
-        .unwrap();
+    let described = secrets.describe_secret().secret_id(arn).send().await.unwrap();
     assert_eq!(described.version_ids_to_stages().unwrap().len(), 2);
 
-    let absent = secrets
-        .get_secret_value()
-        .secret_id("absent")
-        .send()
-        .await
-        .unwrap_err();
-    assert!(
-        absent
-            .into_service_error()
-            .is_resource_not_found_exception()
-    );
-    let again = secrets
-        .create_secret()
-        .name("rollcall/dev/key")
-        .secret_string("three");
+    let absent = secrets.get_secret_value().secret_id("absent").send().await.unwrap_err();
+    assert!(absent.into_service_error().is_resource_not_found_exception());
+    let again = secrets.create_secret().name("rollcall/dev/key").secret_string("three");
     let again = again.send().await.unwrap_err();
     assert!(again.into_service_error().is_resource_exists_exception());
 }
