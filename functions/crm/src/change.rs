@@ -22,9 +22,5 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         Table::Catalog | Table::Crm | Table::Edge => return None,
     };
     let user: UserId = key.strip_prefix("user#")?.parse().ok()?;
-    Some(Dirty {
-        user,
-        facet,
-        trace_id,
-    })
+    Some(Dirty { user, facet, trace_id })
 }

@@ -27,19 +27,10 @@ pub static FUNCTION: Function = Function {
     name: "crm-drain",
     purpose: "Sends to the CRM what is pending.",
     triggers: &[
-        Trigger::Queue(QueueTrigger {
-            queue: Queue::CrmDrain,
-            batch_size: 10,
-        }),
+        Trigger::Queue(QueueTrigger { queue: Queue::CrmDrain, batch_size: 10 }),
         Trigger::Schedule { every_minutes: 1 },
     ],
-    grants: &[
-        PendingDrainer::GRANTS,
-        STATES[0],
-        STATES[1],
-        STATES[2],
-        CALLS,
-    ],
+    grants: &[PendingDrainer::GRANTS, STATES[0], STATES[1], STATES[2], CALLS],
     settings: settings::ALL,
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
@@ -53,10 +44,7 @@ struct Ports {
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         let table = startup.capability::<PendingDrainer>()?.table();
-        Ok(Self {
-            engine: engine::new(startup, &table)?,
-            clock: startup.clock(),
-        })
+        Ok(Self { engine: engine::new(startup, &table)?, clock: startup.clock() })
     }
 }
 

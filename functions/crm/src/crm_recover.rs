@@ -28,15 +28,8 @@ pub static FUNCTION: Function = Function {
     name: "crm-recover",
     purpose: "Takes up changes that the CRM sync could not handle.",
     // One message each: reading a range again may take long.
-    triggers: &[Trigger::Queue(QueueTrigger {
-        queue: Queue::CrmStreamFailures,
-        batch_size: 1,
-    })],
-    grants: &[
-        PendingMarker::GRANTS,
-        StreamReader::GRANTS,
-        &[Grant::send(Queue::CrmDrain)],
-    ],
+    triggers: &[Trigger::Queue(QueueTrigger { queue: Queue::CrmStreamFailures, batch_size: 1 })],
+    grants: &[PendingMarker::GRANTS, StreamReader::GRANTS, &[Grant::send(Queue::CrmDrain)]],
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
 };
@@ -95,12 +88,7 @@ async fn handle(
 
 async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
     let GivenUp { batch } = serde_json::from_str(body)?;
-    let BatchInfo {
-        shard_id,
-        start_sequence_number,
-        end_sequence_number,
-        stream_arn,
-    } = batch;
+    let BatchInfo { shard_id, start_sequence_number, end_sequence_number, stream_arn } = batch;
     let Some(table) = table_of(&stream_arn, &ports.stage) else {
         return Err(CrmRecoverError::Stream { arn: stream_arn });
     };
@@ -112,21 +100,15 @@ async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
     };
     match ports.streams.reread(&range).await? {
         Reread::Changed(keys) => {
-            let changes: Vec<Dirty> = keys
-                .iter()
-                .filter_map(|key| dirty(table, key, None))
-                .collect();
+            let changes: Vec<Dirty> =
+                keys.iter().filter_map(|key| dirty(table, key, None)).collect();
             let found = changes.len();
             ports.waiting.store(changes, Reason::Recovered).await?;
             tracing::warn!(table = table.name(), found, "changes were recovered");
             ports.waiting.wake().await?;
         }
         Reread::Gone => {
-            ports
-                .waiting
-                .table
-                .need_reconcile(table.name(), ports.clock.now())
-                .await?;
+            ports.waiting.table.need_reconcile(table.name(), ports.clock.now()).await?;
             tracing::warn!(
                 table = table.name(),
                 "changes are lost to the stream; compare the table"

@@ -22,10 +22,7 @@ use serde::Serialize;
 pub static FUNCTION: Function = Function {
     name: "crm-status",
     purpose: "Shows where the CRM sync stands.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/admin/crm/status",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/crm/status" })],
     access: Access::Role(Role::Admin),
     grants: &[SyncOverseer::GRANTS],
     operation: Operation {
@@ -43,9 +40,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            table: startup.capability::<SyncOverseer>()?.table(),
-        })
+        Ok(Self { table: startup.capability::<SyncOverseer>()?.table() })
     }
 }
 
@@ -111,28 +106,19 @@ async fn handle(
 }
 
 fn view(overview: Overview, now: Timestamp) -> Output {
-    let Overview {
-        pending,
-        budget,
-        dead_letters_open,
-        ..
-    } = overview;
+    let Overview { pending, budget, dead_letters_open, .. } = overview;
     let paused_until = budget.paused_until(now);
     let count = |facet| pending.get(&facet).copied().unwrap_or_default();
     Output {
         pending: PendingView {
             total: pending.values().sum(),
             has_more: overview.pending_has_more,
-            by_facet: Facet::ALL
-                .map(|facet| (facet.as_str(), count(facet)))
-                .into(),
+            by_facet: Facet::ALL.map(|facet| (facet.as_str(), count(facet))).into(),
             since: overview.pending_since.map(|since| since.to_string()),
         },
         portal: PortalView {
             paused_until: paused_until.map(|until| until.to_string()),
-            paused_for: paused_until
-                .and(budget.pause)
-                .map(|pause| pause.reason.as_str()),
+            paused_for: paused_until.and(budget.pause).map(|pause| pause.reason.as_str()),
             failures: budget.failures,
             limit_calls: budget.limit.calls(),
             limit_window_ms: budget.limit.window_ms(),

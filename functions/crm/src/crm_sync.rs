@@ -30,11 +30,7 @@ use crate::{report, settings};
 pub static FUNCTION: Function = Function {
     name: "crm-sync",
     purpose: "Brings changes of users, enrolments and progress to the CRM.",
-    triggers: &[
-        stream(Table::Users),
-        stream(Table::Enrollments),
-        stream(Table::Progress),
-    ],
+    triggers: &[stream(Table::Users), stream(Table::Enrollments), stream(Table::Progress)],
     grants: &[ChangeSender::GRANTS, STATES[0], STATES[1], STATES[2], CALLS],
     settings: settings::ALL,
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
@@ -109,9 +105,7 @@ async fn handle(
     let mut first_failed: BTreeMap<&UserId, &str> = BTreeMap::new();
     for change in &changes {
         if report.failed.contains(&change.dirty.user) {
-            first_failed
-                .entry(&change.dirty.user)
-                .or_insert(&change.sequence_number);
+            first_failed.entry(&change.dirty.user).or_insert(&change.sequence_number);
         }
     }
     let mut response = BatchResponse::default();
@@ -126,10 +120,7 @@ fn change(record: EventRecord, stage: &str) -> Result<Option<Change>, CrmSyncErr
     };
     let keys: Keys = serde_dynamo::from_item(record.change.keys)?;
     let stamp: Stamp = serde_dynamo::from_item(record.change.new_image)?;
-    let sequence_number = record
-        .change
-        .sequence_number
-        .ok_or(CrmSyncError::SequenceNumber)?;
+    let sequence_number = record.change.sequence_number.ok_or(CrmSyncError::SequenceNumber)?;
     Ok(dirty(table, &keys.pk, stamp.trace_id).map(|dirty| Change {
         dirty,
         sequence_number,

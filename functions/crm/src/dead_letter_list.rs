@@ -22,18 +22,12 @@ use serde::Serialize;
 pub static FUNCTION: Function = Function {
     name: "dead-letter-list",
     purpose: "Lists changes that the CRM refused and a person has to look at.",
-    triggers: &[Trigger::Http(Route {
-        method: Method::Get,
-        path: "/admin/dead-letters",
-    })],
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/dead-letters" })],
     access: Access::Role(Role::Admin),
     grants: &[DeadLetterLister::GRANTS],
     operation: Operation {
         query: &[
-            Parameter {
-                name: "limit",
-                description: "How many to list: 1 to 100, 50 by default.",
-            },
+            Parameter { name: "limit", description: "How many to list: 1 to 100, 50 by default." },
             Parameter {
                 name: "cursor",
                 description: "Where to go on: `cursor` of the page before.",
@@ -57,9 +51,7 @@ struct Ports {
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            table: startup.capability::<DeadLetterLister>()?.table(),
-        })
+        Ok(Self { table: startup.capability::<DeadLetterLister>()?.table() })
     }
 }
 
@@ -82,10 +74,7 @@ impl FromRequest for Input {
                     Problem::invalid("query:limit", "out-of-range", &detail)
                 })?,
         };
-        let cursor = request
-            .query_parameter("cursor")
-            .map(|text| text.parse())
-            .transpose();
+        let cursor = request.query_parameter("cursor").map(|text| text.parse()).transpose();
         let cursor =
             cursor.map_err(|error| Problem::invalid("query:cursor", "invalid-cursor", &error))?;
         Ok(Self { limit, cursor })
@@ -157,18 +146,8 @@ async fn handle(
 ) -> Result<Response, DeadLetterListError> {
     let cursor = input.cursor.map(|cursor| cursor.to_string());
     let page = ports.table.open(input.limit, cursor.as_deref()).await?;
-    let dead_letters = page
-        .dead_letters
-        .into_iter()
-        .map(DeadLetterView::from)
-        .collect();
-    Ok(Response::json(
-        200,
-        &Output {
-            dead_letters,
-            cursor: page.cursor,
-        },
-    ))
+    let dead_letters = page.dead_letters.into_iter().map(DeadLetterView::from).collect();
+    Ok(Response::json(200, &Output { dead_letters, cursor: page.cursor }))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -56,9 +56,7 @@ struct Ports {
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         let table = startup.capability::<DeadLetterReplayer>()?.table();
-        Ok(Self {
-            waiting: Waiting::new(startup, table)?,
-        })
+        Ok(Self { waiting: Waiting::new(startup, table)? })
     }
 }
 
@@ -88,11 +86,7 @@ async fn handle(
     Input(id): Input,
 ) -> Result<Response, DeadLetterReplayError> {
     let waiting = &ports.waiting;
-    let letter = waiting
-        .table
-        .find(&id)
-        .await?
-        .ok_or(DeadLetterReplayError::NotFound)?;
+    let letter = waiting.table.find(&id).await?.ok_or(DeadLetterReplayError::NotFound)?;
     let dirty = Dirty {
         user: letter.user.clone(),
         facet: letter.facet,
@@ -104,15 +98,9 @@ async fn handle(
     }
     tracing::info!(dead_letter = %id, operator = %caller.user, "a dead letter is replayed");
     if let Err(error) = waiting.wake().await {
-        tracing::warn!(
-            error = chain(&error),
-            "the drain will only look at its next minute"
-        );
+        tracing::warn!(error = chain(&error), "the drain will only look at its next minute");
     }
-    let output = Output {
-        id: id.into(),
-        status: Status::Replaying.as_str(),
-    };
+    let output = Output { id: id.into(), status: Status::Replaying.as_str() };
     Ok(Response::json(202, &output))
 }
 

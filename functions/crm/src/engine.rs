@@ -21,16 +21,11 @@ use crate::token::StoredToken;
 use crate::waiting::DrainQueue;
 
 /// What the engine may do besides what it may do with the table `crm`.
-pub(crate) const STATES: [&[Grant]; 3] = [
-    UserReader::GRANTS,
-    LearnerReader::GRANTS,
-    CatalogReader::GRANTS,
-];
+pub(crate) const STATES: [&[Grant]; 3] =
+    [UserReader::GRANTS, LearnerReader::GRANTS, CatalogReader::GRANTS];
 /// To wake the drain, and to call the CRM.
-pub(crate) const CALLS: &[Grant] = &[
-    Grant::send(Queue::CrmDrain),
-    Grant::secret(SecretName::HubSpotToken),
-];
+pub(crate) const CALLS: &[Grant] =
+    &[Grant::send(Queue::CrmDrain), Grant::secret(SecretName::HubSpotToken)];
 
 /// The engine over `table` and HubSpot.
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
@@ -57,9 +52,7 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
         pending: Arc::<CrmTable>::clone(table),
         budget: Arc::<CrmTable>::clone(table),
         nudge: Arc::new(DrainQueue::new(startup)?),
-        sleep: Arc::new(TokioSleep {
-            clock: Arc::clone(&clock),
-        }),
+        sleep: Arc::new(TokioSleep { clock: Arc::clone(&clock) }),
         clock,
         random: startup.random(),
     };
@@ -67,10 +60,7 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
 }
 
 fn refused(error: SettingsError) -> StartupError {
-    StartupError::Part {
-        what: "the HubSpot client",
-        source: Box::new(error),
-    }
+    StartupError::Part { what: "the HubSpot client", source: Box::new(error) }
 }
 
 struct TokioSleep {

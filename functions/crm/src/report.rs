@@ -18,10 +18,7 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
     ];
     let all_arrived = tally.sent > 0 && tally.pending == 0 && report.failed.is_empty();
     if let Some(oldest) = oldest.filter(|_| all_arrived) {
-        values.push((
-            Metric::CrmLag,
-            now.duration_since(oldest).as_secs_f64() * 1_000.0,
-        ));
+        values.push((Metric::CrmLag, now.duration_since(oldest).as_secs_f64() * 1_000.0));
     }
     emit(now, &values);
     tracing::info!(

@@ -13,7 +13,7 @@ pub static HUBSPOT_URL: Setting = Setting {
 pub static HUBSPOT_API: Setting = Setting {
     name: "ROLLCALL_HUBSPOT_API",
     description: "The version of HubSpot's API: a date, or v3 for the paths without one.",
-    kind: SettingKind::OneOf(&["2026-09", "v3"]),
+    kind: SettingKind::OneOf(&["2026-09", "2026-03", "v3"]),
 };
 
 /// How contacts are found.

@@ -5,41 +5,48 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rollcall_domain::port::PortError;
 use rollcall_domain::secret::Secret;
-use rollcall_domain::time::{Clock, after_seconds};
+use rollcall_domain::time::{Clock, Timestamp, after_seconds};
 use rollcall_hubspot::TokenSource;
 use rollcall_runtime::invocation::chain;
 use rollcall_secrets::{CACHE_SECONDS, SecretReader};
+use tokio::sync::Mutex;
 
 /// The token that an operator keeps in Secrets Manager and may replace at any time.
 pub(crate) struct StoredToken {
     reader: SecretReader,
     clock: Arc<dyn Clock>,
+    /// What the client got last. Compared with this and not with the cache, which may have been
+    /// refreshed since.
+    given: Mutex<Option<Secret>>,
 }
 
 impl StoredToken {
     pub(crate) fn new(reader: SecretReader, clock: Arc<dyn Clock>) -> Self {
-        Self { reader, clock }
+        Self { reader, clock, given: Mutex::default() }
+    }
+
+    async fn read(&self, now: Timestamp) -> Result<Secret, PortError> {
+        self.reader.read(now).await.inspect_err(|error| {
+            tracing::error!(error = chain(error), "HubSpot's token cannot be read");
+        })
     }
 }
 
 #[async_trait]
 impl TokenSource for StoredToken {
     async fn token(&self) -> Result<Secret, PortError> {
-        self.reader.read(self.clock.now()).await.inspect_err(|error| {
-            tracing::error!(error = chain(error), "HubSpot's token cannot be read");
-        })
+        let token = self.read(self.clock.now()).await?;
+        *self.given.lock().await = Some(token.clone());
+        Ok(token)
     }
 
     /// Reads past the cache, as if what is in it had come to its end, since HubSpot refused it.
     async fn renew(&self) -> bool {
-        let Ok(before) = self.reader.read(self.clock.now()).await else { return false };
         let later = after_seconds(self.clock.now(), CACHE_SECONDS);
-        match self.reader.read(later).await {
-            Ok(token) => !token.matches(before.expose()),
-            Err(error) => {
-                tracing::error!(error = chain(&error), "HubSpot's token cannot be read anew");
-                false
-            }
-        }
+        let Ok(token) = self.read(later).await else {
+            return false;
+        };
+        let given = self.given.lock().await;
+        !given.as_ref().is_some_and(|given| given.matches(token.expose()))
     }
 }

@@ -26,9 +26,7 @@ pub(crate) struct DrainQueue {
 
 impl DrainQueue {
     pub(crate) fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            sender: startup.queue(Queue::CrmDrain)?,
-        })
+        Ok(Self { sender: startup.queue(Queue::CrmDrain)? })
     }
 }
 
@@ -61,24 +59,14 @@ impl Waiting {
     /// A mark that is due at once.
     pub(crate) fn mark(&self, dirty: Dirty, reason: Reason) -> Mark {
         let now = self.clock.now();
-        Mark {
-            dirty,
-            mark: token(&*self.random),
-            reason,
-            attempts: 0,
-            now,
-            due_at: now,
-        }
+        Mark { dirty, mark: token(&*self.random), reason, attempts: 0, now, due_at: now }
     }
 
     /// Stores a mark for each change.
     pub(crate) async fn store(&self, changes: Vec<Dirty>, reason: Reason) -> Result<(), PortError> {
         let marks = changes.into_iter().map(|dirty| self.mark(dirty, reason));
         let storing = stream::iter(marks.map(|mark| async move { self.table.mark(&mark).await }));
-        storing
-            .buffer_unordered(STORE_CALLS_AT_ONCE)
-            .try_collect()
-            .await
+        storing.buffer_unordered(STORE_CALLS_AT_ONCE).try_collect().await
     }
 
     /// Wakes the drain, unless it will be woken anyway. It looks by itself whether the CRM may be

@@ -28,24 +28,9 @@ const BATCH_ITEMS_MAX: usize = 25;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Entry {
-    Pathway {
-        slug: Slug,
-        title: String,
-        summary: String,
-        courses: Vec<Slug>,
-    },
-    Course {
-        slug: Slug,
-        title: String,
-        summary: String,
-        modules: Vec<Slug>,
-    },
-    Module {
-        slug: Slug,
-        title: String,
-        summary: String,
-        estimated_minutes: u32,
-    },
+    Pathway { slug: Slug, title: String, summary: String, courses: Vec<Slug> },
+    Course { slug: Slug, title: String, summary: String, modules: Vec<Slug> },
+    Module { slug: Slug, title: String, summary: String, estimated_minutes: u32 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,10 +59,7 @@ impl Capability for CatalogReader {
     const GRANTS: &'static [Grant] = &[Grant::table(Table::Catalog, &["dynamodb:Query"])];
 
     fn new(tables: &Arc<Tables>) -> Self {
-        Self {
-            tables: Arc::clone(tables),
-            cache: Arc::default(),
-        }
+        Self { tables: Arc::clone(tables), cache: Arc::default() }
     }
 }
 
@@ -92,59 +74,25 @@ impl CatalogReader {
             return Ok(Arc::clone(&cached.catalog));
         }
         let catalog = Arc::new(read(&self.tables).await?);
-        *cache = Some(Cached {
-            read_at: now,
-            catalog: Arc::clone(&catalog),
-        });
+        *cache = Some(Cached { read_at: now, catalog: Arc::clone(&catalog) });
         Ok(catalog)
     }
 }
 
 async fn read(tables: &Tables) -> Result<Catalog, PortError> {
-    let items: Vec<EntryItem> = tables
-        .query(Table::Catalog, PUBLISHED, "", CATALOG_ENTRIES_MAX)
-        .await?;
+    let items: Vec<EntryItem> =
+        tables.query(Table::Catalog, PUBLISHED, "", CATALOG_ENTRIES_MAX).await?;
     let (mut pathways, mut courses, mut modules) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         match item.entry {
-            Entry::Pathway {
-                slug,
-                title,
-                summary,
-                courses,
-            } => {
-                pathways.push(Pathway {
-                    slug,
-                    title,
-                    summary,
-                    courses,
-                });
+            Entry::Pathway { slug, title, summary, courses } => {
+                pathways.push(Pathway { slug, title, summary, courses });
             }
-            Entry::Course {
-                slug,
-                title,
-                summary,
-                modules,
-            } => {
-                courses.push(Course {
-                    slug,
-                    title,
-                    summary,
-                    modules,
-                });
+            Entry::Course { slug, title, summary, modules } => {
+                courses.push(Course { slug, title, summary, modules });
             }
-            Entry::Module {
-                slug,
-                title,
-                summary,
-                estimated_minutes,
-            } => {
-                modules.push(Module {
-                    slug,
-                    title,
-                    summary,
-                    estimated_minutes,
-                });
+            Entry::Module { slug, title, summary, estimated_minutes } => {
+                modules.push(Module { slug, title, summary, estimated_minutes });
             }
         }
     }
@@ -178,25 +126,13 @@ impl CatalogPublisher {
             estimated_minutes: entry.estimated_minutes,
         });
         let entries: Vec<Entry> = pathways.chain(courses).chain(modules).collect();
-        let requests: Vec<WriteRequest> = entries
-            .into_iter()
-            .map(|entry| request(entry, now))
-            .collect::<Result<_, _>>()?;
+        let requests: Vec<WriteRequest> =
+            entries.into_iter().map(|entry| request(entry, now)).collect::<Result<_, _>>()?;
         for batch in requests.chunks(BATCH_ITEMS_MAX) {
             let table = self.tables.name(Table::Catalog);
-            let write = self
-                .tables
-                .client
-                .batch_write_item()
-                .request_items(table, batch.to_vec());
-            let answer = write
-                .send()
-                .await
-                .map_err(failed("publish the catalogue"))?;
-            if answer
-                .unprocessed_items
-                .is_some_and(|items| !items.is_empty())
-            {
+            let write = self.tables.client.batch_write_item().request_items(table, batch.to_vec());
+            let answer = write.send().await.map_err(failed("publish the catalogue"))?;
+            if answer.unprocessed_items.is_some_and(|items| !items.is_empty()) {
                 let text = "DynamoDB left entries unwritten; publish again";
                 let class = PortErrorClass::Throttled;
                 return Err(PortError::new("publish the catalogue", class, text));
@@ -212,15 +148,8 @@ fn request(entry: Entry, now: Timestamp) -> Result<WriteRequest, PortError> {
         Entry::Course { slug, .. } => format!("course#{slug}"),
         Entry::Module { slug, .. } => format!("module#{slug}"),
     };
-    let item = EntryItem {
-        pk: PUBLISHED.to_owned(),
-        sk,
-        updated_at: now,
-        entry,
-    };
-    let put = PutRequest::builder()
-        .set_item(Some(to_item(&item)?))
-        .build();
+    let item = EntryItem { pk: PUBLISHED.to_owned(), sk, updated_at: now, entry };
+    let put = PutRequest::builder().set_item(Some(to_item(&item)?)).build();
     let put = put.map_err(corrupt("build a batch"))?;
     Ok(WriteRequest::builder().put_request(put).build())
 }

@@ -30,14 +30,8 @@ pub(crate) struct EnrollmentItem {
 
 impl EnrollmentItem {
     pub(crate) fn new(user: &UserId, enrollment: &Enrollment, trace_id: &str) -> Self {
-        let Enrollment {
-            target,
-            source,
-            enrolled_at,
-            withdrawn_at,
-            version,
-            updated_at,
-        } = enrollment.clone();
+        let Enrollment { target, source, enrolled_at, withdrawn_at, version, updated_at } =
+            enrollment.clone();
         Self {
             pk: partition(user),
             sk: sort(&target),
@@ -59,10 +53,7 @@ impl TryFrom<EnrollmentItem> for Enrollment {
     fn try_from(item: EnrollmentItem) -> Result<Self, PortError> {
         let kind = item.kind.parse().map_err(corrupt("decode an enrolment"))?;
         Ok(Self {
-            target: Target {
-                kind,
-                slug: item.slug,
-            },
+            target: Target { kind, slug: item.slug },
             source: item.source,
             enrolled_at: item.enrolled_at,
             withdrawn_at: item.withdrawn_at,
@@ -81,14 +72,8 @@ fn sort(target: &Target) -> String {
 }
 
 pub(crate) async fn all(tables: &Tables, user: &UserId) -> Result<Vec<Enrollment>, PortError> {
-    let items: Vec<EnrollmentItem> = tables
-        .query(
-            Table::Enrollments,
-            &partition(user),
-            PREFIX,
-            RECORDS_PER_USER_MAX,
-        )
-        .await?;
+    let items: Vec<EnrollmentItem> =
+        tables.query(Table::Enrollments, &partition(user), PREFIX, RECORDS_PER_USER_MAX).await?;
     items.into_iter().map(Enrollment::try_from).collect()
 }
 
@@ -117,10 +102,8 @@ impl EnrollmentWriter {
         user: &UserId,
         target: &Target,
     ) -> Result<Option<Enrollment>, PortError> {
-        let item: Option<EnrollmentItem> = self
-            .tables
-            .get(Table::Enrollments, &partition(user), &sort(target))
-            .await?;
+        let item: Option<EnrollmentItem> =
+            self.tables.get(Table::Enrollments, &partition(user), &sort(target)).await?;
         item.map(Enrollment::try_from).transpose()
     }
 
@@ -132,8 +115,6 @@ impl EnrollmentWriter {
         trace_id: &str,
     ) -> Result<(), PortError> {
         let item = EnrollmentItem::new(user, enrollment, trace_id);
-        self.tables
-            .put_version(Table::Enrollments, &item, enrollment.version)
-            .await
+        self.tables.put_version(Table::Enrollments, &item, enrollment.version).await
     }
 }

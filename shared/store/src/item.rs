@@ -30,10 +30,7 @@ pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
 
 /// The key of an item.
 pub(crate) fn key(pk: &str, sk: &str) -> Attributes {
-    HashMap::from([
-        (PARTITION_KEY.to_owned(), text(pk)),
-        (SORT_KEY.to_owned(), text(sk)),
-    ])
+    HashMap::from([(PARTITION_KEY.to_owned(), text(pk)), (SORT_KEY.to_owned(), text(sk))])
 }
 
 /// An item to store.
@@ -136,9 +133,7 @@ impl Tables {
         item: &T,
         version: u64,
     ) -> Result<TransactWriteItem, PortError> {
-        let put = Put::builder()
-            .table_name(self.name(table))
-            .set_item(Some(to_item(item)?));
+        let put = Put::builder().table_name(self.name(table)).set_item(Some(to_item(item)?));
         let put = if version == 1 {
             put.condition_expression("attribute_not_exists(pk)")
         } else {
@@ -155,10 +150,7 @@ impl Tables {
         operation: &'static str,
         parts: Vec<TransactWriteItem>,
     ) -> Result<(), PortError> {
-        let write = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(parts));
+        let write = self.client.transact_write_items().set_transact_items(Some(parts));
         write.send().await.map_err(failed(operation))?;
         Ok(())
     }

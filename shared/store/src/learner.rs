@@ -38,17 +38,8 @@ struct Stamp {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Record {
     Learner,
-    Module {
-        slug: Slug,
-        started_at: Timestamp,
-        completed_at: Option<Timestamp>,
-    },
-    Completion {
-        kind: String,
-        slug: Slug,
-        modules: Vec<Slug>,
-        completed_at: Timestamp,
-    },
+    Module { slug: Slug, started_at: Timestamp, completed_at: Option<Timestamp> },
+    Completion { kind: String, slug: Slug, modules: Vec<Slug>, completed_at: Timestamp },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,41 +59,21 @@ fn partition(user: &UserId) -> String {
 async fn load(tables: &Tables, user: &UserId) -> Result<Learner, PortError> {
     let mut learner = Learner::default();
     for enrollment in enrollments::all(tables, user).await? {
-        learner
-            .enrollments
-            .insert(enrollment.target.clone(), enrollment);
+        learner.enrollments.insert(enrollment.target.clone(), enrollment);
     }
-    let items: Vec<ProgressItem> = tables
-        .query(Table::Progress, &partition(user), "", RECORDS_PER_USER_MAX)
-        .await?;
+    let items: Vec<ProgressItem> =
+        tables.query(Table::Progress, &partition(user), "", RECORDS_PER_USER_MAX).await?;
     for item in items {
         match item.record {
             Record::Learner => learner.version = item.stamp.version,
-            Record::Module {
-                slug,
-                started_at,
-                completed_at,
-            } => {
-                let progress = ModuleProgress {
-                    module: slug.clone(),
-                    started_at,
-                    completed_at,
-                };
+            Record::Module { slug, started_at, completed_at } => {
+                let progress = ModuleProgress { module: slug.clone(), started_at, completed_at };
                 learner.modules.insert(slug, progress);
             }
-            Record::Completion {
-                kind,
-                slug,
-                modules,
-                completed_at,
-            } => {
+            Record::Completion { kind, slug, modules, completed_at } => {
                 let kind = kind.parse().map_err(corrupt("decode a completion"))?;
                 let target = Target { kind, slug };
-                let completion = Completion {
-                    target: target.clone(),
-                    modules,
-                    completed_at,
-                };
+                let completion = Completion { target: target.clone(), modules, completed_at };
                 learner.completions.insert(target, completion);
             }
         }
@@ -147,23 +118,13 @@ impl LearnerRecorder {
         trace_id: &str,
     ) -> Result<(), PortError> {
         let item = |sk: String, version: u64, record: Record| ProgressItem {
-            keys: Keys {
-                pk: partition(user),
-                sk,
-            },
-            stamp: Stamp {
-                version,
-                updated_at: now,
-                trace_id: trace_id.to_owned(),
-            },
+            keys: Keys { pk: partition(user), sk },
+            stamp: Stamp { version, updated_at: now, trace_id: trace_id.to_owned() },
             record,
         };
         let version = before.version + 1;
         let head = item(HEAD.to_owned(), version, Record::Learner);
-        let mut parts = vec![
-            self.tables
-                .put_version_part(Table::Progress, &head, version)?,
-        ];
+        let mut parts = vec![self.tables.put_version_part(Table::Progress, &head, version)?];
         for module in &changes.modules {
             let existed = before.modules.contains_key(&module.module);
             let version = if existed { 2 } else { 1 };
@@ -173,10 +134,7 @@ impl LearnerRecorder {
                 completed_at: module.completed_at,
             };
             let item = item(format!("module#{}", module.module), version, record);
-            parts.push(
-                self.tables
-                    .put_version_part(Table::Progress, &item, version)?,
-            );
+            parts.push(self.tables.put_version_part(Table::Progress, &item, version)?);
         }
         for completion in &changes.completions {
             let Target { kind, slug } = completion.target.clone();
@@ -193,10 +151,7 @@ impl LearnerRecorder {
         for enrollment in &changes.enrollments {
             let item = EnrollmentItem::new(user, enrollment, trace_id);
             let version = enrollment.version;
-            parts.push(
-                self.tables
-                    .put_version_part(Table::Enrollments, &item, version)?,
-            );
+            parts.push(self.tables.put_version_part(Table::Enrollments, &item, version)?);
         }
         self.tables.transact("store progress", parts).await
     }

@@ -39,10 +39,8 @@ capability! {
 impl SessionReader {
     /// A session as stored, strongly consistent; the caller decides whether it is still live.
     pub async fn find(&self, hash: &SessionHash) -> Result<Option<Session>, PortError> {
-        let item: Option<SessionItem> = self
-            .tables
-            .get(Table::Edge, &session_key(hash), SESSION)
-            .await?;
+        let item: Option<SessionItem> =
+            self.tables.get(Table::Edge, &session_key(hash), SESSION).await?;
         Ok(item.map(|item| Session {
             hash: hash.clone(),
             user: item.user_id,
@@ -55,10 +53,7 @@ impl SessionReader {
 
     /// Stores that the session was used now. A session that has ended meanwhile stays ended.
     pub async fn touch(&self, session: &Session, now: Timestamp) -> Result<(), PortError> {
-        let used = Session {
-            last_used_at: now,
-            ..session.clone()
-        };
+        let used = Session { last_used_at: now, ..session.clone() };
         self.tables
             .client
             .update_item()

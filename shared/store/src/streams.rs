@@ -56,17 +56,12 @@ const fn read(table: Table) -> Grant {
 
 impl StreamReader {
     /// The permissions its calls need.
-    pub const GRANTS: &'static [Grant] = &[
-        read(Table::Users),
-        read(Table::Enrollments),
-        read(Table::Progress),
-    ];
+    pub const GRANTS: &'static [Grant] =
+        &[read(Table::Users), read(Table::Enrollments), read(Table::Progress)];
 
     /// Prepares the client; connects to nothing yet.
     pub fn new(connection: &Connection) -> Self {
-        Self {
-            client: Client::new(&connection.config(Service::DynamoDbStreams)),
-        }
+        Self { client: Client::new(&connection.config(Service::DynamoDbStreams)) }
     }
 
     /// The items that changed in `range`.
@@ -113,10 +108,7 @@ impl StreamReader {
 }
 
 fn is_gone(code: Option<&str>) -> bool {
-    matches!(
-        code,
-        Some("TrimmedDataAccessException" | "ResourceNotFoundException")
-    )
+    matches!(code, Some("TrimmedDataAccessException" | "ResourceNotFoundException"))
 }
 
 /// Sequence number and partition key of a record.
@@ -124,9 +116,7 @@ fn place_of(record: &Record) -> Result<(&str, &str), PortError> {
     let change = record.dynamodb.as_ref();
     let sequence = change.and_then(|change| change.sequence_number.as_deref());
     let keys = change.and_then(|change| change.keys.as_ref());
-    let key = keys
-        .and_then(|keys| keys.get(PARTITION_KEY))
-        .and_then(|key| key.as_s().ok());
+    let key = keys.and_then(|keys| keys.get(PARTITION_KEY)).and_then(|key| key.as_s().ok());
     sequence.zip(key.map(String::as_str)).ok_or_else(|| {
         let text = "a record without sequence number or key";
         PortError::new("read a stream", PortErrorClass::Corrupt, text)
@@ -148,11 +138,7 @@ mod tests {
         for (one, other, expected) in [
             ("9", "10", Ordering::Less),
             ("0010", "10", Ordering::Equal),
-            (
-                "300000000000000499660",
-                "300000000000000499659",
-                Ordering::Greater,
-            ),
+            ("300000000000000499660", "300000000000000499659", Ordering::Greater),
         ] {
             assert_eq!(compare(one, other), expected, "{one} {other}");
         }

@@ -17,10 +17,7 @@ impl Tables {
     /// Prepares the client; connects to nothing yet.
     pub fn new(connection: &Connection, stage: &str) -> Arc<Self> {
         let client = Client::new(&connection.config(Service::DynamoDb));
-        Arc::new(Self {
-            client,
-            stage: stage.to_owned(),
-        })
+        Arc::new(Self { client, stage: stage.to_owned() })
     }
 
     /// A table's name in AWS.

@@ -60,8 +60,7 @@ impl ItemUpdate {
 
     /// Sets an attribute that is not there yet.
     pub(crate) fn set_once(self, name: &str, value: AttributeValue) -> Self {
-        self.set_to(name, format!("if_not_exists(#{name}, :{name})"))
-            .value(name, value)
+        self.set_to(name, format!("if_not_exists(#{name}, :{name})")).value(name, value)
     }
 
     /// Sets an attribute to an expression.
@@ -136,13 +135,7 @@ impl Tables {
         let mut tries = 0;
         loop {
             tries += 1;
-            let ItemUpdate {
-                key,
-                condition,
-                names,
-                values,
-                ..
-            } = update.clone();
+            let ItemUpdate { key, condition, names, values, .. } = update.clone();
             let sent = self
                 .client
                 .update_item()
@@ -227,9 +220,7 @@ fn cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Cance
     if has("TransactionConflict").is_some() {
         return Some(Cancellation::Contended);
     }
-    has("ThrottlingError")
-        .or(has("ProvisionedThroughputExceeded"))
-        .map(|_| Cancellation::Throttled)
+    has("ThrottlingError").or(has("ProvisionedThroughputExceeded")).map(|_| Cancellation::Throttled)
 }
 
 fn contended(

@@ -94,10 +94,8 @@ capability! {
 impl UserReader {
     /// A user, strongly consistent.
     pub async fn find(&self, user: &UserId) -> Result<Option<User>, PortError> {
-        let item: Option<UserItem> = self
-            .tables
-            .get(Table::Users, &user_key(user), PROFILE)
-            .await?;
+        let item: Option<UserItem> =
+            self.tables.get(Table::Users, &user_key(user), PROFILE).await?;
         Ok(item.map(User::from))
     }
 }
@@ -136,16 +134,13 @@ impl UserDirectory {
         };
         let parts = vec![
             self.tables.put_version_part(Table::Users, &link, 1)?,
-            self.tables
-                .put_version_part(Table::Users, &user_item(user, trace_id), 1)?,
+            self.tables.put_version_part(Table::Users, &user_item(user, trace_id), 1)?,
         ];
         self.tables.transact("store a new user", parts).await
     }
 
     /// Stores a changed user; `Conflict` when somebody else changed it in between.
     pub async fn update(&self, user: &User, trace_id: &str) -> Result<(), PortError> {
-        self.tables
-            .put_version(Table::Users, &user_item(user, trace_id), user.version)
-            .await
+        self.tables.put_version(Table::Users, &user_item(user, trace_id), user.version).await
     }
 }

@@ -42,19 +42,14 @@ impl TryFrom<BudgetItem> for Versioned {
             _ => None,
         };
         let budget = Budget {
-            pacer: Pacer {
-                due_us: item.call_due_us,
-            },
+            pacer: Pacer { due_us: item.call_due_us },
             limit: Limit::new(item.limit_calls, item.limit_window_ms),
             pause,
             failures: item.failures,
             probe_until: item.probe_until,
             schema_version: item.schema_version,
         };
-        Ok(Self {
-            budget,
-            version: item.version,
-        })
+        Ok(Self { budget, version: item.version })
     }
 }
 
@@ -66,45 +61,23 @@ impl BudgetStore for CrmTable {
     }
 
     async fn store(&self, budget: &Budget, seen: u64) -> Result<bool, PortError> {
-        let Budget {
-            pacer,
-            limit,
-            pause,
-            failures,
-            probe_until,
-            schema_version,
-        } = budget;
+        let Budget { pacer, limit, pause, failures, probe_until, schema_version } = budget;
         let update = ItemUpdate::of(PORTAL, BUDGET)
             .set("version", number(seen + 1))
             .set("call_due_us", number(pacer.due_us))
             .set("limit_calls", number(limit.calls()))
             .set("limit_window_ms", number(limit.window_ms()))
-            .put(
-                "pause_until",
-                pause.map(|pause| text(pause.until.to_string())),
-            )
-            .put(
-                "pause_reason",
-                pause.map(|pause| text(pause.reason.as_str())),
-            )
+            .put("pause_until", pause.map(|pause| text(pause.until.to_string())))
+            .put("pause_reason", pause.map(|pause| text(pause.reason.as_str())))
             .set("failures", number(*failures))
-            .put(
-                "probe_until",
-                probe_until.map(|until| text(until.to_string())),
-            )
+            .put("probe_until", probe_until.map(|until| text(until.to_string())))
             .put("schema_version", schema_version.as_deref().map(text));
         let update = if seen == 0 {
             update.only_if("attribute_not_exists(#version)")
         } else {
-            update
-                .value("seen", number(seen))
-                .only_if("#version = :seen")
+            update.value("seen", number(seen)).only_if("#version = :seen")
         };
-        Ok(self
-            .tables
-            .apply("store the budget", Table::Crm, update)
-            .await?
-            .is_some())
+        Ok(self.tables.apply("store the budget", Table::Crm, update).await?.is_some())
     }
 
     async fn claim_wake(&self, at: Timestamp, now: Timestamp) -> Result<bool, PortError> {
@@ -113,10 +86,6 @@ impl BudgetStore for CrmTable {
             .value("now", number(now.as_millisecond()))
             .only_if("attribute_not_exists(#wake_at) OR #wake_at < :now OR #wake_at > :wake_at");
         let operation = "note when the drain is woken";
-        Ok(self
-            .tables
-            .apply(operation, Table::Crm, update)
-            .await?
-            .is_some())
+        Ok(self.tables.apply(operation, Table::Crm, update).await?.is_some())
     }
 }

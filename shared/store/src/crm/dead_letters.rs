@@ -47,23 +47,12 @@ impl TryFrom<LetterItem> for DeadLetter {
     type Error = PortError;
 
     fn try_from(item: LetterItem) -> Result<Self, PortError> {
-        let LetterItem {
-            request,
-            category,
-            message,
-            fingerprint,
-            ..
-        } = item;
+        let LetterItem { request, category, message, fingerprint, .. } = item;
         Ok(Self {
             id: item.dead_letter_id,
             user: item.user_id,
             facet: item.facet,
-            cause: Cause {
-                request,
-                category,
-                message,
-                fingerprint,
-            },
+            cause: Cause { request, category, message, fingerprint },
             first_seen_at: item.first_seen_at,
             last_seen_at: item.last_seen_at,
             tries: item.tries,
@@ -106,10 +95,7 @@ impl FromStr for DeadLetterCursor {
 
 impl DeadLetterCursor {
     fn behind(letter: &DeadLetter) -> Self {
-        Self {
-            last_seen_ms: letter.last_seen_at.as_millisecond(),
-            id: letter.id.clone(),
-        }
+        Self { last_seen_ms: letter.last_seen_at.as_millisecond(), id: letter.id.clone() }
     }
 
     fn start_key(&self) -> Attributes {
@@ -148,8 +134,7 @@ impl ItemUpdate {
     }
 
     fn off_the_desk(self, status: Status) -> Self {
-        self.set("status", text(status.as_str()))
-            .remove(CRM_OPEN.partition_key)
+        self.set("status", text(status.as_str())).remove(CRM_OPEN.partition_key)
     }
 }
 
@@ -164,19 +149,14 @@ pub(super) fn update(change: &DeadLetterChange) -> Result<ItemUpdate, PortError>
             .set("first_seen_at", text(new.first_seen_at.to_string()))
             .set("tries", number(new.tries))
             .only_if("attribute_not_exists(#dead_letter_id)")),
-        DeadLetterChange::Repeat {
-            id,
-            cause,
-            at,
-            function_version,
-        } => Ok(letter(id)
+        DeadLetterChange::Repeat { id, cause, at, function_version } => Ok(letter(id)
             .refused_for(cause, *at, function_version)?
             .set_to("tries", "#tries + :one")
             .value("one", number(1))
             .only_if("attribute_exists(#tries)")),
-        DeadLetterChange::Reopen { id } => Ok(letter(id)
-            .on_the_desk()
-            .only_if("attribute_exists(#status)")),
+        DeadLetterChange::Reopen { id } => {
+            Ok(letter(id).on_the_desk().only_if("attribute_exists(#status)"))
+        }
         DeadLetterChange::Close { id, status, at } => {
             let expires_at = after_seconds(*at, DEAD_LETTER_KEPT_SECONDS).as_second();
             Ok(letter(id)
@@ -194,12 +174,9 @@ impl DeadLetterStore for CrmTable {
         letters_max: usize,
         cursor: Option<&str>,
     ) -> Result<DeadLetterPage, PortError> {
-        let start = cursor
-            .map(str::parse::<DeadLetterCursor>)
-            .transpose()
-            .map_err(|error| {
-                PortError::new("list dead letters", PortErrorClass::Rejected, error)
-            })?;
+        let start = cursor.map(str::parse::<DeadLetterCursor>).transpose().map_err(|error| {
+            PortError::new("list dead letters", PortErrorClass::Rejected, error)
+        })?;
         let answer = self
             .tables
             .client
@@ -224,10 +201,7 @@ impl DeadLetterStore for CrmTable {
         dead_letters.truncate(letters_max);
         let last = dead_letters.last().filter(|_| more);
         let cursor = last.map(|last| DeadLetterCursor::behind(last).to_string());
-        Ok(DeadLetterPage {
-            dead_letters,
-            cursor,
-        })
+        Ok(DeadLetterPage { dead_letters, cursor })
     }
 
     async fn find(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
@@ -242,10 +216,7 @@ impl DeadLetterStore for CrmTable {
             .only_if("#status = :open");
         let forced = pending::marked(mark).set("forced", AttributeValue::Bool(true));
         let updates = vec![replaying, forced];
-        let applied = self
-            .tables
-            .apply_all("replay a dead letter", Table::Crm, updates)
-            .await?;
+        let applied = self.tables.apply_all("replay a dead letter", Table::Crm, updates).await?;
         Ok(applied == Applied::All)
     }
 }

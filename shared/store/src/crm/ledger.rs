@@ -49,10 +49,7 @@ struct RefusedItem {
 
 impl From<&FacetEntry> for EntryItem {
     fn from(entry: &FacetEntry) -> Self {
-        let FacetEntry {
-            acknowledged,
-            refused,
-        } = entry.clone();
+        let FacetEntry { acknowledged, refused } = entry.clone();
         Self {
             acknowledged: acknowledged.map(|Acknowledged { hash, version, at }| AcknowledgedItem {
                 hash,
@@ -66,10 +63,7 @@ impl From<&FacetEntry> for EntryItem {
 
 impl From<EntryItem> for FacetEntry {
     fn from(item: EntryItem) -> Self {
-        let EntryItem {
-            acknowledged,
-            refused,
-        } = item;
+        let EntryItem { acknowledged, refused } = item;
         Self {
             acknowledged: acknowledged.map(|AcknowledgedItem { hash, version, at }| Acknowledged {
                 hash,
@@ -99,23 +93,13 @@ impl LedgerStore for CrmTable {
                 "attribute_not_exists(#lease_token) OR #lease_until < :now \
                  OR #lease_token = :lease_token",
             );
-        let Some(before) = self
-            .tables
-            .apply("take a lease", Table::Crm, update)
-            .await?
-        else {
+        let Some(before) = self.tables.apply("take a lease", Table::Crm, update).await? else {
             return Ok(LeaseAttempt::Busy);
         };
         let item: LedgerItem = from_item(before)?;
-        let facets = item
-            .facets
-            .into_iter()
-            .map(|(facet, entry)| (facet, entry.into()));
+        let facets = item.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
         Ok(LeaseAttempt::Taken {
-            ledger: Ledger {
-                contact_id: item.contact_id,
-                facets: facets.collect(),
-            },
+            ledger: Ledger { contact_id: item.contact_id, facets: facets.collect() },
             abandoned: item.lease_token.is_some(),
         })
     }
@@ -127,11 +111,8 @@ impl LedgerStore for CrmTable {
         ledger: &Ledger,
         dead_letters: &[DeadLetterChange],
     ) -> Result<Confirmation, PortError> {
-        let facets: BTreeMap<Facet, EntryItem> = ledger
-            .facets
-            .iter()
-            .map(|(facet, entry)| (*facet, entry.into()))
-            .collect();
+        let facets: BTreeMap<Facet, EntryItem> =
+            ledger.facets.iter().map(|(facet, entry)| (*facet, entry.into())).collect();
         let update = ItemUpdate::of(&user_key(user), LEDGER)
             .put("contact_id", ledger.contact_id.as_deref().map(text))
             .set("facets", to_value(&facets)?)

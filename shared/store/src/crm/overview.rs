@@ -59,10 +59,7 @@ impl CrmTable {
             .await
             .map_err(failed("count pending rows"))?;
         let rows = page.items.unwrap_or_default().into_iter().map(from_item);
-        Ok((
-            rows.collect::<Result<_, _>>()?,
-            page.last_evaluated_key.is_some(),
-        ))
+        Ok((rows.collect::<Result<_, _>>()?, page.last_evaluated_key.is_some()))
     }
 
     async fn open_letters(&self) -> Result<usize, PortError> {
@@ -87,9 +84,7 @@ impl CrmTable {
         let streamed = Table::ALL.into_iter().filter(|table| table.has_stream());
         let reading = streamed.map(|table| async move {
             let pk = reconcile_key(table.name());
-            self.tables
-                .get::<ReconcileItem>(Table::Crm, &pk, MARK)
-                .await
+            self.tables.get::<ReconcileItem>(Table::Crm, &pk, MARK).await
         });
         let items = try_join_all(reading).await?;
         Ok(items.into_iter().flatten().map(|item| item.table).collect())
@@ -113,11 +108,7 @@ impl Overseer for CrmTable {
             overview.pending_has_more |= has_more;
             for row in rows {
                 *overview.pending.entry(row.facet).or_default() += 1;
-                let since = overview
-                    .pending_since
-                    .into_iter()
-                    .chain([row.first_at])
-                    .min();
+                let since = overview.pending_since.into_iter().chain([row.first_at]).min();
                 overview.pending_since = since;
             }
         }
@@ -129,9 +120,7 @@ impl Overseer for CrmTable {
             .set("table", text(table))
             .set_once("first_at", text(now.to_string()))
             .set("updated_at", text(now.to_string()));
-        self.tables
-            .apply("note that a table has to be compared", Table::Crm, update)
-            .await?;
+        self.tables.apply("note that a table has to be compared", Table::Crm, update).await?;
         Ok(())
     }
 }

@@ -37,22 +37,9 @@ impl TryFrom<PendingItem> for PendingRow {
     type Error = PortError;
 
     fn try_from(item: PendingItem) -> Result<Self, PortError> {
-        let PendingItem {
-            user_id,
-            facet,
-            trace_id,
-            mark,
-            attempts,
-            first_at,
-            due_at,
-            ..
-        } = item;
+        let PendingItem { user_id, facet, trace_id, mark, attempts, first_at, due_at, .. } = item;
         Ok(Self {
-            dirty: Dirty {
-                user: user_id,
-                facet,
-                trace_id,
-            },
+            dirty: Dirty { user: user_id, facet, trace_id },
             reason: named(&Reason::ALL, Reason::as_str, &item.reason)?,
             forced: item.forced,
             mark,
@@ -83,11 +70,7 @@ pub(super) fn shards() -> impl Iterator<Item = String> {
 
 /// A new mark on a row, which is made if there is none.
 pub(super) fn marked(mark: &Mark) -> ItemUpdate {
-    let Dirty {
-        user,
-        facet,
-        trace_id,
-    } = &mark.dirty;
+    let Dirty { user, facet, trace_id } = &mark.dirty;
     row(user, *facet)
         .set("user_id", text(user.as_str()))
         .set("facet", text(facet.as_str()))
@@ -124,9 +107,7 @@ impl CrmTable {
             .await
             .map_err(failed("list pending rows"))?;
         let items = page.items.unwrap_or_default().into_iter();
-        items
-            .map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from))
-            .collect()
+        items.map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from)).collect()
     }
 }
 
@@ -134,9 +115,7 @@ impl CrmTable {
 impl PendingStore for CrmTable {
     async fn mark(&self, mark: &Mark) -> Result<(), PortError> {
         let update = marked(mark);
-        self.tables
-            .apply("mark a change as pending", Table::Crm, update)
-            .await?;
+        self.tables.apply("mark a change as pending", Table::Crm, update).await?;
         Ok(())
     }
 
@@ -148,9 +127,7 @@ impl PendingStore for CrmTable {
             .name("mark")
             .value("mark", text(&later.mark))
             .only_if("#mark = :mark");
-        self.tables
-            .apply("put a pending row off", Table::Crm, update)
-            .await?;
+        self.tables.apply("put a pending row off", Table::Crm, update).await?;
         Ok(())
     }
 

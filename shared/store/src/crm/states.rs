@@ -36,11 +36,7 @@ impl FacetSource for UserStates {
             self.learners.load(user),
             self.catalog.load(self.clock.now()),
         );
-        let (found, learner, catalog) = loading.await?;
-        Ok(found.map(|user| UserState {
-            user,
-            learner,
-            catalog,
-        }))
+        let (found, learner, catalog) = Box::pin(loading).await?;
+        Ok(found.map(|user| UserState { user, learner, catalog }))
     }
 }

@@ -1,0 +1,98 @@
+//! Reading again what a failed batch was about.
+
+use std::collections::BTreeSet;
+
+use rollcall_domain::enrollment::{Target, enroll};
+use rollcall_domain::learning::Learner;
+use rollcall_domain::progress::Changes;
+use rollcall_domain::random::SeededRandom;
+use rollcall_domain::user::{Identity, User};
+use rollcall_resources::Table;
+use rollcall_store::Capability;
+use rollcall_store::enrollments::EnrollmentWriter;
+use rollcall_store::learner::LearnerRecorder;
+use rollcall_store::streams::{Reread, StreamRange, StreamReader};
+use rollcall_store::users::UserDirectory;
+use serde_json::Value;
+
+use crate::world::World;
+
+const USERS: usize = 40;
+const READER: &str = "reader";
+
+/// Makes users who enrol in two courses and learn.
+async fn fill(world: &World) {
+    let tables = world.operator();
+    let (random, now) = (SeededRandom::new(3), world.clock.now());
+    for number in 0..USERS {
+        let identity = Identity {
+            issuer: "https://provider.example".to_owned(),
+            subject: number.to_string(),
+            email: None,
+            email_verified: false,
+            given_name: String::new(),
+            family_name: String::new(),
+            roles: Vec::new(),
+        };
+        let user = User::join(identity, now, &random);
+        UserDirectory::new(&tables).join(&user, "trace").await.unwrap();
+        for course in ["one", "two"] {
+            let target = Target::course(course.parse().unwrap());
+            let enrollment = enroll(None, &target, None, now).unwrap();
+            let writer = EnrollmentWriter::new(&tables);
+            writer.store(&user.id, &enrollment, "trace").await.unwrap();
+        }
+        let (recorder, learner) = (LearnerRecorder::new(&tables), Learner::default());
+        recorder.store(&user.id, &learner, &Changes::default(), now, "trace").await.unwrap();
+    }
+}
+
+/// The fullest shard of a stream and its records.
+fn fullest(world: &World, table: &str) -> (String, Vec<Value>) {
+    let shards = world.database.shards(table).into_iter();
+    let records = shards.map(|shard| {
+        let records = world.database.read_stream(table, &shard, None, 1_000).unwrap();
+        (shard, records)
+    });
+    records.max_by_key(|(_, records)| records.len()).unwrap()
+}
+
+fn sequence(record: &Value) -> String {
+    record["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()
+}
+
+fn keys(records: &[Value]) -> Reread {
+    let keys = records.iter().map(|record| &record["dynamodb"]["Keys"]["pk"]["S"]);
+    let keys: BTreeSet<String> = keys.map(|key| key.as_str().unwrap().to_owned()).collect();
+    Reread::Changed(keys)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
+    let world = World::start().await;
+    fill(&world).await;
+    let reader = StreamReader::new(&world.acting_as(READER, StreamReader::GRANTS));
+    for table in Table::ALL.into_iter().filter(|table| table.has_stream()) {
+        let table = table.full_name("dev");
+        let (shard_id, records) = fullest(&world, &table);
+        let stream_arn = world.database.stream_arn(&table).unwrap();
+        let range = |first: usize, last: usize| StreamRange {
+            stream_arn: stream_arn.clone(),
+            shard_id: shard_id.clone(),
+            first: sequence(&records[first]),
+            last: sequence(&records[last]),
+        };
+        let end = records.len() - 1;
+        assert!(end > 4, "there is something to leave out on both sides");
+        for (first, last) in [(2, end - 1), (2, 2), (0, end)] {
+            let reread = reader.reread(&range(first, last)).await.unwrap();
+            assert_eq!(reread, keys(&records[first..=last]), "{table}");
+        }
+        let elsewhere = StreamRange { shard_id: "shardId-x".to_owned(), ..range(2, end) };
+        assert_eq!(reader.reread(&elsewhere).await.unwrap(), Reread::Gone);
+        world.database.faults().trim_stream(&table, &sequence(&records[3])).unwrap();
+        assert_eq!(reader.reread(&range(2, end)).await.unwrap(), Reread::Gone);
+        assert_eq!(reader.reread(&range(3, end)).await.unwrap(), keys(&records[3..]));
+    }
+    world.check_uses(READER, StreamReader::GRANTS);
+}
