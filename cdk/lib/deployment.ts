@@ -24,6 +24,7 @@ const deployment = z.strictObject({
   oidc_profile: z.enum(["cognito", "generic"]),
   hubspot_url: url,
   hubspot_api: z.string().min(1),
+  hubspot_key: z.enum(["rollcall_user_id", "email"]),
 });
 
 const deployments = z

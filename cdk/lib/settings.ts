@@ -19,6 +19,7 @@ export function settingValues(stage: Stage, deployment: Deployment): Readonly<Re
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
+    ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,
   };
 }
 
