@@ -17,6 +17,7 @@ use rollcall_domain::id::UserId;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_resources::{Queue, Table};
 use rollcall_runtime::declaration::StreamTrigger;
+use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
 use rollcall_store::crm::ChangeSender;
@@ -98,10 +99,13 @@ async fn handle(
         changes.extend(change(record, &ports.stage)?);
     }
     let oldest = changes.iter().filter_map(|change| change.written_at).min();
-    // The last change of a facet tells its trace id; all of them are behind its first record.
     let dirty = changes.iter().map(|change| change.dirty.clone()).collect();
     let report = Box::pin(ports.engine.sync(dirty, invocation.deadline)).await;
     report::tell(&report, oldest, ports.clock.now());
+    if let Some(error) = &report.error {
+        tracing::error!(error = chain(error), "a part of the sync failed");
+    }
+    // Behind a user's first record come all others, so that one is enough to try all again.
     let mut first_failed: BTreeMap<&UserId, &str> = BTreeMap::new();
     for change in &changes {
         if report.failed.contains(&change.dirty.user) {

@@ -2,7 +2,6 @@
 
 use rollcall_crm::engine::Report;
 use rollcall_domain::time::Timestamp;
-use rollcall_runtime::invocation::chain;
 use rollcall_runtime::metrics::{Metric, emit};
 
 /// Measures and logs `report`. `oldest` is when the oldest of the changes was written, if that is
@@ -18,7 +17,9 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
     ];
     let all_arrived = tally.sent > 0 && tally.pending == 0 && report.failed.is_empty();
     if let Some(oldest) = oldest.filter(|_| all_arrived) {
-        values.push((Metric::CrmLag, now.duration_since(oldest).as_secs_f64() * 1_000.0));
+        // Clocks of two machines differ a little.
+        let lag = now.duration_since(oldest).as_secs_f64().max(0.0);
+        values.push((Metric::CrmLag, lag * 1_000.0));
     }
     emit(now, &values);
     tracing::info!(
@@ -31,9 +32,6 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
         calls = report.calls,
         "changes were looked at"
     );
-    if let Some(error) = &report.error {
-        tracing::error!(error = chain(error), "a service we need does not answer");
-    }
 }
 
 fn count(number: usize) -> f64 {

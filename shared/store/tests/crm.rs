@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "crm/states.rs"]
+mod states;
 #[path = "crm/streams.rs"]
 mod streams;
 #[path = "crm/world.rs"]
