@@ -8,7 +8,7 @@ use rollcall_crm::limits::STATUS_ROWS_MAX;
 use rollcall_crm::port::{Overseer, Overview};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::role::Role;
-use rollcall_domain::time::Timestamp;
+use rollcall_domain::time::{Timestamp, to_milliseconds};
 use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
 use rollcall_runtime::declaration::{Access, Operation};
 use rollcall_runtime::openapi::schema;
@@ -117,7 +117,7 @@ fn view(overview: Overview, now: Timestamp) -> Output {
             since: overview.pending_since.map(|since| since.to_string()),
         },
         portal: PortalView {
-            paused_until: paused_until.map(|until| until.to_string()),
+            paused_until: paused_until.map(|until| to_milliseconds(until).to_string()),
             paused_for: paused_until.and(budget.pause).map(|pause| pause.reason.as_str()),
             failures: budget.failures,
             limit_calls: budget.limit.calls(),

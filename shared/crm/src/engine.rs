@@ -70,7 +70,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn failed(&mut self, user: UserId, error: PortError) {
+    fn give_back(&mut self, user: UserId, error: PortError) {
         self.failed.insert(user);
         self.error.get_or_insert(error);
     }
@@ -214,7 +214,7 @@ impl Engine {
             match opened {
                 Ok(Opened::Candidate(candidate)) => candidates.push(*candidate),
                 Ok(Opened::Busy(work)) => self.put_off(work, report).await,
-                Err(error) => report.failed(user, error),
+                Err(error) => report.give_back(user, error),
             }
         }
         candidates
@@ -242,7 +242,7 @@ impl Engine {
         report.tally.pending += marks.len() + reschedules.len();
         report.waits(&marks, &reschedules);
         if let Err(error) = self.store_waiting(&marks, &reschedules).await {
-            report.failed(user, error);
+            report.give_back(user, error);
         }
     }
 
@@ -265,7 +265,7 @@ impl Engine {
                         report.waits(&settlement.if_lost, &[]);
                     }
                 }
-                Err(error) => report.failed(settlement.user, error),
+                Err(error) => report.give_back(settlement.user, error),
             }
         }
     }
@@ -319,7 +319,7 @@ impl Engine {
                     report.tally.pending += 1;
                     report.first_due = report.first_due.into_iter().chain([now]).min();
                 }
-                Err(error) => report.failed(user, error),
+                Err(error) => report.give_back(user, error),
             }
         }
     }
