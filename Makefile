@@ -17,14 +17,17 @@ NODE_READY := cdk/node_modules/.package-lock.json
 help: ## lists the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+CARGO_READY := command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+
 dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its data
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs"; exit 1; }
+	@$(CARGO_READY)
 	@cargo build --quiet --bin rollcall
 	@exec target/debug/rollcall dev --port $(PORT) $(if $(filter 1,$(RESET)),--reset)
 
 test: test-rust test-cdk ## runs every test
 
 test-rust:
+	@$(CARGO_READY)
 	rm -rf target/grants-used
 	cargo test --workspace --quiet
 	cargo run --quiet --bin rollcall -- grants
@@ -35,6 +38,7 @@ test-cdk: $(NODE_READY) $(TOOLS_READY)
 check: check-rust check-cdk ## format, lints, licences, documents, generated files
 
 check-rust: $(DENY)
+	@$(CARGO_READY)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- --deny warnings
 	$(DENY) --log-level error check bans licenses sources

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rollcall_local::Addresses;
-use rollcall_tests::{Browser, PATIENCE};
+use rollcall_tests::Browser;
 
 use crate::PROGRAM;
 
@@ -20,10 +20,11 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(port: u16, folder: &Path) -> Self {
+    fn start(port: u16, folder: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["dev", "--port", &port.to_string(), "--folder"])
             .arg(folder)
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -96,19 +97,21 @@ fn children(parent: u32) -> usize {
 async fn one_command_runs_everything_and_one_signal_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_ports();
-    for signal in ["-TERM", "-INT"] {
-        let mut dev = Dev::start(port, folder.path());
+    let mut users = Vec::new();
+    for (signal, more) in [("-TERM", None), ("-INT", None), ("-INT", Some("--reset"))] {
+        let mut dev = Dev::start(port, folder.path(), more.as_slice());
         let lines = dev.wait_for("rollcall is ready");
         assert_eq!(lines.iter().filter(|line| line.contains("ready")).count(), 1, "{lines:#?}");
         let mut ada = Browser::new(&addresses(port));
         ada.sign_in("ada").await;
-        assert_eq!(ada.get("/auth/me").await.status, 200);
+        users.push(ada.get("/auth/me").await.json()["user_id"].to_string());
         assert!(children(dev.child.id()) > 0);
         dev.signal(signal);
         assert!(dev.end().await);
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
     }
-    assert!(PATIENCE > STOP_WITHIN);
+    assert_eq!(users[0], users[1], "a restart forgot a user");
+    assert_ne!(users[1], users[2], "a reset remembered a user");
 }
 
 fn refused(arguments: &[&str]) -> String {

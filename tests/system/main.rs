@@ -12,6 +12,7 @@ mod published;
 mod recovery;
 mod sign_in;
 mod tidy;
+mod wire;
 
 use rollcall_tests::World;
 
