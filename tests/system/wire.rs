@@ -67,7 +67,8 @@ async fn answers_keep_their_shapes() {
     check(&mut ada, "enrolled", "PUT", course, Some(json!({ "source": "snapshot" }))).await;
     check(&mut ada, "enrollments", "GET", "/enrollments", None).await;
     check(&mut ada, "withdrawn", "DELETE", course, None).await;
-    let event = json!({ "event_name": "learning_module_completed", "module_slug": "spare-reading" });
+    let event =
+        json!({ "event_name": "learning_module_completed", "module_slug": "spare-reading" });
     check(&mut ada, "tracked", "POST", "/events/track", Some(json!({ "events": [event] }))).await;
     let nothing = Some(json!({ "events": [] }));
     check(&mut ada, "invalid", "POST", "/events/track", nothing).await;

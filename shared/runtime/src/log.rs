@@ -9,7 +9,7 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -32,9 +32,9 @@ pub fn start(service: &'static str, level: &str) {
     if SERVICE.set(service).is_err() {
         return;
     }
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
     let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).event_format(JsonLine).finish();
+        tracing_subscriber::fmt().with_max_level(level).event_format(JsonLine).finish();
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::warn!("another subscriber logs already");
     }
