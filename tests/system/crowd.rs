@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt;
+use rollcall_local::Options;
+use rollcall_local::hubspot::Tier;
 use rollcall_tests::{Browser, Outcome, World, member};
 use serde_json::json;
 
@@ -16,7 +18,8 @@ const SIGN_INS_AT_A_TIME: usize = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_members_enrol_at_once_and_every_contact_is_right() {
     let members = (0..MEMBERS).map(member).collect();
-    let world = World::start_with(PROGRAM, members, |_| {}).await;
+    let lowest_tier = |options: &mut Options| options.hubspot.1.tier = Tier::Starter;
+    let world = World::start_with(PROGRAM, members, lowest_tier).await;
     let browsers: Vec<Browser> = futures::stream::iter(0..MEMBERS)
         .map(|number| {
             let mut browser = world.browser();
