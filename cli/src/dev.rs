@@ -1,6 +1,6 @@
 //! `rollcall dev`: the whole product on this machine, until Ctrl-C.
 
-use std::io::ErrorKind;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +16,8 @@ use crate::{complain, sample, say};
 
 /// How long all parts together may take to answer for the first time.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The file by which one local cloud keeps others off its data.
+const LOCK: &str = "lock";
 /// Between two looks whether all parts answer.
 const READY_INTERVAL: Duration = Duration::from_millis(50);
 /// How long stopping may take before the program ends all the same; every child ends with it.
@@ -36,6 +38,8 @@ enum DevError {
         #[source]
         source: std::io::Error,
     },
+    #[error("{path} is used by another rollcall; stop that one or choose another with --folder")]
+    InUse { path: PathBuf },
     #[error("the system does not let this program start")]
     System(#[source] std::io::Error),
     #[error("not every part answered within {} s; the lines above say why", READY_TIMEOUT.as_secs())]
@@ -60,8 +64,7 @@ pub fn run(port: u16, reset: bool, folder: &Path) -> ExitCode {
 }
 
 async fn serve(port: u16, reset: bool, folder: &Path) -> Result<(), DevError> {
-    prepare(folder, reset)
-        .map_err(|source| DevError::Folder { path: folder.to_owned(), source })?;
+    let lock = prepare(folder, reset)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::System)?;
     let program = std::env::current_exe().map_err(DevError::System)?;
     let ports = PortChoice::From(port);
@@ -86,18 +89,37 @@ async fn serve(port: u16, reset: bool, folder: &Path) -> Result<(), DevError> {
         tracing::warn!("stopping took too long; the last changes may not be saved");
     }
     printing.abort();
+    drop(lock);
     say("rollcall has stopped");
     stopped
 }
 
-fn prepare(folder: &Path, reset: bool) -> std::io::Result<()> {
+/// Makes the folder ready and keeps every other local cloud off it for as long as the file is open.
+fn prepare(folder: &Path, reset: bool) -> Result<File, DevError> {
+    let unusable = |source| DevError::Folder { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let lock = File::create(folder.join(LOCK)).map_err(unusable)?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => DevError::InUse { path: folder.to_owned() },
+        TryLockError::Error(source) => unusable(source),
+    })?;
     if reset {
-        match std::fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
+        forget(folder).map_err(unusable)?;
+    }
+    Ok(lock)
+}
+
+/// Removes everything from the folder but the lock.
+fn forget(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != LOCK {
+            std::fs::remove_file(entry.path())?;
         }
     }
-    std::fs::create_dir_all(folder)
+    Ok(())
 }
 
 async fn run_until_ready(cloud: &Cloud) -> Result<(), DevError> {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rollcall_local::Addresses;
@@ -63,11 +64,11 @@ impl Dev {
     }
 }
 
-/// A base port from which five ports are free now.
+/// A base port from which five ports are free now; never the same for two tests.
 fn free_ports() -> u16 {
-    (21_000..60_000)
-        .step_by(10)
-        .map(|base| base + u16::try_from(std::process::id() % 10).unwrap())
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let process = u16::try_from(std::process::id() % 300).unwrap();
+    std::iter::repeat_with(|| 21_000 + 100 * process + 10 * TAKEN.fetch_add(1, Ordering::SeqCst))
         .find(|base| (0..5).all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok()))
         .unwrap()
 }
@@ -112,6 +113,23 @@ async fn one_command_runs_everything_and_one_signal_ends_it() {
     }
     assert_eq!(users[0], users[1], "a restart forgot a user");
     assert_ne!(users[1], users[2], "a reset remembered a user");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_local_clouds_never_share_a_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let mut dev = Dev::start(free_ports(), folder.path(), &[]);
+    dev.wait_for("rollcall is ready");
+    for more in [None, Some("--reset")] {
+        let port = free_ports().to_string();
+        let mut arguments = vec!["dev", "--port", &port, "--folder", path];
+        arguments.extend(more);
+        let text = refused(&arguments);
+        assert!(text.contains("another rollcall"), "{text}");
+    }
+    dev.signal("-TERM");
+    assert!(dev.end().await);
 }
 
 fn refused(arguments: &[&str]) -> String {

@@ -10,7 +10,7 @@ use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::failed;
-use crate::item::{from_item, key, to_item};
+use crate::item::{from_item, key};
 use crate::tables::capability;
 
 const LOGIN: &str = "login";
@@ -51,16 +51,7 @@ impl LoginStarter {
             expires_at: login.ends_at().as_second(),
             trace_id: trace_id.to_owned(),
         };
-        self.tables
-            .client
-            .put_item()
-            .table_name(self.tables.name(Table::Edge))
-            .set_item(Some(to_item(&item)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await
-            .map_err(failed("store a sign-in"))?;
-        Ok(())
+        self.tables.put_version(Table::Edge, &item, 1).await
     }
 }
 
