@@ -21,7 +21,7 @@ CARGO_READY := command -v cargo >/dev/null || { echo "cargo is missing: install 
 
 dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its data
 	@$(CARGO_READY)
-	@cargo build --quiet --bin rollcall
+	@cargo build --bin rollcall
 	@exec target/debug/rollcall dev --port $(PORT) $(if $(filter 1,$(RESET)),--reset)
 
 test: test-rust test-cdk ## runs every test
