@@ -34,12 +34,17 @@ pub static FUNCTION: Function = Function {
     triggers: &[stream(Table::Users), stream(Table::Enrollments), stream(Table::Progress)],
     grants: &[ChangeSender::GRANTS, STATES[0], STATES[1], STATES[2], CALLS],
     settings: settings::ALL,
+    reserved_concurrency: Some(CONCURRENCY),
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
 };
 
 /// Half of the 24 hours for which a stream keeps a record: the other half is left to recovery.
 const RECORD_AGE_SECONDS_MAX: u32 = 12 * 60 * 60;
+
+/// Kept free for the sync whatever the API does, and as many as the CRM's limits can feed: a stream
+/// that finds them all busy waits and loses nothing.
+const CONCURRENCY: u32 = 30;
 
 const fn stream(table: Table) -> Trigger {
     Trigger::Stream(StreamTrigger {
