@@ -14,6 +14,7 @@ use rollcall_local::kit::iam::OPERATOR_ACCESS_KEY_ID;
 use rollcall_local::provider::{Client, Profile, User};
 use rollcall_local::{Addresses, Cloud, Options, PortChoice, hubspot, provider};
 use rollcall_resources::SecretName;
+use rollcall_runtime::Setting;
 use rollcall_runtime::settings::STAGE;
 use rollcall_runtime::system::SystemClock;
 use rollcall_store::catalog::CatalogPublisher;
@@ -119,7 +120,7 @@ pub fn options(
         ports,
         functions: catalogue::functions(),
         program: (program, vec!["function".to_owned()]),
-        settings,
+        settings: Box::new(settings),
         secrets: vec![
             (SecretName::CsrfKey, "a-csrf-key-for-local-use-only".to_owned()),
             (SecretName::OidcClientSecret, CLIENT_SECRET.to_owned()),
@@ -136,13 +137,19 @@ pub fn options(
     }
 }
 
+/// Gives a setting of a local cloud another value.
+pub fn set(options: &mut Options, setting: &'static Setting, value: &'static str) {
+    let before = std::mem::replace(&mut options.settings, Box::new(settings));
+    options.settings = Box::new(move |addresses| {
+        let mut settings = before(addresses);
+        settings.insert(setting.name, value.to_owned());
+        settings
+    });
+}
+
 /// Makes the client of a local cloud authenticate with a secret, as in staging and prod.
 pub fn authenticate_client(options: &mut Options) {
-    options.settings = |addresses| {
-        let mut settings = settings(addresses);
-        settings.insert(identity::OIDC_CLIENT_AUTHENTICATION.name, "secret".to_owned());
-        settings
-    };
+    set(options, &identity::OIDC_CLIENT_AUTHENTICATION, "secret");
     let users = users().unwrap_or_default();
     options.provider = Box::new(move |addresses, folder, clock| {
         let mut provider = provider_options(addresses, folder, clock, users.clone());

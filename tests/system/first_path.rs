@@ -1,5 +1,7 @@
 //! The first true path: sign in, enrol, learn, and see it in the CRM.
 
+use rollcall_cli::sample;
+use rollcall_functions_crm::settings as crm;
 use rollcall_tests::{Outcome, World};
 use serde_json::{Value, json};
 
@@ -60,6 +62,39 @@ async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
     assert!(contact.properties["rollcall_progress_summary"].contains("first-steps: 3/3"));
     read_the_contact_as_a_stranger_to_our_code_would(&world, &contact.id, &user_id).await;
     world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_reach_hubspot_leads_to_the_same_contact() {
+    for (api, key, unique_keys) in [
+        ("v3", "rollcall_user_id", true),
+        ("2026-03", "rollcall_user_id", true),
+        ("2026-09", "email", false),
+        ("v3", "email", true),
+    ] {
+        let world = World::start_with(PROGRAM, Vec::new(), |options| {
+            sample::set(options, &crm::HUBSPOT_API, api);
+            sample::set(options, &crm::HUBSPOT_KEY, key);
+            options.hubspot.1.unique_keys_on_contacts = unique_keys;
+        })
+        .await;
+        let mut ada = world.signed_in("ada").await;
+        let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+        for course in ["first-steps", "hubspot-basics"] {
+            assert_eq!(ada.put(&format!("/enrollments/course/{course}"), None).await.status, 200);
+        }
+        let both = "first-steps;hubspot-basics";
+        world
+            .contact_with(
+                &user_id,
+                &[("email", "ada@rollcall.example"), ("rollcall_enrolled_courses", both)],
+            )
+            .await;
+        let family = if api == "v3" { "/crm/v3/".to_owned() } else { format!("/{api}/") };
+        let calls = world.cloud.hubspot.calls();
+        assert!(calls.iter().all(|call| call.path.contains(&family)), "{api}: {calls:#?}");
+        world.finish(Outcome::Clean).await;
+    }
 }
 
 /// On HubSpot's own paths, both families, with its bearer token.

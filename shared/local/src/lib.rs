@@ -15,7 +15,7 @@ pub use rollcall_local_hubspot as hubspot;
 pub use rollcall_local_kit as kit;
 pub use rollcall_local_lambda as lambda;
 pub use rollcall_local_provider as provider;
-pub use start::{Options, PortChoice, ProviderChoice, StartError};
+pub use start::{Options, PortChoice, ProviderChoice, SettingsChoice, StartError};
 
 /// The full names of all queues.
 pub fn queues() -> Vec<String> {

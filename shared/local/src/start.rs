@@ -39,6 +39,9 @@ pub enum PortChoice {
     Free,
 }
 
+/// The values of all settings by name, given the addresses.
+pub type SettingsChoice = Box<dyn Fn(&Addresses) -> BTreeMap<&'static str, String> + Send + Sync>;
+
 /// How to open the identity provider, given the addresses, the folder and the clock.
 pub type ProviderChoice = Box<
     dyn Fn(&Addresses, Option<PathBuf>, LocalClock) -> rollcall_local_provider::Options
@@ -58,7 +61,7 @@ pub struct Options {
     /// added as the last argument.
     pub program: (PathBuf, Vec<String>),
     /// The values of all settings, once the addresses are known.
-    pub settings: fn(&Addresses) -> BTreeMap<&'static str, String>,
+    pub settings: SettingsChoice,
     /// The secrets' values.
     pub secrets: Vec<(SecretName, String)>,
     /// The identity provider, once the addresses are known.
