@@ -8,8 +8,10 @@ type Origin =
 
 const ORIGINS: Readonly<Record<string, Origin>> = {
   "csrf-key": "generated",
+  "cursor-key": "generated",
   "hubspot-token": "operator",
   "oidc-client-secret": "operator",
+  "token-key": "generated",
 };
 
 /** Those of the declared secrets that the data stack creates. */

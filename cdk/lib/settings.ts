@@ -9,6 +9,8 @@ import type { Stage } from "./stage.ts";
 export function settingValues(stage: Stage, deployment: Deployment): Readonly<Record<string, string>> {
   return {
     ROLLCALL_STAGE: stage.name,
+    // As declared in every stage; more is for load tests on a local cloud.
+    ROLLCALL_RATE_LIMIT_FACTOR: "1",
     ROLLCALL_ORIGINS: origins(deployment).join(" "),
     ROLLCALL_SITE_URL: deployment.site_url,
     ROLLCALL_LANDING_PATH: "/",

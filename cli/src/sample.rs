@@ -15,7 +15,7 @@ use rollcall_local::provider::{Client, Profile, User};
 use rollcall_local::{Addresses, Cloud, Options, PortChoice, hubspot, provider};
 use rollcall_resources::SecretName;
 use rollcall_runtime::Setting;
-use rollcall_runtime::settings::STAGE;
+use rollcall_runtime::settings::{RATE_LIMIT_FACTOR, STAGE};
 use rollcall_runtime::system::SystemClock;
 use rollcall_store::catalog::CatalogPublisher;
 use rollcall_store::{Capability, PortError, Tables};
@@ -25,6 +25,12 @@ use crate::catalogue;
 
 /// The bearer token of the local HubSpot.
 pub const HUBSPOT_TOKEN: &str = "local-service-key";
+
+/// The key that signs cursors in the local cloud.
+pub const CURSOR_KEY: &str = "a-cursor-key-for-local-use-only";
+
+/// The key under which tokens are stored in the local cloud.
+pub const TOKEN_KEY: &str = "a-key-for-tokens-at-rest-for-local-use-only";
 
 static USERS: &str = include_str!("../../sample/users.json");
 static CATALOG: &str = include_str!("../../sample/catalog.json");
@@ -123,8 +129,10 @@ pub fn options(
         settings: Box::new(settings),
         secrets: vec![
             (SecretName::CsrfKey, "a-csrf-key-for-local-use-only".to_owned()),
+            (SecretName::CursorKey, CURSOR_KEY.to_owned()),
             (SecretName::OidcClientSecret, CLIENT_SECRET.to_owned()),
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
+            (SecretName::TokenKey, TOKEN_KEY.to_owned()),
         ],
         provider: Box::new(move |addresses, folder, clock| {
             provider_options(addresses, folder, clock, users.clone())
@@ -145,6 +153,11 @@ pub fn set(options: &mut Options, setting: &'static Setting, value: &'static str
         settings.insert(setting.name, value.to_owned());
         settings
     });
+}
+
+/// Multiplies the rate limits of a local cloud, for tests in which one machine is hundreds of people.
+pub fn widen_rate_limits(options: &mut Options) {
+    set(options, &RATE_LIMIT_FACTOR, "1000");
 }
 
 /// Makes the client of a local cloud authenticate with a secret, as in staging and prod.
@@ -190,11 +203,13 @@ fn origins(addresses: &Addresses) -> Vec<String> {
     vec![Addresses::url(addresses.api), "http://localhost:3000".to_owned()]
 }
 
-fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
+/// The settings of a local cloud.
+pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
     let api = Addresses::url(addresses.api);
     let provider = Addresses::url(addresses.provider);
     BTreeMap::from([
         (STAGE.name, "dev".to_owned()),
+        (RATE_LIMIT_FACTOR.name, "1".to_owned()),
         (rollcall_edge::session::ORIGINS.name, origins(addresses).join(" ")),
         (identity::SITE_URL.name, api.clone()),
         (identity::LANDING_PATH.name, "/auth/me".to_owned()),

@@ -31,7 +31,8 @@ impl World {
         Self::start_with(program, Vec::new(), |_| {}).await
     }
 
-    /// A local cloud with more users than the sample's, changed by `change` before it starts.
+    /// A local cloud with more users than the sample's, changed by `change` before it starts. Unless
+    /// `change` says otherwise, its rate limits are a thousand times the declared ones.
     pub async fn start_with(
         program: &str,
         more_users: Vec<User>,
@@ -41,6 +42,7 @@ impl World {
         users.extend(more_users);
         let program = PathBuf::from(program);
         let mut options = sample::options(None, PortChoice::Free, program, users);
+        sample::widen_rate_limits(&mut options);
         change(&mut options);
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
         sample::publish_catalog(&cloud).await.expect("the sample catalogue can be published");

@@ -12,7 +12,7 @@ use crate::access::example;
 use crate::{PROGRAM, world};
 
 /// Goes to the provider and comes back with the callback's address, without following it.
-async fn callback(world: &World, browser: &mut Browser, login: &str) -> String {
+pub(crate) async fn callback(world: &World, browser: &mut Browser, login: &str) -> String {
     let answer = browser.get(login).await;
     assert_eq!(answer.status, 302, "{answer:?}");
     let order = json!({ "authorize_url": answer.header("location"), "username": "ada" });
@@ -165,7 +165,7 @@ async fn who_gives_up_at_the_provider_is_told_so_in_words() {
 }
 
 /// The key of a browser's session in the table `edge`.
-fn session_key(browser: &Browser) -> Value {
+pub(crate) fn session_key(browser: &Browser) -> Value {
     let hash = SessionHash::of(&browser.cookies["__Host-rollcall_session"]);
     json!({ "pk": { "S": format!("session#{}", hash.as_str()) }, "sk": { "S": "session" } })
 }
@@ -176,7 +176,12 @@ async fn last_used_at(world: &World, browser: &Browser) -> String {
     answer["Item"]["last_used_at"]["S"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn set_session(world: &World, browser: &Browser, signed_in_at: &str, last_used_at: &str) {
+pub(crate) async fn set_session(
+    world: &World,
+    browser: &Browser,
+    signed_in_at: &str,
+    last_used_at: &str,
+) {
     let order = json!({
         "TableName": "rollcall-dev-edge",
         "Key": session_key(browser),
@@ -190,7 +195,7 @@ async fn set_session(world: &World, browser: &Browser, signed_in_at: &str, last_
 }
 
 /// `seconds` before now, as the tables hold it.
-fn ago(seconds: i64) -> String {
+pub(crate) fn ago(seconds: i64) -> String {
     use rollcall_domain::time::{Clock, after_seconds};
     let now = rollcall_runtime::system::SystemClock.now();
     after_seconds(now, -seconds).to_string()

@@ -64,7 +64,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
 ];
 
 /// What `domain` may build on from outside: nothing that performs input or output.
-const DOMAIN_CRATES: [&str; 11] = [
+const DOMAIN_CRATES: [&str; 12] = [
     "base64",
     "hmac",
     "jiff",
@@ -74,6 +74,7 @@ const DOMAIN_CRATES: [&str; 11] = [
     "subtle",
     "thiserror",
     "unicode-normalization",
+    "url",
     "uuid",
     "zeroize",
 ];

@@ -90,6 +90,7 @@ fn kind(kind: SettingKind) -> String {
         SettingKind::Text => "text".to_owned(),
         SettingKind::Url => "URL".to_owned(),
         SettingKind::Urls => "URLs".to_owned(),
+        SettingKind::Count => "whole number".to_owned(),
         SettingKind::OneOf(choices) => {
             choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")
         }

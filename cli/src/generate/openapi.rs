@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_domain::idempotency::KEY_CHARACTERS_MAX;
+use rollcall_domain::rate_limit::WINDOW_SECONDS;
+use rollcall_edge::condition::PRECONDITION_REQUIRED;
 use rollcall_edge::problem::{
-    CSRF, FORBIDDEN, INTERNAL, MALFORMED, ProblemBody, TOO_LARGE, UNAUTHENTICATED, UNAVAILABLE,
-    UNSUPPORTED_MEDIA_TYPE,
+    CSRF, FORBIDDEN, IN_PROGRESS, INTERNAL, INVALID, KEY_REQUIRED, KEY_REUSED, MALFORMED,
+    ProblemBody, RATE_LIMITED, TOO_LARGE, UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
 };
-use rollcall_runtime::declaration::{Access, Method, ProblemKind, Route};
+use rollcall_runtime::declaration::{Access, Idempotency, Method, ProblemKind, Route};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, openapi::Schema};
 use schemars::SchemaGenerator;
@@ -55,12 +58,22 @@ fn operation(function: &Function, route: Route) -> Value {
     operation.insert("summary".to_owned(), function.purpose.into());
     operation.insert("x-rollcall-function".to_owned(), function.name.into());
     operation.insert("x-rollcall-access".to_owned(), function.access.label().into());
+    let limit = json!({
+        "policy": function.rate.policy(function.name),
+        "requests_max": function.rate.limit().admissions_max,
+        "window_seconds": WINDOW_SECONDS,
+    });
+    operation.insert("x-rollcall-rate-limit".to_owned(), limit);
     let parameters = parameters(function, route);
     if !parameters.is_empty() {
         operation.insert("parameters".to_owned(), parameters.into());
     }
     if let Some(request) = function.operation.request {
-        let content = json!({ "application/json": { "schema": of_schema(request) } });
+        let media_type = match route.method {
+            Method::Patch => "application/merge-patch+json",
+            Method::Get | Method::Post | Method::Put | Method::Delete => "application/json",
+        };
+        let content = json!({ media_type: { "schema": of_schema(request) } });
         operation.insert("requestBody".to_owned(), json!({ "content": content }));
     }
     operation.insert("responses".to_owned(), responses(function, route));
@@ -92,7 +105,25 @@ fn parameters(function: &Function, route: Route) -> Vec<Value> {
             "schema": { "type": "string" },
         })
     });
-    in_path.chain(in_query).collect()
+    let in_header = (function.idempotency != Idempotency::None).then(|| {
+        json!({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": function.idempotency == Idempotency::Required,
+            "description": "Made up by the caller; the same request with the same key has one effect and one answer.",
+            "schema": { "type": "string", "maxLength": KEY_CHARACTERS_MAX },
+        })
+    });
+    let if_match = function.operation.problems.contains(&&PRECONDITION_REQUIRED).then(|| {
+        json!({
+            "name": "If-Match",
+            "in": "header",
+            "required": true,
+            "description": "The ETag of the version that is to be changed.",
+            "schema": { "type": "string" },
+        })
+    });
+    in_path.chain(in_query).chain(in_header).chain(if_match).collect()
 }
 
 fn responses(function: &Function, route: Route) -> Value {
@@ -122,10 +153,17 @@ fn responses(function: &Function, route: Route) -> Value {
 
 /// Every problem that a route may answer with, by status.
 fn problems(function: &Function, route: Route) -> BTreeMap<u16, Vec<&'static ProblemKind>> {
-    let mut kinds: Vec<&ProblemKind> = vec![&INTERNAL, &UNAVAILABLE];
+    let mut kinds: Vec<&ProblemKind> = vec![&INTERNAL, &UNAVAILABLE, &RATE_LIMITED];
     kinds.extend(function.operation.problems);
     if function.operation.request.is_some() {
         kinds.extend([&MALFORMED, &TOO_LARGE, &UNSUPPORTED_MEDIA_TYPE]);
+    }
+    match function.idempotency {
+        Idempotency::None => {}
+        Idempotency::Optional => kinds.extend([&INVALID, &KEY_REUSED, &IN_PROGRESS]),
+        Idempotency::Required => {
+            kinds.extend([&INVALID, &KEY_REUSED, &IN_PROGRESS, &KEY_REQUIRED]);
+        }
     }
     if matches!(function.access, Access::User | Access::Role(_)) {
         kinds.push(&UNAUTHENTICATED);

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rollcall_crm::dead_letter::DeadLetter;
-use rollcall_crm::limits::DEAD_LETTERS_PAGE_MAX;
 use rollcall_crm::port::DeadLetterStore;
 use rollcall_domain::role::Role;
+use rollcall_edge::cursor::PAGE_PARAMETERS;
 use rollcall_edge::problem::INVALID;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
-use rollcall_runtime::declaration::{Access, Operation, Parameter};
+use rollcall_edge::{Caller, Context, Cursors, Page, Problem, Response};
+use rollcall_runtime::declaration::{Access, Operation};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::crm::{CrmTable, DeadLetterCursor, DeadLetterLister};
+use rollcall_store::crm::{CrmTable, DeadLetterLister};
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,15 +24,9 @@ pub static FUNCTION: Function = Function {
     purpose: "Lists changes that the CRM refused and a person has to look at.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/dead-letters" })],
     access: Access::Role(Role::Admin),
-    grants: &[DeadLetterLister::GRANTS],
+    grants: &[DeadLetterLister::GRANTS, Cursors::GRANTS],
     operation: Operation {
-        query: &[
-            Parameter { name: "limit", description: "How many to list: 1 to 100, 50 by default." },
-            Parameter {
-                name: "cursor",
-                description: "Where to go on: `cursor` of the page before.",
-            },
-        ],
+        query: PAGE_PARAMETERS,
         success_status: 200,
         response: Some(schema::<Output>),
         problems: &[&INVALID],
@@ -42,42 +36,15 @@ pub static FUNCTION: Function = Function {
     ..rollcall_edge::SIGNED_IN_READ
 };
 
-/// Dead letters on a page whose caller does not say.
-const LIMIT_DEFAULT: usize = 50;
-
 struct Ports {
     table: Arc<CrmTable>,
+    cursors: Cursors,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self { table: startup.capability::<DeadLetterLister>()?.table() })
-    }
-}
-
-#[derive(Debug)]
-struct Input {
-    limit: usize,
-    cursor: Option<DeadLetterCursor>,
-}
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let limit = match request.query_parameter("limit") {
-            None => LIMIT_DEFAULT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=DEAD_LETTERS_PAGE_MAX).contains(limit))
-                .ok_or_else(|| {
-                    let detail = format!("must be a number from 1 to {DEAD_LETTERS_PAGE_MAX}");
-                    Problem::invalid("query:limit", "out-of-range", &detail)
-                })?,
-        };
-        let cursor = request.query_parameter("cursor").map(|text| text.parse()).transpose();
-        let cursor =
-            cursor.map_err(|error| Problem::invalid("query:cursor", "invalid-cursor", &error))?;
-        Ok(Self { limit, cursor })
+        let table = startup.capability::<DeadLetterLister>()?.table();
+        Ok(Self { table, cursors: Cursors::new(startup)? })
     }
 }
 
@@ -140,25 +107,40 @@ impl From<DeadLetter> for DeadLetterView {
 
 async fn handle(
     ports: &Ports,
-    _caller: &Caller,
-    _context: &Context,
-    input: Input,
+    caller: &Caller,
+    context: &Context,
+    page: Page,
 ) -> Result<Response, DeadLetterListError> {
-    let cursor = input.cursor.map(|cursor| cursor.to_string());
-    let page = ports.table.open(input.limit, cursor.as_deref()).await?;
+    let cursors = &ports.cursors;
+    let position = cursors.open(page.cursor.as_deref(), caller, context).await?;
+    let page = ports.table.open(page.limit, position.as_deref()).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterView::from).collect();
-    Ok(Response::json(200, &Output { dead_letters, cursor: page.cursor }))
+    let cursor = cursors.seal(page.cursor.as_deref(), caller, context).await?;
+    Ok(Response::json(200, &Output { dead_letters, cursor }))
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 enum DeadLetterListError {
-    #[error(transparent)]
-    Port(#[from] PortError),
+    Cursor(Problem),
+    Port(PortError),
+}
+
+impl From<Problem> for DeadLetterListError {
+    fn from(problem: Problem) -> Self {
+        Self::Cursor(problem)
+    }
+}
+
+impl From<PortError> for DeadLetterListError {
+    fn from(error: PortError) -> Self {
+        Self::Port(error)
+    }
 }
 
 impl From<DeadLetterListError> for Problem {
     fn from(error: DeadLetterListError) -> Self {
         match error {
+            DeadLetterListError::Cursor(problem) => problem,
             DeadLetterListError::Port(error) => Self::port(&error),
         }
     }

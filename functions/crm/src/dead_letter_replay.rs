@@ -1,6 +1,10 @@
 //! Sends a refused change again, after somebody has seen to its cause. The request only marks it:
 //! the drain sends the newest state, not the one that was refused, and closes the dead letter or
 //! opens it again.
+//!
+//! Only an open dead letter is replayed, and replaying takes it off the desk in the same transaction,
+//! so a repetition of a request whose process died before its answer was kept has no second effect:
+//! it hears that nothing has to be done.
 
 use rollcall_crm::dead_letter::Status;
 use rollcall_crm::pending::{Dirty, Reason};
@@ -10,7 +14,7 @@ use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_resources::{Grant, Queue};
-use rollcall_runtime::declaration::{Access, Operation, ProblemKind};
+use rollcall_runtime::declaration::{Access, Idempotency, Operation, ProblemKind};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -30,6 +34,7 @@ pub static FUNCTION: Function = Function {
         path: "/admin/dead-letters/{id}/replay",
     })],
     access: Access::Role(Role::Admin),
+    idempotency: Idempotency::Optional,
     grants: &[DeadLetterReplayer::GRANTS, &[Grant::send(Queue::CrmDrain)]],
     operation: Operation {
         success_status: 202,

@@ -1,5 +1,6 @@
 //! The account of somebody whom the provider vouches for.
 
+use rollcall_domain::id::UserId;
 use rollcall_domain::random::Random;
 use rollcall_domain::user::{Identity, User};
 use rollcall_edge::Context;
@@ -24,6 +25,14 @@ pub(crate) fn identity(claims: IdClaims) -> Identity {
     }
 }
 
+/// Somebody who has signed in.
+pub(crate) struct SignedIn {
+    /// The account.
+    pub(crate) user: User,
+    /// Whether they may do something else than when they last signed in.
+    pub(crate) roles_changed: bool,
+}
+
 /// Makes the account of `identity`, or renews what the provider tells about it; `Conflict` when
 /// other sign-ins of the same person came first again and again.
 pub(crate) async fn sign_in(
@@ -31,25 +40,26 @@ pub(crate) async fn sign_in(
     identity: &Identity,
     context: &Context,
     random: &dyn Random,
-) -> Result<User, PortError> {
+) -> Result<SignedIn, PortError> {
     let (now, trace_id) = (context.now, context.trace_id.as_str());
     let mut attempt = 1;
     loop {
         let known = users.find_by_identity(&identity.issuer, &identity.subject).await?;
-        let (user, stored) = if let Some(known) = known {
+        let (user, roles_changed, stored) = if let Some(known) = known {
             let user = known.clone().sign_in(identity.clone(), now);
             if attempt > 1 && is_told_already(&known, &user) {
-                return Ok(known);
+                return Ok(SignedIn { user: known, roles_changed: false });
             }
             let stored = users.update(&user, trace_id).await;
-            (user, stored)
+            let roles_changed = user.roles != known.roles;
+            (user, roles_changed, stored)
         } else {
             let user = User::join(identity.clone(), now, random);
             let stored = users.join(&user, trace_id).await;
-            (user, stored)
+            (user, false, stored)
         };
         match stored {
-            Ok(()) => return Ok(user),
+            Ok(()) => return Ok(SignedIn { user, roles_changed }),
             Err(error)
                 if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>
             {
@@ -60,7 +70,37 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// Whether the sign-in that came first, a moment ago, said all that this one says.
+/// Renews what the provider tells about `user`; `None` when there is no such account any more, or the
+/// provider speaks of somebody else.
+pub(crate) async fn renew(
+    users: &UserDirectory,
+    user: &UserId,
+    identity: &Identity,
+    context: &Context,
+) -> Result<Option<User>, PortError> {
+    let mut attempt = 1;
+    loop {
+        let known = users.find_by_identity(&identity.issuer, &identity.subject).await?;
+        let Some(known) = known.filter(|known| known.id == *user) else {
+            return Ok(None);
+        };
+        let renewed = known.clone().sign_in(identity.clone(), context.now);
+        if is_told_already(&known, &renewed) {
+            return Ok(Some(known));
+        }
+        match users.update(&renewed, &context.trace_id).await {
+            Ok(()) => return Ok(Some(renewed)),
+            Err(error)
+                if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>
+            {
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether what is known already says all that the provider says now.
 fn is_told_already(known: &User, user: &User) -> bool {
     let User { last_seen_at, version, .. } = *known;
     let user = User { last_seen_at, version, ..user.clone() };

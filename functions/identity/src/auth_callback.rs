@@ -3,48 +3,51 @@
 //!
 //! The sign-in is taken out of the table before anything else is looked at, so of any number of
 //! callers with one `state` one goes on, and a failure later means to begin again. The id of the
-//! session is always new, and a session the browser had before ends. Nothing of the provider's
-//! tokens is kept. Nothing is sent to the CRM here; the table's stream takes care.
+//! session is always new, and a session the browser had before ends; when the person may do something
+//! else than before, all their sessions do. Of the provider's tokens only the refresh token is kept,
+//! sealed. Nothing is sent to the CRM here; the table's stream takes care.
 
 use std::sync::Arc;
 
 use rollcall_domain::limits::SESSION_ABSOLUTE_SECONDS;
 use rollcall_domain::login::{Login, LoginRefusal};
-use rollcall_domain::random::{Random, token_256};
+use rollcall_domain::random::Random;
+use rollcall_domain::secret::Secret;
 use rollcall_domain::session::{Session, SessionHash};
 use rollcall_domain::user::Identity;
 use rollcall_edge::session::SESSION_COOKIE;
 use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_oidc::OidcError;
-use rollcall_resources::{Grant, SecretName};
-use rollcall_runtime::declaration::{Operation, Parameter};
+use rollcall_runtime::declaration::{Operation, Parameter, RateClass};
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::logins::LoginFinisher;
-use rollcall_store::sessions::{SessionEnder, SessionStarter};
+use rollcall_store::sessions::{EverySessionEnder, SessionEnder, SessionStarter};
 use rollcall_store::users::UserDirectory;
 use rollcall_store::{Capability, PortError};
 
 use crate::account;
 use crate::answer::{Answer, AnswerError};
 use crate::page;
-use crate::provider::AuthenticatedClient;
 use crate::settings::{
     OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
     SITE_URL,
 };
 use crate::site::{LOGIN_COOKIE, Site};
+use crate::upstream::{self, Upstream};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "auth-callback",
     purpose: "Finishes a sign-in that comes back from the identity provider.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/callback" })],
+    rate: RateClass::Credential,
     grants: &[
         LoginFinisher::GRANTS,
         UserDirectory::GRANTS,
         SessionStarter::GRANTS,
         SessionEnder::GRANTS,
-        &[Grant::secret(SecretName::OidcClientSecret)],
+        EverySessionEnder::GRANTS,
+        upstream::GRANTS,
     ],
     settings: &[
         &SITE_URL,
@@ -76,10 +79,11 @@ pub static FUNCTION: Function = Function {
 
 struct Ports {
     logins: LoginFinisher,
-    provider: AuthenticatedClient,
+    upstream: Upstream,
     users: UserDirectory,
     session_starter: SessionStarter,
     session_ender: SessionEnder,
+    every_session_ender: EverySessionEnder,
     site: Site,
     random: Arc<dyn Random>,
 }
@@ -88,10 +92,11 @@ impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         Ok(Self {
             logins: startup.capability()?,
-            provider: AuthenticatedClient::new(startup)?,
+            upstream: Upstream::new(startup)?,
             users: startup.capability()?,
             session_starter: startup.capability()?,
             session_ender: startup.capability()?,
+            every_session_ender: startup.capability()?,
             site: Site::new(startup)?,
             random: startup.random(),
         })
@@ -125,43 +130,50 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
     let login = ports.logins.take(&answer.state).await?;
     let login = login.ok_or(CallbackError::UnknownLogin)?;
     login.check(&input.browser, context.now)?;
-    let identity = identify(ports, context, &answer, &login).await?;
-    let random = ports.random.as_ref();
-    let user = account::sign_in(&ports.users, &identity, context, random).await?;
+    let (identity, refresh_token) = identify(ports, context, &answer, &login).await?;
+    let (now, random) = (context.now, ports.random.as_ref());
+    let signed_in = account::sign_in(&ports.users, &identity, context, random).await?;
+    let user = signed_in.user;
+    let mut ended = Vec::new();
     if let Some(old_session) = input.old_session {
-        ports.session_ender.end(&old_session).await?;
+        ended.extend(ports.session_ender.end_by_cookie(&old_session).await?);
     }
-    let session_id = token_256(random);
-    let session = Session {
-        hash: SessionHash::of(&session_id),
-        user: user.id,
-        roles: user.roles,
-        signed_in_at: context.now,
-        last_used_at: context.now,
-        epoch: 1,
+    if signed_in.roles_changed {
+        ended.extend(ports.every_session_ender.end_all(&user.id).await?);
+    }
+    let (session, cookie) = Session::begin(user.id, user.roles, now, random);
+    let sealed = match &refresh_token {
+        Some(token) => {
+            let names = (&session.user, &session.id);
+            Some(ports.upstream.seal(token, names, now, random).await?)
+        }
+        None => None,
     };
-    ports.session_starter.start(&session, &context.trace_id).await?;
+    ports.session_starter.start(&session, sealed.as_ref(), &context.trace_id).await?;
     tracing::info!(user.id = %session.user, "signed in");
+    ports.upstream.revoke(ended, now).await;
     Ok(Response::redirect(303, &ports.site.page(&login.return_path))
-        .with_cookie(SESSION_COOKIE, &session_id, SESSION_ABSOLUTE_SECONDS)
+        .with_cookie(SESSION_COOKIE, &cookie, SESSION_ABSOLUTE_SECONDS)
         .with_cookie(LOGIN_COOKIE, "", 0))
 }
 
-/// Who comes back, after every check of OpenID Connect Core §3.1.3.7.
+/// Who comes back, after every check of OpenID Connect Core §3.1.3.7, and what the provider can be
+/// asked again with.
 async fn identify(
     ports: &Ports,
     context: &Context,
     answer: &Answer,
     login: &Login,
-) -> Result<Identity, CallbackError> {
+) -> Result<(Identity, Option<Secret>), CallbackError> {
     let now = context.now;
-    let provider = ports.provider.get(now).await?;
+    let provider = ports.upstream.provider.get(now).await?;
     provider.check_callback_issuer(answer.issuer.as_deref(), now).await?;
     let code = answer.code.expose();
     let tokens = provider.exchange(code, &login.code_verifier, now).await?;
     let (id_token, access_token) = (&tokens.id_token, &tokens.access_token);
-    let claims = provider.verify_id_token(id_token, &login.nonce, access_token, now).await?;
-    Ok(account::identity(claims))
+    let nonce = Some(login.nonce.as_str());
+    let claims = provider.verify_id_token(id_token, nonce, access_token, now).await?;
+    Ok((account::identity(claims), tokens.refresh_token))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use rollcall_domain::text;
 use rollcall_edge::session::ORIGINS;
 use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_oidc::{Client, OidcError, code_challenge};
-use rollcall_runtime::declaration::{Operation, Parameter};
+use rollcall_runtime::declaration::{Operation, Parameter, RateClass};
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::logins::LoginStarter;
 use rollcall_store::{Capability, PortError};
@@ -29,6 +29,7 @@ pub static FUNCTION: Function = Function {
     name: "auth-login",
     purpose: "Begins a sign-in and sends the browser to the identity provider.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/auth/login" })],
+    rate: RateClass::Credential,
     grants: &[LoginStarter::GRANTS],
     settings: &[
         &ORIGINS,

@@ -1,35 +1,52 @@
-//! Signs the caller out: the session ends at once, the cookie goes, and the answer says where the
-//! browser can end the provider's own session as well.
+//! Signs the caller out, here or everywhere: sessions end at once, the cookie goes, what the sessions
+//! had at the provider is revoked, and the answer says where the browser can end the provider's own
+//! session as well.
 //!
-//! The provider is not waited for: when it cannot be found, the caller is signed out here all the
-//! same, and the answer names no URL.
+//! The caller is signed out before the provider is asked for anything. When it does not answer, its
+//! tokens are left to expire and the answer names no URL.
 
+use futures::future::join;
 use rollcall_domain::port::PortError;
+use rollcall_edge::problem::INVALID;
 use rollcall_edge::session::SESSION_COOKIE;
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
-use rollcall_oidc::Client;
-use rollcall_runtime::declaration::Operation;
+use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_runtime::declaration::{Operation, Parameter};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
-use rollcall_store::sessions::SessionEnder;
+use rollcall_store::sessions::{Ended, EverySessionEnder, SessionEnder};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::provider::public_client;
-use crate::settings::{OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI, SITE_URL};
+use crate::settings::{
+    OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
+    SITE_URL,
+};
+use crate::upstream::{self, Upstream};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "auth-logout",
     purpose: "Signs the caller out.",
     triggers: &[Trigger::Http(Route { method: Method::Post, path: "/auth/logout" })],
-    grants: &[SessionEnder::GRANTS],
-    settings: &[&SITE_URL, &OIDC_ISSUER, &OIDC_CLIENT_ID, &OIDC_REDIRECT_URI, &OIDC_PROFILE],
+    grants: &[SessionEnder::GRANTS, EverySessionEnder::GRANTS, upstream::GRANTS],
+    settings: &[
+        &SITE_URL,
+        &OIDC_ISSUER,
+        &OIDC_CLIENT_ID,
+        &OIDC_REDIRECT_URI,
+        &OIDC_PROFILE,
+        &OIDC_CLIENT_AUTHENTICATION,
+    ],
     operation: Operation {
+        query: &[Parameter {
+            name: "everywhere",
+            description: "true ends every session of the caller, on all devices.",
+        }],
         success_status: 200,
         response: Some(schema::<Output>),
+        problems: &[&INVALID],
         ..Operation::EMPTY
     },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
@@ -38,7 +55,8 @@ pub static FUNCTION: Function = Function {
 
 struct Ports {
     sessions: SessionEnder,
-    provider: Client,
+    every_session: EverySessionEnder,
+    upstream: Upstream,
     site_url: String,
 }
 
@@ -46,7 +64,8 @@ impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         Ok(Self {
             sessions: startup.capability()?,
-            provider: public_client(startup)?,
+            every_session: startup.capability()?,
+            upstream: Upstream::new(startup)?,
             site_url: startup.setting(&SITE_URL)?.to_owned(),
         })
     }
@@ -61,25 +80,50 @@ struct Output {
     logout_url: Option<String>,
 }
 
+struct Input {
+    everywhere: bool,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        match request.query_parameter("everywhere").as_deref() {
+            None | Some("false") => Ok(Self { everywhere: false }),
+            Some("true") => Ok(Self { everywhere: true }),
+            Some(_) => {
+                Err(Problem::invalid("query:everywhere", "invalid", &"must be true or false"))
+            }
+        }
+    }
+}
+
 async fn handle(
     ports: &Ports,
     caller: &Caller,
     context: &Context,
-    _input: NoInput,
+    input: Input,
 ) -> Result<Response, LogoutError> {
-    ports.sessions.end(&caller.session.hash).await?;
-    let logout_url = ports
-        .provider
-        .logout_url(&ports.site_url, context.now)
-        .await
-        .map(String::from)
-        .inspect_err(|error| {
-            let (class, text) = (error.class(), chain(error));
-            tracing::warn!(?class, error = text, "the provider's own session is left open");
-        })
-        .ok();
-    tracing::info!(user.id = %caller.user, "signed out");
+    let Caller { user, session, .. } = caller;
+    let ended: Vec<Ended> = if input.everywhere {
+        ports.every_session.end_all(user).await?
+    } else {
+        ports.sessions.end(user, &session.id).await?.into_iter().collect()
+    };
+    tracing::info!(user.id = %user, sessions = ended.len(), "signed out");
+    let (logout_url, ()) =
+        join(logout_url(ports, context), ports.upstream.revoke(ended, context.now)).await;
     Ok(Response::json(200, &Output { logout_url }).with_cookie(SESSION_COOKIE, "", 0))
+}
+
+async fn logout_url(ports: &Ports, context: &Context) -> Option<String> {
+    let provider = ports.upstream.provider.get(context.now).await.inspect_err(|error| {
+        tracing::warn!(error = chain(error), "the provider's own session is left open");
+    });
+    let url = provider.ok()?.logout_url(&ports.site_url, context.now).await;
+    let url = url.inspect_err(|error| {
+        let (class, text) = (error.class(), chain(error));
+        tracing::warn!(?class, error = text, "the provider's own session is left open");
+    });
+    url.map(String::from).ok()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,5 @@
-//! The identity context: signing in at an OpenID Connect provider, sessions, who is signed in.
+//! The identity context: signing in at an OpenID Connect provider, sessions, who is
+//! signed in, profiles.
 
 use rollcall_runtime::Function;
 
@@ -9,10 +10,18 @@ pub mod auth_csrf;
 pub mod auth_login;
 pub mod auth_logout;
 pub mod auth_me;
+pub mod auth_refresh;
+pub mod auth_session_end;
+pub mod auth_session_list;
 mod page;
 mod provider;
 pub mod settings;
 pub mod site;
+mod upstream;
+pub mod user_get;
+pub mod user_public;
+pub mod user_update;
+mod user_view;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
@@ -21,4 +30,10 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_login::FUNCTION,
     &auth_logout::FUNCTION,
     &auth_me::FUNCTION,
+    &auth_refresh::FUNCTION,
+    &auth_session_end::FUNCTION,
+    &auth_session_list::FUNCTION,
+    &user_get::FUNCTION,
+    &user_public::FUNCTION,
+    &user_update::FUNCTION,
 ];

@@ -1,7 +1,7 @@
 //! The identity provider, as the settings describe it.
 //!
-//! Only the function that redeems codes speaks in the client's name and may read its secret; the
-//! others send browsers there, for which the public part is enough.
+//! Only functions that redeem codes and refresh or revoke tokens speak in the client's name and may
+//! read its secret; who sends browsers there needs the public part alone.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,6 +37,7 @@ fn settings(startup: &Startup) -> Result<Settings, StartupError> {
         client_secret: None,
         redirect_uri: startup.setting(&OIDC_REDIRECT_URI)?.to_owned(),
         profile,
+        audience: None,
         scopes: SCOPES.map(str::to_owned).to_vec(),
     })
 }

@@ -2,13 +2,16 @@
 //!
 //! Times are the server's and the first time wins. When the events complete a course or a pathway,
 //! the completion is part of the same transaction; it is never taken back later.
+//!
+//! Events that count already change nothing, so a repetition of a request whose process died before
+//! its answer was kept has no second effect.
 
 use rollcall_domain::limits::{EVENTS_PER_REQUEST_MAX, TRANSACTION_ITEMS_MAX};
 use rollcall_domain::progress::{EventRefusal, LearningEvent, ModuleAction, record};
 use rollcall_domain::slug::Slug;
 use rollcall_edge::problem::{CONFLICT, INVALID};
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
-use rollcall_runtime::declaration::Operation;
+use rollcall_runtime::declaration::{Idempotency, Operation};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::catalog::CatalogReader;
@@ -22,6 +25,7 @@ pub static FUNCTION: Function = Function {
     name: "event-track",
     purpose: "Records modules that the caller started or completed.",
     triggers: &[Trigger::Http(Route { method: Method::Post, path: "/events/track" })],
+    idempotency: Idempotency::Optional,
     grants: &[CatalogReader::GRANTS, LearnerRecorder::GRANTS],
     operation: Operation {
         request: Some(schema::<Body>),

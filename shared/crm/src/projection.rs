@@ -49,7 +49,8 @@ pub fn project(state: &UserState, facet: Facet) -> Projected {
     Projected { hash: hash(&properties), properties, version }
 }
 
-/// Who the user is. What is not known is left out, so that nothing a colleague wrote is blanked.
+/// Who the user is. What is not known is left out, so that nothing a colleague wrote is blanked;
+/// a name that its user removed is blanked.
 pub fn identity(user: &User) -> Properties {
     let mut properties = Properties::from([
         (schema::USER_ID, user.id.to_string()),
@@ -59,12 +60,16 @@ pub fn identity(user: &User) -> Properties {
     if let Some(email) = &user.email {
         properties.insert(schema::EMAIL, email.to_lowercase());
     }
-    for (name, value) in
-        [(schema::FIRST_NAME, &user.given_name), (schema::LAST_NAME, &user.family_name)]
-    {
-        if !value.is_empty() {
+    for (name, value, is_own) in [
+        (schema::FIRST_NAME, &user.given_name, user.own_names.given),
+        (schema::LAST_NAME, &user.family_name, user.own_names.family),
+    ] {
+        if is_own || !value.is_empty() {
             properties.insert(name, value.clone());
         }
+    }
+    if let Some(username) = &user.username {
+        properties.insert(schema::USERNAME, username.to_string());
     }
     properties
 }
@@ -132,8 +137,10 @@ fn join(entries: impl Iterator<Item = String>, separator: &str) -> String {
 mod tests {
     use rollcall_domain::catalog::{Course, Module};
     use rollcall_domain::id::UserId;
+    use rollcall_domain::profile::Profile;
     use rollcall_domain::progress::{LearningEvent, ModuleAction, record};
     use rollcall_domain::random::SeededRandom;
+    use rollcall_domain::user::OwnNames;
 
     use super::*;
     use crate::schema::SCHEMA;
@@ -178,6 +185,10 @@ mod tests {
             roles: Vec::new(),
             joined_at: at(1),
             last_seen_at: at(86_400),
+            own_names: OwnNames::default(),
+            username: None,
+            renamed_at: None,
+            profile: Profile::default(),
             version: 3,
         };
         UserState { user, learner, catalog: std::sync::Arc::new(catalog) }
@@ -213,8 +224,24 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_its_user_removed_is_blanked_and_one_that_nobody_told_is_left_alone() {
+        let user = state().user;
+        assert!(!identity(&user).contains_key(schema::LAST_NAME));
+        let own_names = OwnNames { given: true, family: true };
+        let username = Some("countess".parse().unwrap());
+        let removed = User { given_name: String::new(), own_names, username, ..user };
+        let properties = identity(&removed);
+        for (name, value) in
+            [(schema::FIRST_NAME, ""), (schema::LAST_NAME, ""), (schema::USERNAME, "countess")]
+        {
+            assert_eq!(properties.get(name).map(String::as_str), Some(value), "{name}");
+        }
+    }
+
+    #[test]
     fn every_projected_property_is_declared_for_its_facet_and_for_no_other() {
-        let state = state();
+        let mut state = state();
+        state.user.username = Some("ada".parse().unwrap());
         for facet in Facet::ALL {
             for name in project(&state, facet).properties.keys() {
                 let declared: Vec<Facet> = SCHEMA

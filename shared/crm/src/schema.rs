@@ -66,6 +66,8 @@ pub const FIRST_NAME: &str = "firstname";
 pub const LAST_NAME: &str = "lastname";
 /// Where the contact stands in the sales process; only set when we create it.
 pub const LIFECYCLE_STAGE: &str = "lifecyclestage";
+/// The name by which other members find the user.
+pub const USERNAME: &str = "rollcall_username";
 /// When the account was made.
 pub const JOINED_AT: &str = "rollcall_joined_at";
 /// The day of the last sign-in.
@@ -83,7 +85,7 @@ pub const LAST_LEARNING_AT: &str = "rollcall_last_learning_at";
 
 /// The schema.
 pub const SCHEMA: Schema = Schema {
-    version: "2",
+    version: "3",
     group: "rollcall",
     group_label: "Rollcall",
     properties: &[
@@ -95,6 +97,7 @@ pub const SCHEMA: Schema = Schema {
         vendor(FIRST_NAME, "First name"),
         vendor(LAST_NAME, "Last name"),
         vendor(LIFECYCLE_STAGE, "Lifecycle stage"),
+        ours(USERNAME, "Username", PropertyKind::Text, Facet::Identity),
         ours(JOINED_AT, "Joined", PropertyKind::DateTime, Facet::Identity),
         ours(LAST_SEEN_ON, "Last seen", PropertyKind::Date, Facet::Identity),
         ours(ENROLLED_COURSES, "Enrolled courses", PropertyKind::LongText, Facet::Learning),

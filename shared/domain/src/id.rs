@@ -92,6 +92,8 @@ ids! {
     DeadLetterId = "dlt";
     /// A recorded learning event.
     EventId = "evt";
+    /// A signed-in browser, as its user sees it in a list.
+    SessionId = "ses";
 }
 
 #[cfg(test)]

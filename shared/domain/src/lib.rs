@@ -4,15 +4,19 @@
 //! asynchronous: time and randomness come in as parameters, so every rule can be tested as data.
 
 pub mod catalog;
+pub mod cursor;
 pub mod enrollment;
 pub mod facet;
 pub mod id;
+pub mod idempotency;
 pub mod learning;
 pub mod limits;
 pub mod login;
 pub mod port;
+pub mod profile;
 pub mod progress;
 pub mod random;
+pub mod rate_limit;
 pub mod role;
 pub mod secret;
 pub mod session;
@@ -20,3 +24,4 @@ pub mod slug;
 pub mod text;
 pub mod time;
 pub mod user;
+pub mod username;

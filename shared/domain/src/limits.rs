@@ -4,6 +4,26 @@
 pub const SLUG_CHARACTERS_MAX: usize = 80;
 /// Characters of a person's given or family name.
 pub const NAME_CHARACTERS_MAX: usize = 100;
+/// Characters of a username.
+pub const USERNAME_CHARACTERS_MIN: usize = 3;
+/// Characters of a username.
+pub const USERNAME_CHARACTERS_MAX: usize = 30;
+/// A user is renamed at most once in this time.
+pub const USERNAME_RENAME_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// For this long after a renaming nobody else gets the old name.
+pub const USERNAME_HELD_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// Characters of what a user writes about themselves.
+pub const ABOUT_CHARACTERS_MAX: usize = 2_000;
+/// Characters of a category, a skill or a language in a profile.
+pub const TAG_CHARACTERS_MAX: usize = 50;
+/// Categories in a profile.
+pub const CATEGORIES_MAX: usize = 10;
+/// Skills in a profile.
+pub const SKILLS_MAX: usize = 50;
+/// Languages in a profile.
+pub const LANGUAGES_MAX: usize = 20;
+/// Wrong fields that one answer names.
+pub const FIELD_REFUSALS_MAX: usize = 50;
 /// Characters of an e-mail address (RFC 5321 §4.5.3.1).
 pub const EMAIL_CHARACTERS_MAX: usize = 254;
 /// Characters of the source a front end names for an enrolment.
@@ -21,6 +41,13 @@ pub const SESSION_IDLE_SECONDS: i64 = 24 * 60 * 60;
 pub const SESSION_ABSOLUTE_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// The last use of a session is stored at most this often, to save a write on most requests.
 pub const SESSION_TOUCH_SECONDS: i64 = 5 * 60;
+/// Sessions that one list holds.
+pub const SESSIONS_LISTED_MAX: usize = 100;
+/// Whoever refreshes a session at the provider has this long until another may try.
+pub const REFRESH_LEASE_SECONDS: i64 = 20;
+/// A session that was refreshed this recently is not refreshed again: requests that were sent
+/// together arrive apart, and one call to the provider is meant to serve them all.
+pub const REFRESH_FRESH_SECONDS: i64 = 30;
 /// A sign-in that was begun must come back within this time.
 pub const LOGIN_SECONDS: i64 = 10 * 60;
 

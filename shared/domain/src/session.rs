@@ -5,8 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::limits::{SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, SESSION_TOUCH_SECONDS};
+use crate::random::{Random, token_256};
 use crate::role::Role;
 use crate::secret::{Secret, constant_time_equal};
 use crate::time::{Timestamp, after_seconds};
@@ -35,7 +36,9 @@ impl SessionHash {
 /// One signed-in browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Names the session without being usable as its cookie.
+    /// Names the session among those of its user; shown to them, and worth nothing as a cookie.
+    pub id: SessionId,
+    /// Finds the session by its cookie.
     pub hash: SessionHash,
     /// Who signed in.
     pub user: UserId,
@@ -50,6 +53,35 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session of somebody who has just proved who they are; the second value goes into the
+    /// browser's cookie.
+    pub fn begin(
+        user: UserId,
+        roles: Vec<Role>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> (Self, String) {
+        let cookie = token_256(random);
+        let session = Self {
+            id: SessionId::new(now, random),
+            hash: SessionHash::of(&cookie),
+            user,
+            roles,
+            signed_in_at: now,
+            last_used_at: now,
+            epoch: 1,
+        };
+        (session, cookie)
+    }
+
+    /// The session that takes this one's place when what the user may do has changed. Its cookie is
+    /// new, so that an old one cannot be lifted to new rights; it ends no later than this one had
+    /// to.
+    pub fn succeed(&self, roles: Vec<Role>, now: Timestamp, random: &dyn Random) -> (Self, String) {
+        let (session, cookie) = Self::begin(self.user.clone(), roles, now, random);
+        (Self { signed_in_at: self.signed_in_at, ..session }, cookie)
+    }
+
     /// When the session ends: the earlier of its idle and its absolute end.
     pub fn ends_at(&self) -> Timestamp {
         after_seconds(self.last_used_at, SESSION_IDLE_SECONDS)
@@ -94,6 +126,7 @@ mod tests {
     fn session(signed_in: i64, last_used: i64) -> Session {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         Session {
+            id: SessionId::new(at(0), &SeededRandom::new(2)),
             hash: SessionHash::of("id"),
             user: UserId::new(at(0), &SeededRandom::new(1)),
             roles: Vec::new(),
@@ -114,6 +147,18 @@ mod tests {
             let now = Timestamp::from_second(now).unwrap();
             assert_eq!(session(0, last_used).is_live(now), live, "{last_used} {now}");
         }
+    }
+
+    #[test]
+    fn a_successor_has_a_cookie_of_its_own_and_no_more_time() {
+        let (random, now) = (SeededRandom::new(3), Timestamp::from_second(60).unwrap());
+        let (first, cookie) = Session::begin(session(0, 0).user, vec![Role::Admin], now, &random);
+        assert_eq!(first.hash, SessionHash::of(&cookie));
+        let later = Timestamp::from_second(SESSION_ABSOLUTE_SECONDS).unwrap();
+        let (second, other_cookie) = first.succeed(Vec::new(), later, &random);
+        assert!(second.roles.is_empty() && second.user == first.user);
+        assert!(cookie != other_cookie && first.hash != second.hash && first.id != second.id);
+        assert_eq!(second.ends_at(), after_seconds(now, SESSION_ABSOLUTE_SECONDS));
     }
 
     #[test]

@@ -29,14 +29,22 @@ kinds! {
     FORBIDDEN = 403, "forbidden", "You may not do this.", "Ask an administrator for the role that the route needs.";
     /// Not there, or not yours.
     NOT_FOUND = 404, "not-found", "There is no such thing.", "Check the path.";
+    /// The route takes no request without an idempotency key.
+    KEY_REQUIRED = 400, "idempotency-key-required", "The request needs an Idempotency-Key.", "Send an Idempotency-Key that you have not used before, such as a UUID.";
     /// The state does not allow it.
     CONFLICT = 409, "conflict", "Somebody else changed this at the same time.", "Read the current state and try again.";
+    /// Another request with the same idempotency key is being handled.
+    IN_PROGRESS = 409, "request-in-progress", "The same request is being handled.", "Send it again, with the same Idempotency-Key, after the time in Retry-After.";
+    /// An idempotency key that belongs to another request.
+    KEY_REUSED = 409, "idempotency-key-reused", "The Idempotency-Key belongs to another request.", "Make up a new key for every new request; send the same body with the same key.";
     /// The body is too large.
     TOO_LARGE = 413, "body-too-large", "The body is too large.", "Send less in one request.";
     /// The body is not declared as JSON.
     UNSUPPORTED_MEDIA_TYPE = 415, "unsupported-media-type", "The body must be JSON.", "Send Content-Type: application/json.";
     /// A value is not allowed.
     INVALID = 422, "invalid-value", "A value is not allowed.", "Correct the fields that `errors` names.";
+    /// Too many requests.
+    RATE_LIMITED = 429, "rate-limited", "There were too many requests.", "Wait for the time in Retry-After; RateLimit says how many more are admitted.";
     /// A bug of ours.
     INTERNAL = 500, "internal-error", "Something went wrong on our side.", "Report `instance` to the operator.";
     /// A service we need is away.
@@ -86,6 +94,12 @@ impl Problem {
     pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: &impl ToString) -> Self {
         let error = FieldError { pointer: pointer.into(), code, detail: detail.to_string() };
         Self { errors: vec![error], ..Self::new(&INVALID) }
+    }
+
+    /// With the time to wait before another try.
+    #[must_use]
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// The answer when a port failed; the cause is logged here, with its whole chain.

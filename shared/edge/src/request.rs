@@ -17,6 +17,8 @@ pub struct Context {
     pub request_id: String,
     /// When the request arrived.
     pub now: Timestamp,
+    /// When the invocation is killed.
+    pub deadline: Timestamp,
     /// One id through tables, streams and CRM calls.
     pub trace_id: String,
 }
@@ -79,6 +81,24 @@ impl HttpRequest {
     /// The route that matched, such as `GET /courses/{slug}`.
     pub fn route(&self) -> &str {
         self.event.route_key.as_deref().unwrap_or_default()
+    }
+
+    /// The path as it was sent, with its query, without the host.
+    pub fn target(&self) -> String {
+        let path = self.event.raw_path.as_deref().unwrap_or_default();
+        let query = self.event.raw_query_string.as_deref().unwrap_or_default();
+        format!("{path}?{query}")
+    }
+
+    /// The address that the gateway took the connection from. Headers such as `X-Forwarded-For` say
+    /// what a caller likes and are never asked.
+    pub fn source_ip(&self) -> &str {
+        self.event.request_context.http.source_ip.as_deref().unwrap_or_default()
+    }
+
+    /// The body's bytes.
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// A header, if it came once and is text.

@@ -1,11 +1,14 @@
 //! Answers: a status, headers, cookies and a body, with the headers that every answer carries.
 
+use std::borrow::Cow;
+
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use rollcall_domain::idempotency::{ANSWER_BYTES_MAX, KeptAnswer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +25,8 @@ const SECURITY_HEADERS: [(&str, &str); 7] = [
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
 ];
 
+/// The header that names the request in the log.
+const REQUEST_ID: &str = "x-request-id";
 /// What JSON may load when somebody opens it as a page: nothing.
 const JSON_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 /// The style of our own plain pages.
@@ -34,7 +39,7 @@ const PAGE_STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:34re
 #[derive(Clone, Debug)]
 pub struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     cookies: Vec<String>,
     body: Option<String>,
 }
@@ -46,8 +51,8 @@ impl Response {
             Ok(text) => Self {
                 status,
                 headers: vec![
-                    ("content-type", "application/json".to_owned()),
-                    ("content-security-policy", JSON_POLICY.to_owned()),
+                    ("content-type".into(), "application/json".to_owned()),
+                    ("content-security-policy".into(), JSON_POLICY.to_owned()),
                 ],
                 cookies: Vec::new(),
                 body: Some(text),
@@ -66,7 +71,7 @@ impl Response {
 
     /// Sends a browser elsewhere; 302 keeps to GET in practice, 303 by definition.
     pub fn redirect(status: u16, location: &str) -> Self {
-        let headers = vec![("location", location.to_owned())];
+        let headers = vec![("location".into(), location.to_owned())];
         Self { status, headers, cookies: Vec::new(), body: None }
     }
 
@@ -82,8 +87,8 @@ impl Response {
         Self {
             status,
             headers: vec![
-                ("content-type", "text/html; charset=utf-8".to_owned()),
-                ("content-security-policy", page_policy()),
+                ("content-type".into(), "text/html; charset=utf-8".to_owned()),
+                ("content-security-policy".into(), page_policy()),
             ],
             cookies: Vec::new(),
             body: Some(body),
@@ -111,8 +116,8 @@ impl Response {
     /// With a header, in place of one of the same name.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.to_owned()));
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.into(), value.to_owned()));
         self
     }
 
@@ -146,10 +151,38 @@ impl Response {
         if known {
             self.status = 304;
             self.body = None;
-            self.headers.retain(|(name, _)| *name != "content-type");
+            self.headers.retain(|(name, _)| name != "content-type");
         }
         self.with_header("etag", &tag)
             .with_header("cache-control", &format!("public, max-age={seconds}"))
+    }
+
+    /// The answer as it may be kept for a repetition of the request; `None` when it may not, since
+    /// it holds cookies, which are secrets, or is too large. A repetition names the first request's
+    /// id, as the body may.
+    pub fn to_kept(&self, request_id: &str) -> Option<KeptAnswer> {
+        let bytes = self.body.as_ref().map_or(0, String::len);
+        if !self.cookies.is_empty() || bytes > ANSWER_BYTES_MAX {
+            return None;
+        }
+        let own = self.headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let id = (REQUEST_ID.to_owned(), request_id.to_owned());
+        Some(KeptAnswer {
+            status: self.status,
+            headers: own.chain([id]).collect(),
+            body: self.body.clone(),
+        })
+    }
+
+    /// An answer that was kept.
+    pub fn from_kept(kept: KeptAnswer) -> Self {
+        let headers = kept.headers.into_iter().map(|(name, value)| (name.into(), value));
+        Self {
+            status: kept.status,
+            headers: headers.collect(),
+            cookies: Vec::new(),
+            body: kept.body,
+        }
     }
 
     /// The answer in API Gateway's form, with the headers that every answer carries.
@@ -160,14 +193,15 @@ impl Response {
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(value) = HeaderValue::from_str(request_id) {
-            headers.insert("x-request-id", value);
+            headers.insert(REQUEST_ID, value);
         }
         for (name, value) in &self.headers {
-            match HeaderValue::from_str(value) {
-                Ok(value) => {
-                    headers.insert(HeaderName::from_static(name), value);
-                }
-                Err(error) => tracing::error!(%error, name, "an answer's header is not valid"),
+            let (parsed, value) =
+                (HeaderName::try_from(name.as_ref()), HeaderValue::from_str(value));
+            if let (Ok(name), Ok(value)) = (parsed, value) {
+                headers.insert(name, value);
+            } else {
+                tracing::error!(name = name.as_ref(), "an answer's header is not valid");
             }
         }
         let mut response = ApiGatewayV2httpResponse::default();

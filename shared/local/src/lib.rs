@@ -11,6 +11,7 @@ mod sources;
 mod start;
 
 pub use cloud::{Addresses, Cloud};
+pub use rollcall_local_dynamodb as dynamodb;
 pub use rollcall_local_hubspot as hubspot;
 pub use rollcall_local_kit as kit;
 pub use rollcall_local_lambda as lambda;

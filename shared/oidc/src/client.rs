@@ -14,7 +14,10 @@ use crate::error::{Endpoint, OidcError};
 use crate::http::{Http, parse};
 use crate::key_set::{self, KeySet};
 use crate::settings::{ProviderProfile, Settings, SettingsError};
-use crate::verify::{Expectations, IdClaims, TokenRefusal, verify_id_token};
+use crate::verify::{
+    AccessClaims, AccessExpectations, Expectations, IdClaims, TokenRefusal, verify_access_token,
+    verify_id_token,
+};
 
 /// One provider, with what was learned about it. Made once per process; all calls share the
 /// discovery document and the keys.
@@ -38,12 +41,26 @@ pub struct Tokens {
     pub expires_in_seconds: Option<u32>,
 }
 
-/// The answer of RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3.
+/// What a refresh token was exchanged for.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// Absent when the provider tells nothing new about the person. Not to be believed before
+    /// [`Client::verify_id_token`] has said so.
+    pub id_token: Option<Secret>,
+    /// For calls to the provider in the person's name.
+    pub access_token: Secret,
+    /// What takes the place of the refresh token; absent when that one stays valid.
+    pub refresh_token: Option<Secret>,
+    /// How long the access token is valid, if the provider says so.
+    pub expires_in_seconds: Option<u32>,
+}
+
+/// The answer of RFC 6749 §5.1 and OpenID Connect Core §3.1.3.3 and §12.2.
 #[derive(Deserialize)]
 struct TokenAnswer {
     access_token: String,
     token_type: String,
-    id_token: String,
+    id_token: Option<String>,
     refresh_token: Option<String>,
     expires_in: Option<u32>,
 }
@@ -103,35 +120,54 @@ impl Client {
         code_verifier: &Secret,
         now: Timestamp,
     ) -> Result<Tokens, OidcError> {
-        let endpoint = Endpoint::Token;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", self.settings.redirect_uri.as_str()),
             ("code_verifier", code_verifier.expose()),
         ];
+        let Refreshed { id_token, access_token, refresh_token, expires_in_seconds } =
+            self.tokens(&form, now).await?;
+        let id_token = id_token.ok_or(OidcError::Unreadable { endpoint: Endpoint::Token })?;
+        Ok(Tokens { id_token, access_token, refresh_token, expires_in_seconds })
+    }
+
+    /// Exchanges a refresh token (RFC 6749 §6, OpenID Connect Core §12). Never repeated: where the
+    /// provider rotates refresh tokens, one works once, or for a short grace time.
+    pub async fn refresh(
+        &self,
+        refresh_token: &Secret,
+        now: Timestamp,
+    ) -> Result<Refreshed, OidcError> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose())];
+        self.tokens(&form, now).await
+    }
+
+    async fn tokens(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Refreshed, OidcError> {
+        let endpoint = Endpoint::Token;
         let discovery = self.discovery(now).await?;
         let body =
-            self.call(endpoint, &discovery.token_endpoint, discovery.takes_basic, &form).await?;
+            self.call(endpoint, &discovery.token_endpoint, discovery.takes_basic, form).await?;
         let answer: TokenAnswer = parse(endpoint, &body)?;
         // RFC 6749 §7.1: a token of a type that is not known must not be used.
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return Err(OidcError::Unreadable { endpoint });
         }
-        Ok(Tokens {
-            id_token: Secret::new(answer.id_token),
+        Ok(Refreshed {
+            id_token: answer.id_token.map(Secret::new),
             access_token: Secret::new(answer.access_token),
             refresh_token: answer.refresh_token.map(Secret::new),
             expires_in_seconds: answer.expires_in,
         })
     }
 
-    /// Checks an id token that [`Client::exchange`] gave. A key that is not known is looked for at
-    /// the provider, at most once a minute.
+    /// Checks an id token that [`Client::exchange`] or [`Client::refresh`] gave; after a refresh
+    /// there is no nonce to expect (OpenID Connect Core §12.2). A key that is not known is looked
+    /// for at the provider, at most once a minute.
     pub async fn verify_id_token(
         &self,
         id_token: &Secret,
-        expected_nonce: &str,
+        expected_nonce: Option<&str>,
         access_token: &Secret,
         now: Timestamp,
     ) -> Result<IdClaims, OidcError> {
@@ -143,11 +179,36 @@ impl Client {
             access_token: access_token.expose(),
             now,
         };
+        self.verify(now, |keys| verify_id_token(id_token.expose(), keys, &expected)).await
+    }
+
+    /// Checks an access token of this provider that a caller presents (RFC 9068 §4). Keys are looked
+    /// for as in [`Client::verify_id_token`].
+    pub async fn verify_access_token(
+        &self,
+        access_token: &Secret,
+        now: Timestamp,
+    ) -> Result<AccessClaims, OidcError> {
+        let expected = AccessExpectations {
+            issuer: &self.settings.issuer,
+            client_id: &self.settings.client_id,
+            profile: self.settings.profile,
+            audience: self.settings.audience.as_deref(),
+            now,
+        };
+        self.verify(now, |keys| verify_access_token(access_token.expose(), keys, &expected)).await
+    }
+
+    async fn verify<T>(
+        &self,
+        now: Timestamp,
+        check: impl Fn(&KeySet) -> Result<T, TokenRefusal>,
+    ) -> Result<T, OidcError> {
         let keys = self.keys(Demand::Usable, now).await?;
-        let mut verdict = verify_id_token(id_token.expose(), &keys, &expected);
+        let mut verdict = check(&keys);
         if matches!(verdict, Err(TokenRefusal::UnknownKey)) {
             let keys = self.keys(Demand::Newer, now).await?;
-            verdict = verify_id_token(id_token.expose(), &keys, &expected);
+            verdict = check(&keys);
         }
         Ok(verdict?)
     }

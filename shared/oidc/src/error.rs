@@ -109,8 +109,9 @@ pub enum OidcError {
     /// No key of the set can verify an RS256 or ES256 signature.
     #[error("the provider publishes no usable key")]
     NoUsableKey,
-    /// RFC 6749 §5.2 `invalid_grant`: the code is unknown, used, late or not ours.
-    #[error("the provider refused the code")]
+    /// RFC 6749 §5.2 `invalid_grant`: the code or refresh token is unknown, used, late, revoked or not
+    /// ours.
+    #[error("the provider refused the code or refresh token")]
     GrantRefused,
     /// RFC 6749 §5.2 `invalid_client` or `unauthorized_client`.
     #[error("the provider refused our client id, secret or redirect URI")]
@@ -121,8 +122,8 @@ pub enum OidcError {
     /// RFC 9207 §2.4: the callback comes from another provider, or does not say from which.
     #[error("the callback does not come from this provider")]
     WrongCallbackIssuer,
-    /// The id token is not to be believed.
-    #[error("the id token is refused")]
+    /// The token is not to be believed.
+    #[error("the token is refused")]
     Token(#[from] TokenRefusal),
 }
 

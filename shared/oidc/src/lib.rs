@@ -1,5 +1,5 @@
 //! Rollcall as a client of an OpenID Connect provider: where to send a person who signs in, what
-//! to do with the code that comes back, and whether the id token is to be believed.
+//! to do with the code that comes back, and whether a token is to be believed.
 //!
 //! Any provider is found by discovery; Amazon Cognito's ways are one [`ProviderProfile`]. The crate
 //! reads no clock and draws no randomness: callers pass `now`, `state`, `nonce` and the verifier.
@@ -17,8 +17,8 @@ mod cache;
 mod discovery;
 mod http;
 
-pub use client::{Client, Tokens};
+pub use client::{Client, Refreshed, Tokens};
 pub use error::{Endpoint, ErrorClass, OidcError};
 pub use pkce::code_challenge;
 pub use settings::{ProviderProfile, Settings, SettingsError};
-pub use verify::{IdClaims, TokenRefusal};
+pub use verify::{AccessClaims, IdClaims, TokenRefusal};

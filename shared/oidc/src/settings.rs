@@ -27,6 +27,9 @@ pub struct Settings {
     pub profile: ProviderProfile,
     /// What we ask for; must contain `openid`.
     pub scopes: Vec<String>,
+    /// Whom access tokens for our API name as their audience (RFC 9068 §3); `None` at Cognito, whose
+    /// access tokens name nobody unless they are bound to a resource.
+    pub audience: Option<String>,
 }
 
 /// Why settings cannot work. Each message says what to change.
@@ -87,6 +90,7 @@ mod tests {
             redirect_uri: redirect_uri.to_owned(),
             profile: ProviderProfile::Generic,
             scopes: vec![scope.to_owned()],
+            audience: None,
         };
         assert_eq!(settings.check(), expected, "{issuer} {redirect_uri} {scope}");
     }

@@ -1,4 +1,5 @@
-//! Whether an id token is to be believed (OpenID Connect Core §3.1.3.7, RFC 8725, RFC 9700).
+//! Whether a token is to be believed: id tokens by OpenID Connect Core §3.1.3.7, access tokens by
+//! RFC 9068 §4 and Cognito's rules, both by RFC 8725 and RFC 9700.
 //!
 //! Pure: keys, token, expectations and time come in, claims or one refusal come out. The signature
 //! is the library's work; every rule about a claim is here, in the order of the standard.
@@ -31,12 +32,45 @@ pub struct Expectations<'a> {
     pub client_id: &'a str,
     /// Whose deviations are expected.
     pub profile: ProviderProfile,
-    /// The nonce this sign-in was begun with.
-    pub nonce: &'a str,
+    /// The nonce this sign-in was begun with; `None` after a refresh (OpenID Connect Core §12.2).
+    pub nonce: Option<&'a str>,
     /// The access token that came with the id token.
     pub access_token: &'a str,
     /// The current time.
     pub now: Timestamp,
+}
+
+/// What an access token must fit.
+pub struct AccessExpectations<'a> {
+    /// The issuer, compared character by character.
+    pub issuer: &'a str,
+    /// The client that tokens must have been issued to.
+    pub client_id: &'a str,
+    /// Whose deviations are expected.
+    pub profile: ProviderProfile,
+    /// What the audience must contain.
+    pub audience: Option<&'a str>,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// What a believed access token allows, and to whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessClaims {
+    /// Who says so.
+    pub issuer: String,
+    /// The person, within the issuer.
+    pub subject: String,
+    /// The client that it was issued to.
+    pub client_id: String,
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// Groups at the provider (`cognito:groups`, else `groups`).
+    pub groups: Vec<String>,
+    /// Names the family of tokens of one sign-in, at Cognito.
+    pub origin_jti: Option<String>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
 }
 
 /// What a believed id token says about a person. Not printable: it is personal.
@@ -129,7 +163,7 @@ pub enum TokenRefusal {
     /// From another sign-in.
     #[error("the token has another nonce")]
     WrongNonce,
-    /// Cognito: not an id token.
+    /// Cognito: an id token in place of an access token, or the other way round.
     #[error("the token is for another use")]
     WrongTokenUse,
     /// For another access token (OpenID Connect Core §3.1.3.8).
@@ -161,6 +195,8 @@ struct Claims {
     auth_time: Option<f64>,
     nonce: Option<String>,
     token_use: Option<String>,
+    client_id: Option<String>,
+    scope: Option<String>,
     at_hash: Option<String>,
     origin_jti: Option<String>,
     email: Option<String>,
@@ -192,12 +228,14 @@ pub fn verify_id_token(
     keys: &KeySet,
     expected: &Expectations<'_>,
 ) -> Result<IdClaims, TokenRefusal> {
-    let claims = verify_signature(token, keys)?;
+    let claims = verify_signature(token, keys, &["JWT"])?;
     check_parties(&claims, expected)?;
     let expires_at = check_times(&claims, expected.now)?;
-    let nonce = claims.nonce.as_deref().ok_or(TokenRefusal::MissingNonce)?;
-    if !constant_time_equal(nonce, expected.nonce) {
-        return Err(TokenRefusal::WrongNonce);
+    if let Some(expected) = expected.nonce {
+        let nonce = claims.nonce.as_deref().ok_or(TokenRefusal::MissingNonce)?;
+        if !constant_time_equal(nonce, expected) {
+            return Err(TokenRefusal::WrongNonce);
+        }
     }
     if expected.profile == ProviderProfile::Cognito && claims.token_use.as_deref() != Some("id") {
         return Err(TokenRefusal::WrongTokenUse);
@@ -210,7 +248,54 @@ pub fn verify_id_token(
     believe(claims, expires_at)
 }
 
-fn verify_signature(token: &str, keys: &KeySet) -> Result<Claims, TokenRefusal> {
+/// Checks an access token. An id token is refused even where it names the same parties: it says who
+/// somebody is and allows nothing.
+///
+/// # Errors
+///
+/// The first rule it breaks.
+pub fn verify_access_token(
+    token: &str,
+    keys: &KeySet,
+    expected: &AccessExpectations<'_>,
+) -> Result<AccessClaims, TokenRefusal> {
+    let types: &[&str] = match expected.profile {
+        ProviderProfile::Cognito => &["JWT"],
+        ProviderProfile::Generic => &["at+jwt", "application/at+jwt"],
+    };
+    let claims = verify_signature(token, keys, types)?;
+    if claims.iss.as_deref() != Some(expected.issuer) {
+        return Err(TokenRefusal::WrongIssuer);
+    }
+    if expected.profile == ProviderProfile::Cognito && claims.token_use.as_deref() != Some("access")
+    {
+        return Err(TokenRefusal::WrongTokenUse);
+    }
+    let audiences = audiences(&claims);
+    let for_us = expected.audience.is_some_and(|ours| audiences.iter().any(|one| one == ours));
+    let for_nobody = expected.profile == ProviderProfile::Cognito && claims.aud.is_none();
+    if !for_us && !for_nobody {
+        return Err(TokenRefusal::WrongAudience);
+    }
+    if claims.client_id.as_deref() != Some(expected.client_id) {
+        return Err(TokenRefusal::WrongAuthorizedParty);
+    }
+    let expires_at = check_times(&claims, expected.now)?;
+    let scopes = claims.scope.as_deref().unwrap_or_default().split(' ');
+    Ok(AccessClaims {
+        issuer: expected.issuer.to_owned(),
+        subject: subject(claims.sub)?,
+        client_id: expected.client_id.to_owned(),
+        scopes: scopes.filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        groups: groups(claims.cognito_groups.or(claims.groups)),
+        origin_jti: claims.origin_jti,
+        expires_at,
+    })
+}
+
+/// The claims of a token that the named key signed; `types` are those its header may name. A header
+/// without a type counts as `JWT` (RFC 7519 §5.1).
+fn verify_signature(token: &str, keys: &KeySet, types: &[&str]) -> Result<Claims, TokenRefusal> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenRefusal::TooLong);
     }
@@ -223,7 +308,8 @@ fn verify_signature(token: &str, keys: &KeySet) -> Result<Claims, TokenRefusal> 
     if header.crit.is_some() {
         return Err(TokenRefusal::CriticalExtension);
     }
-    if header.typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+    let typ = header.typ.as_deref().unwrap_or("JWT");
+    if !types.iter().any(|allowed| typ.eq_ignore_ascii_case(allowed)) {
         return Err(TokenRefusal::WrongType);
     }
     let kid = header.kid.ok_or(TokenRefusal::MissingKeyId)?;
@@ -269,11 +355,7 @@ fn check_parties(claims: &Claims, expected: &Expectations<'_>) -> Result<(), Tok
     if claims.iss.as_deref() != Some(expected.issuer) {
         return Err(TokenRefusal::WrongIssuer);
     }
-    let audiences = match &claims.aud {
-        Some(Audience::One(audience)) => std::slice::from_ref(audience),
-        Some(Audience::Several(audiences)) => audiences.as_slice(),
-        None => &[],
-    };
+    let audiences = audiences(claims);
     if !audiences.iter().any(|audience| audience == expected.client_id) {
         return Err(TokenRefusal::WrongAudience);
     }
@@ -282,6 +364,30 @@ fn check_parties(claims: &Claims, expected: &Expectations<'_>) -> Result<(), Tok
         Some(_) => Err(TokenRefusal::WrongAuthorizedParty),
         None if audiences.len() > 1 => Err(TokenRefusal::MissingAuthorizedParty),
         None => Ok(()),
+    }
+}
+
+fn audiences(claims: &Claims) -> &[String] {
+    match &claims.aud {
+        Some(Audience::One(audience)) => std::slice::from_ref(audience),
+        Some(Audience::Several(audiences)) => audiences.as_slice(),
+        None => &[],
+    }
+}
+
+fn subject(claim: Option<String>) -> Result<String, TokenRefusal> {
+    let usable = 1..=SUBJECT_CHARACTERS_MAX;
+    claim
+        .filter(|subject| usable.contains(&subject.chars().count()))
+        .ok_or(TokenRefusal::UnusableSubject)
+}
+
+fn groups(claim: Option<Value>) -> Vec<String> {
+    match claim {
+        Some(Value::Array(groups)) => {
+            groups.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -319,21 +425,12 @@ fn access_token_hash(access_token: &str) -> String {
 }
 
 fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefusal> {
-    let subject = claims
-        .sub
-        .filter(|subject| (1..=SUBJECT_CHARACTERS_MAX).contains(&subject.chars().count()))
-        .ok_or(TokenRefusal::UnusableSubject)?;
+    let subject = subject(claims.sub)?;
     // Some providers write flags as text. Anything but a clear yes is a no.
     let email_verified = match &claims.email_verified {
         Some(Value::Bool(verified)) => *verified,
         Some(Value::String(text)) => text == "true",
         _ => false,
-    };
-    let groups = match claims.cognito_groups.or(claims.groups) {
-        Some(Value::Array(groups)) => {
-            groups.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
-        _ => Vec::new(),
     };
     Ok(IdClaims {
         issuer: claims.iss.ok_or(TokenRefusal::WrongIssuer)?,
@@ -343,7 +440,7 @@ fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefus
         given_name: claims.given_name,
         family_name: claims.family_name,
         username: claims.cognito_username.or(claims.preferred_username),
-        groups,
+        groups: groups(claims.cognito_groups.or(claims.groups)),
         origin_jti: claims.origin_jti,
         authenticated_at: claims.auth_time.map(instant).transpose()?,
         expires_at,

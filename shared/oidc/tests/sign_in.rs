@@ -96,6 +96,7 @@ async fn world_of(profile: ProviderProfile, client_id: &str, client_secret: Opti
         redirect_uri: CALLBACK.to_owned(),
         profile,
         scopes: ["openid", "email", "profile"].map(str::to_owned).to_vec(),
+        audience: (profile == ProviderProfile::Generic).then(|| base.clone()),
     };
     server.serve(provider.router(), shutdown.clone());
     World {
@@ -155,7 +156,8 @@ impl World {
     }
 
     async fn verify(&self, tokens: &Tokens) -> Result<IdClaims, OidcError> {
-        self.client.verify_id_token(&tokens.id_token, NONCE, &tokens.access_token, self.now()).await
+        let Tokens { id_token, access_token, .. } = tokens;
+        self.client.verify_id_token(id_token, Some(NONCE), access_token, self.now()).await
     }
 
     /// A whole sign-in from code to claims.
@@ -349,5 +351,64 @@ async fn known_keys_bridge_an_outage_of_the_provider_for_a_day() {
         world.order("500", "jwks", 1).await;
         let verdict = world.verify(&tokens).await;
         assert_eq!(verdict.is_ok(), bridged, "{hours} h later");
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_says_again_who_it_is_until_the_token_is_revoked() {
+    for (profile, client_id, secret) in [
+        (ProviderProfile::Cognito, "web", None),
+        (ProviderProfile::Generic, "backend", Some("s3cret/+ :%")),
+    ] {
+        let world = world_of(profile, client_id, secret).await;
+        let first = world.tokens().await.refresh_token.unwrap();
+        let refreshed = world.client.refresh(&first, world.now()).await.unwrap();
+        let (id_token, access_token) = (refreshed.id_token.unwrap(), refreshed.access_token);
+        let claims = world
+            .client
+            .verify_id_token(&id_token, None, &access_token, world.now())
+            .await
+            .unwrap();
+        assert_eq!(claims.subject, "3b9d2f7e-0d5c-4f7a-9a55-3f3b8a3a5f10");
+        let second = refreshed.refresh_token.unwrap();
+        world.client.revoke(&second, world.now()).await.unwrap();
+        let refused = world.client.refresh(&second, world.now()).await;
+        assert!(matches!(refused, Err(OidcError::GrantRefused)), "{profile:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_is_believed_and_every_sabotaged_one_is_not() {
+    use TokenRefusal as Refusal;
+    for profile in [ProviderProfile::Cognito, ProviderProfile::Generic] {
+        let world = world_of(profile, "web", None).await;
+        let tokens = world.tokens().await;
+        let verify =
+            async |token: &Secret| world.client.verify_access_token(token, world.now()).await;
+        let claims = verify(&tokens.access_token).await.unwrap();
+        assert_eq!(claims.subject, "3b9d2f7e-0d5c-4f7a-9a55-3f3b8a3a5f10");
+        assert_eq!(claims.groups, ["admin"]);
+        assert!(matches!(verify(&tokens.id_token).await, Err(OidcError::Token(_))), "{profile:?}");
+    }
+    let world = world().await;
+    for (kind, expected) in [
+        ("wrong_issuer", Refusal::WrongIssuer),
+        ("wrong_audience", Refusal::WrongAuthorizedParty),
+        ("alg_none", Refusal::UnsupportedAlgorithm),
+        ("hs256_with_public_key", Refusal::UnsupportedAlgorithm),
+        ("wrong_signature", Refusal::WrongSignature),
+        ("expired", Refusal::Expired),
+        ("future_iat", Refusal::IssuedInFuture),
+        ("unknown_kid", Refusal::UnknownKey),
+        ("wrong_token_use", Refusal::WrongTokenUse),
+        ("missing_subject", Refusal::UnusableSubject),
+    ] {
+        world.order(kind, "token", 1).await;
+        let token = world.tokens().await.access_token;
+        match world.client.verify_access_token(&token, world.now()).await {
+            Err(OidcError::Token(refusal)) => assert_eq!(refusal, expected, "{kind}"),
+            Err(other) => panic!("{kind}: {other}"),
+            Ok(_) => panic!("{kind} is believed"),
+        }
     }
 }

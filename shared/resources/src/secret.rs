@@ -5,22 +5,34 @@
 pub enum SecretName {
     /// The key under which CSRF tokens are made.
     CsrfKey,
+    /// The key that signs the cursors of lists.
+    CursorKey,
     /// Our client secret at the identity provider.
     OidcClientSecret,
     /// The token for the HubSpot API.
     HubSpotToken,
+    /// The keys under which tokens of third parties are stored, newest first.
+    TokenKey,
 }
 
 impl SecretName {
     /// Every secret.
-    pub const ALL: [Self; 3] = [Self::CsrfKey, Self::OidcClientSecret, Self::HubSpotToken];
+    pub const ALL: [Self; 5] = [
+        Self::CsrfKey,
+        Self::CursorKey,
+        Self::OidcClientSecret,
+        Self::HubSpotToken,
+        Self::TokenKey,
+    ];
 
     /// The name without prefix and stage.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CsrfKey => "csrf-key",
+            Self::CursorKey => "cursor-key",
             Self::OidcClientSecret => "oidc-client-secret",
             Self::HubSpotToken => "hubspot-token",
+            Self::TokenKey => "token-key",
         }
     }
 

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_domain::rate_limit::Limit;
 use rollcall_domain::role::Role;
 use rollcall_resources::{Grant, Queue, Resource, Table};
+use rollcall_store::Capability;
+use rollcall_store::idempotency::IdempotencyKeys;
+use rollcall_store::rate_limits::RateCounter;
 use serde::Serialize;
 
 use crate::invocation::Handler;
 use crate::openapi::Schema;
-use crate::settings::{STAGE, Setting};
+use crate::settings::{RATE_LIMIT_FACTOR, STAGE, Setting};
 use crate::startup::{Startup, StartupError};
 
 /// One Lambda function.
@@ -22,6 +26,10 @@ pub struct Function {
     pub triggers: &'static [Trigger],
     /// Who may call its routes.
     pub access: Access,
+    /// How often its routes may be called.
+    pub rate: RateClass,
+    /// Whether its routes take an `Idempotency-Key`.
+    pub idempotency: Idempotency,
     /// What its own code may do to which resource.
     pub grants: &'static [&'static [Grant]],
     /// Variables that its own code reads.
@@ -158,6 +166,59 @@ impl Access {
     }
 }
 
+/// How often routes may be called within any minute. Counted are calls of one user where the route
+/// knows its callers, and of one address where it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateClass {
+    /// Routes that everybody may call: 30, all of them together.
+    Anonymous,
+    /// Routes for signed-in users: 100, all of them together.
+    User,
+    /// Routes that take or make credentials, or that hand out something of worth: 5, each function
+    /// by itself. Nobody is admitted while the counters cannot be reached.
+    Credential,
+}
+
+impl RateClass {
+    /// How many calls are admitted.
+    pub const fn limit(self) -> Limit {
+        match self {
+            Self::Anonymous => Limit { admissions_max: 30 },
+            Self::User => Limit { admissions_max: 100 },
+            Self::Credential => Limit { admissions_max: 5 },
+        }
+    }
+
+    /// What is counted together, and the policy's name in answers.
+    pub const fn policy(self, function: &'static str) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::User => "user",
+            Self::Credential => function,
+        }
+    }
+
+    /// Whether nobody is admitted while the counters cannot be reached.
+    pub const fn fails_closed(self) -> bool {
+        matches!(self, Self::Credential)
+    }
+}
+
+/// Whether a route takes an `Idempotency-Key`, and so gives a repeated request its first answer.
+///
+/// The answer is kept after the effect, not with it. When a process dies between the two, a
+/// repetition runs the handler again, so the effect of a handler must be idempotent by the state it
+/// leaves; each function that takes keys says in its description why its effect is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotency {
+    /// The header means nothing.
+    None,
+    /// With the header a repetition is answered as the first request was.
+    Optional,
+    /// A request without the header is refused.
+    Required,
+}
+
 /// What a route takes and answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
@@ -243,6 +304,8 @@ impl Function {
         purpose: "",
         triggers: &[],
         access: Access::Internal,
+        rate: RateClass::Anonymous,
+        idempotency: Idempotency::None,
         grants: &[],
         settings: &[],
         wrapper: Wrapper { grants: &[], settings: &[] },
@@ -265,6 +328,7 @@ impl Function {
     /// Every variable that must be set for it, by name.
     pub fn all_settings(&self) -> Vec<&'static Setting> {
         let mut settings = vec![&STAGE];
+        settings.extend(self.routes().next().map(|_| &RATE_LIMIT_FACTOR));
         settings.extend(self.wrapper.settings);
         settings.extend(self.settings);
         settings.sort_by_key(|setting| setting.name);
@@ -275,7 +339,15 @@ impl Function {
     /// What its code may do, actions by resource.
     pub fn code_grants(&self) -> BTreeMap<Resource, BTreeSet<&'static str>> {
         let mut actions: BTreeMap<Resource, BTreeSet<&'static str>> = BTreeMap::new();
-        for grant in self.wrapper.grants.iter().chain(self.grants).copied().flatten() {
+        let edge: &[&[Grant]] = match (self.routes().next(), self.idempotency) {
+            (None, _) => &[],
+            (Some(_), Idempotency::None) => &[RateCounter::GRANTS],
+            (Some(_), Idempotency::Optional | Idempotency::Required) => {
+                &[RateCounter::GRANTS, IdempotencyKeys::GRANTS]
+            }
+        };
+        let all = edge.iter().chain(self.wrapper.grants).chain(self.grants);
+        for grant in all.copied().flatten() {
             actions.entry(grant.resource).or_default().extend(grant.actions);
         }
         actions

@@ -24,6 +24,10 @@ pub enum Metric {
     Duration,
     /// Invocations in a new process.
     ColdStarts,
+    /// Requests refused by a rate limit.
+    RateLimited,
+    /// Requests admitted without being counted, since the counters could not be reached.
+    RateUncounted,
     /// Facets that the CRM acknowledged.
     CrmSent,
     /// Facets that were equal to what the CRM has.
@@ -40,11 +44,13 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,
         Self::ColdStarts,
+        Self::RateLimited,
+        Self::RateUncounted,
         Self::CrmSent,
         Self::CrmUnchanged,
         Self::CrmPending,
@@ -60,6 +66,8 @@ impl Metric {
             Self::ServerErrors => "ServerErrors",
             Self::Duration => "Duration",
             Self::ColdStarts => "ColdStarts",
+            Self::RateLimited => "RateLimited",
+            Self::RateUncounted => "RateUncounted",
             Self::CrmSent => "CrmSent",
             Self::CrmUnchanged => "CrmUnchanged",
             Self::CrmPending => "CrmPending",
@@ -76,6 +84,8 @@ impl Metric {
             Self::Requests
             | Self::ServerErrors
             | Self::ColdStarts
+            | Self::RateLimited
+            | Self::RateUncounted
             | Self::CrmSent
             | Self::CrmUnchanged
             | Self::CrmPending

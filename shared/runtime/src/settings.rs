@@ -22,15 +22,27 @@ pub enum SettingKind {
     Url,
     /// Several URLs, separated by spaces.
     Urls,
+    /// A whole number from 1 to 1 000 000.
+    Count,
     /// One of these.
     OneOf(&'static [&'static str]),
 }
+
+/// The largest value of a [`SettingKind::Count`].
+const COUNT_MAX: u32 = 1_000_000;
 
 /// Which stage this is; part of every resource's name.
 pub static STAGE: Setting = Setting {
     name: "ROLLCALL_STAGE",
     description: "The stage: dev, staging or prod.",
     kind: SettingKind::OneOf(&["dev", "staging", "prod"]),
+};
+
+/// How much more often than declared callers are admitted.
+pub static RATE_LIMIT_FACTOR: Setting = Setting {
+    name: "ROLLCALL_RATE_LIMIT_FACTOR",
+    description: "By what the declared rate limits are multiplied: 1 wherever people are served, more for load tests on a local cloud.",
+    kind: SettingKind::Count,
 };
 
 /// The values of the settings that a function declares.
@@ -84,9 +96,16 @@ impl SettingKind {
             Self::OneOf(choices) if !choices.contains(&value) => {
                 Some(format!("is not one of {}", choices.join(", ")))
             }
-            Self::Text | Self::Url | Self::Urls | Self::OneOf(_) => None,
+            Self::Count if !text_is_count(value) => {
+                Some("is not a whole number from 1 to 1000000".to_owned())
+            }
+            Self::Text | Self::Url | Self::Urls | Self::Count | Self::OneOf(_) => None,
         }
     }
+}
+
+fn text_is_count(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|number| (1..=COUNT_MAX).contains(&number))
 }
 
 #[cfg(test)]

@@ -8,14 +8,18 @@ pub mod catalog;
 pub mod crm;
 pub mod enrollments;
 mod error;
+pub mod idempotency;
 mod item;
 pub mod learner;
 pub mod logins;
+pub mod rate_limits;
+pub mod refresh;
 pub mod sessions;
 pub mod streams;
 pub mod tables;
 mod update;
 pub mod users;
+pub mod vault;
 
 pub use rollcall_domain::port::{PortError, PortErrorClass};
 pub use tables::{Capability, Tables};

@@ -109,7 +109,7 @@ impl ItemUpdate {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    fn into_part(self, table: String) -> Result<TransactWriteItem, PortError> {
+    pub(crate) fn into_part(self, table: String) -> Result<TransactWriteItem, PortError> {
         let update = Update::builder()
             .table_name(table)
             .update_expression(self.expression())
@@ -175,6 +175,15 @@ impl Tables {
             .into_iter()
             .map(|update| update.into_part(self.name(table)))
             .collect::<Result<_, _>>()?;
+        self.commit(operation, parts).await
+    }
+
+    /// Writes all parts or none; conditions that do not hold are an answer.
+    pub(crate) async fn commit(
+        &self,
+        operation: &'static str,
+        parts: Vec<TransactWriteItem>,
+    ) -> Result<Applied, PortError> {
         let mut tries = 0;
         loop {
             tries += 1;

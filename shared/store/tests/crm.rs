@@ -7,6 +7,8 @@
 mod states;
 #[path = "crm/streams.rs"]
 mod streams;
+#[path = "crm/users.rs"]
+mod users;
 #[path = "crm/world.rs"]
 mod world;
 

@@ -17,9 +17,10 @@ use rollcall_domain::enrollment::{Enrollment, Target};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::learning::Learner;
+use rollcall_domain::profile::Profile;
 use rollcall_domain::random::{Random, SeededRandom, fraction};
 use rollcall_domain::time::{Clock, Timestamp};
-use rollcall_domain::user::User;
+use rollcall_domain::user::{OwnNames, User};
 
 /// How often things go wrong, in parts of a thousand.
 #[derive(Clone, Copy)]
@@ -339,6 +340,10 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         roles: Vec::new(),
         joined_at: at,
         last_seen_at: at,
+        own_names: OwnNames::default(),
+        username: None,
+        renamed_at: None,
+        profile: Profile::default(),
         version: 1,
     };
     let catalog = Arc::new(Catalog::default());

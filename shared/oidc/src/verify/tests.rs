@@ -113,7 +113,7 @@ fn verdict(token: &str, profile: ProviderProfile) -> Result<IdClaims, TokenRefus
         issuer: ISSUER,
         client_id: "web",
         profile,
-        nonce: "n-1",
+        nonce: Some("n-1"),
         access_token: ACCESS_TOKEN,
         now: Timestamp::from_second(NOW).unwrap(),
     };
@@ -324,4 +324,124 @@ fn only_keys_that_may_verify_our_algorithms_are_kept() {
         }
         assert_eq!(key_set(&json!(["noise", key])).is_empty(), !kept, "{text}");
     }
+}
+
+/// A good access token as Cognito makes them.
+fn access() -> Token {
+    Token {
+        claims: json!({
+            "iss": ISSUER, "sub": "3b9d2f7e", "client_id": "web", "token_use": "access",
+            "scope": "openid email", "iat": NOW, "exp": NOW + 3600, "origin_jti": "o-1",
+            "username": "ada", "cognito:groups": ["admin"],
+        }),
+        ..good()
+    }
+}
+
+/// A good access token of RFC 9068.
+fn standard_access() -> Token {
+    let mut token = access();
+    token.header["typ"] = json!("at+jwt");
+    token.claims["aud"] = json!(["https://api.example"]);
+    token.claims.as_object_mut().unwrap().remove("token_use");
+    token
+}
+
+fn access_verdict(token: &str, profile: ProviderProfile) -> Result<AccessClaims, TokenRefusal> {
+    let expected = AccessExpectations {
+        issuer: ISSUER,
+        client_id: "web",
+        profile,
+        audience: Some("https://api.example"),
+        now: Timestamp::from_second(NOW).unwrap(),
+    };
+    verify_access_token(token, &provider_keys(), &expected)
+}
+
+fn check_access(name: &str, token: &Token, profile: ProviderProfile, expected: TokenRefusal) {
+    assert_eq!(access_verdict(&token.encode(), profile).err(), Some(expected), "{name}");
+}
+
+#[test]
+fn a_good_access_token_says_what_it_allows() {
+    for (token, profile) in
+        [(access(), ProviderProfile::Cognito), (standard_access(), ProviderProfile::Generic)]
+    {
+        let claims = access_verdict(&token.encode(), profile).ok().unwrap();
+        assert_eq!((claims.issuer.as_str(), claims.subject.as_str()), (ISSUER, "3b9d2f7e"));
+        assert_eq!(claims.client_id, "web");
+        assert_eq!(claims.scopes, ["openid", "email"]);
+        assert_eq!(claims.groups, ["admin"]);
+        assert_eq!(claims.expires_at.as_second(), NOW + 3600);
+    }
+    let mut bound = access();
+    bound.claims["aud"] = json!("https://api.example");
+    assert!(access_verdict(&bound.encode(), ProviderProfile::Cognito).is_ok());
+}
+
+#[test]
+fn hostile_access_tokens_are_each_refused_for_their_own_reason() {
+    use ProviderProfile::{Cognito, Generic};
+    use TokenRefusal as Refusal;
+    let id_token = good();
+    check_access("an id token", &id_token, Cognito, Refusal::WrongTokenUse);
+    check_access("an id token, by type", &id_token, Generic, Refusal::WrongType);
+    check_access("no type", &access(), Generic, Refusal::WrongType);
+    for (name, value, expected) in [
+        ("iss", json!("https://id.example/other"), Refusal::WrongIssuer),
+        ("iss", Value::Null, Refusal::WrongIssuer),
+        ("token_use", json!("id"), Refusal::WrongTokenUse),
+        ("token_use", Value::Null, Refusal::WrongTokenUse),
+        ("aud", json!("https://other.example"), Refusal::WrongAudience),
+        ("aud", json!([]), Refusal::WrongAudience),
+        ("client_id", json!("another-client"), Refusal::WrongAuthorizedParty),
+        ("client_id", Value::Null, Refusal::WrongAuthorizedParty),
+        ("exp", json!(NOW - 60), Refusal::Expired),
+        ("exp", Value::Null, Refusal::MissingExpiry),
+        ("iat", json!(NOW + 61), Refusal::IssuedInFuture),
+        ("iat", Value::Null, Refusal::MissingIssuedAt),
+        ("nbf", json!(NOW + 61), Refusal::NotYetValid),
+        ("sub", json!(""), Refusal::UnusableSubject),
+        ("scope", json!(["openid"]), Refusal::Malformed),
+    ] {
+        let mut token = access();
+        token.claims[name] = value.clone();
+        check_access(&format!("{name} = {value}"), &token, Cognito, expected);
+    }
+    for (name, value, expected) in [
+        ("alg", json!("none"), Refusal::UnsupportedAlgorithm),
+        ("alg", json!("HS256"), Refusal::UnsupportedAlgorithm),
+        ("kid", Value::Null, Refusal::MissingKeyId),
+        ("kid", json!("rsa-2"), Refusal::UnknownKey),
+        ("crit", json!(["b64"]), Refusal::CriticalExtension),
+        ("typ", json!("logout+jwt"), Refusal::WrongType),
+    ] {
+        let mut token = access();
+        token.header[name] = value.clone();
+        check_access(&format!("header {name} = {value}"), &token, Cognito, expected);
+    }
+    let forged = Token { signature: Signature::Is(""), ..access() };
+    check_access("no signature", &forged, Cognito, Refusal::WrongSignature);
+    let mut nobody = standard_access();
+    nobody.claims["aud"] = Value::Null;
+    check_access("for nobody", &nobody, Generic, Refusal::WrongAudience);
+    for text in ["", ".", "a.b.c", "{}"] {
+        let refused = access_verdict(text, Cognito).err();
+        assert_eq!(refused, Some(Refusal::Malformed), "{text:?}");
+    }
+}
+
+#[test]
+fn after_a_refresh_no_nonce_is_expected() {
+    let mut token = good();
+    token.claims["nonce"] = Value::Null;
+    let expected = Expectations {
+        issuer: ISSUER,
+        client_id: "web",
+        profile: ProviderProfile::Cognito,
+        nonce: None,
+        access_token: ACCESS_TOKEN,
+        now: Timestamp::from_second(NOW).unwrap(),
+    };
+    assert!(verify_id_token(&token.encode(), &provider_keys(), &expected).is_ok());
 }

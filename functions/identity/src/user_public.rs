@@ -1,0 +1,121 @@
+//! Shows what others may see of a user: everybody what is public, and who is signed in what is for
+//! members, too.
+//!
+//! Users see their own profile here as any member does; all of it is at `/users/me`. A profile that
+//! the caller may not see, a name that is held after a renaming and a name that nobody has look
+//! alike. The number of writes is not shown, so nobody can count a user's sign-ins by entity tags.
+
+use rollcall_domain::profile::{Audience, PublicProfile};
+use rollcall_domain::username::Username;
+use rollcall_edge::problem::NOT_FOUND;
+use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_runtime::declaration::Operation;
+use rollcall_runtime::openapi::schema;
+use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::users::UserReader;
+use rollcall_store::{Capability, PortError};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "user-public",
+    purpose: "Shows what others may see of a user.",
+    triggers: &[Trigger::Http(Route { method: Method::Get, path: "/users/{username}" })],
+    grants: &[UserReader::GRANTS],
+    operation: Operation {
+        success_status: 200,
+        response: Some(schema::<Output>),
+        problems: &[&NOT_FOUND],
+        ..Operation::EMPTY
+    },
+    start: |startup| rollcall_edge::optional(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::OPTIONAL
+};
+
+struct Ports {
+    users: UserReader,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self { users: startup.capability()? })
+    }
+}
+
+struct Input {
+    username: Username,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let username = request.path_parameter("username").parse();
+        Ok(Self { username: username.map_err(|_error| Problem::new(&NOT_FOUND))? })
+    }
+}
+
+/// What others see of a user. What they may not see looks like what is not there.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PublicProfile")]
+struct Output {
+    /// The name by which the user is found.
+    username: String,
+    /// Given name.
+    given_name: Option<String>,
+    /// Family name.
+    family_name: Option<String>,
+    /// What the user writes about themselves, as given. It is text and never mark-up.
+    about: Option<String>,
+    /// Where the picture is, by https.
+    avatar_url: Option<String>,
+    /// Categories, in the user's order.
+    categories: Vec<String>,
+    /// Skills, in the user's order.
+    skills: Vec<String>,
+    /// Languages, in the user's order.
+    languages: Vec<String>,
+}
+
+async fn handle(
+    ports: &Ports,
+    caller: Option<&Caller>,
+    _context: &Context,
+    input: Input,
+) -> Result<Response, UserPublicError> {
+    let user = ports.users.find_by_username(&input.username).await?;
+    let audience = caller.map_or(Audience::Anybody, |_| Audience::Member);
+    let shown = user.and_then(|user| user.shown_to(audience)).ok_or(UserPublicError::NotFound)?;
+    Ok(Response::json(200, &Output::from(shown)))
+}
+
+impl From<PublicProfile> for Output {
+    fn from(profile: PublicProfile) -> Self {
+        Self {
+            username: profile.username.to_string(),
+            given_name: profile.given_name,
+            family_name: profile.family_name,
+            about: profile.about,
+            avatar_url: profile.avatar_url,
+            categories: profile.categories,
+            skills: profile.skills,
+            languages: profile.languages,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum UserPublicError {
+    #[error("nobody whom the caller may see goes by this name")]
+    NotFound,
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl From<UserPublicError> for Problem {
+    fn from(error: UserPublicError) -> Self {
+        match error {
+            UserPublicError::NotFound => Self::new(&NOT_FOUND),
+            UserPublicError::Port(error) => Self::port(&error),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Pages of lists: how many entries, and where the list goes on. Cursors are signed for one caller
+//! and one list (`rollcall_domain::cursor`), so nobody makes them up or hands them on.
+
+use rollcall_domain::cursor::{CursorScope, InvalidCursor};
+use rollcall_resources::{Grant, SecretName};
+use rollcall_runtime::declaration::Parameter;
+use rollcall_runtime::{Startup, StartupError};
+use rollcall_secrets::SecretReader;
+
+use crate::problem::{INTERNAL, Problem};
+use crate::request::{Context, FromRequest, HttpRequest};
+use crate::session::Caller;
+
+/// Entries on a page whose caller does not say.
+pub const PAGE_ENTRIES_DEFAULT: usize = 20;
+/// Entries on a page at most.
+pub const PAGE_ENTRIES_MAX: usize = 100;
+
+/// What routes with pages take, for their declarations.
+pub const PAGE_PARAMETERS: &[Parameter] = &[
+    Parameter { name: "limit", description: "How many to list: 1 to 100, 20 by default." },
+    Parameter { name: "cursor", description: "Where to go on: `cursor` of the page before." },
+];
+
+/// Which page is asked for.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Entries at most.
+    pub limit: usize,
+    /// Where to go on, as the caller sent it.
+    pub cursor: Option<String>,
+}
+
+impl FromRequest for Page {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let limit = match request.query_parameter("limit") {
+            None => PAGE_ENTRIES_DEFAULT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit))
+                .ok_or_else(|| {
+                    let detail = format!("must be a number from 1 to {PAGE_ENTRIES_MAX}");
+                    Problem::invalid("query:limit", "out-of-range", &detail)
+                })?,
+        };
+        Ok(Self { limit, cursor: request.query_parameter("cursor") })
+    }
+}
+
+/// Makes and opens the cursors of one function's list.
+pub struct Cursors {
+    key: SecretReader,
+    list: &'static str,
+}
+
+impl Cursors {
+    /// What making and opening cursors needs.
+    pub const GRANTS: &'static [Grant] = &[Grant::secret(SecretName::CursorKey)];
+
+    /// The cursors of the function that starts.
+    pub fn new(startup: &Startup) -> Result<Self, StartupError> {
+        let key = startup.secret(SecretName::CursorKey)?;
+        Ok(Self { key, list: startup.function().name })
+    }
+
+    /// The position that a caller's cursor holds: 422 for one that was not made for the caller and
+    /// this list.
+    pub async fn open(
+        &self,
+        cursor: Option<&str>,
+        caller: &Caller,
+        context: &Context,
+    ) -> Result<Option<String>, Problem> {
+        let Some(cursor) = cursor else {
+            return Ok(None);
+        };
+        let key = self.key.read(context.now).await.map_err(|error| Problem::port(&error))?;
+        let position = self.scope(caller).open(&key, cursor);
+        position.map(Some).map_err(|error| invalid(&error))
+    }
+
+    /// The cursor that holds a position, for this caller.
+    pub async fn seal(
+        &self,
+        position: Option<&str>,
+        caller: &Caller,
+        context: &Context,
+    ) -> Result<Option<String>, Problem> {
+        let Some(position) = position else {
+            return Ok(None);
+        };
+        let key = self.key.read(context.now).await.map_err(|error| Problem::port(&error))?;
+        let cursor = self.scope(caller).seal(&key, position);
+        cursor.map(Some).map_err(|_error| Problem::new(&INTERNAL))
+    }
+
+    fn scope<'scope>(&self, caller: &'scope Caller) -> CursorScope<'scope> {
+        CursorScope { list: self.list, user: &caller.user }
+    }
+}
+
+fn invalid(error: &InvalidCursor) -> Problem {
+    Problem::invalid("query:cursor", "invalid-cursor", error)
+}

@@ -1,0 +1,165 @@
+//! Usernames and profiles in the table `users`.
+
+use futures::future::join_all;
+use rollcall_domain::profile::{Change, Patch};
+use rollcall_domain::random::SeededRandom;
+use rollcall_domain::time::{Timestamp, after_seconds};
+use rollcall_domain::user::{Edited, Identity, User};
+use rollcall_domain::username::{Claims, NamingRefusal, Username};
+use rollcall_store::users::{ProfileWriter, UserDirectory, UserReader};
+use rollcall_store::{Capability, PortErrorClass, Tables};
+
+use crate::world::World;
+
+const CLAIMANTS: u64 = 1_000;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+fn at(second: i64) -> Timestamp {
+    after_seconds(Timestamp::from_second(1_795_251_600).unwrap(), second)
+}
+
+fn user(number: u64) -> User {
+    let identity = Identity {
+        issuer: "https://provider.example".to_owned(),
+        subject: number.to_string(),
+        email: None,
+        email_verified: false,
+        given_name: "Ada".to_owned(),
+        family_name: "Lovelace".to_owned(),
+        roles: Vec::new(),
+    };
+    User::join(identity, at(0), &SeededRandom::new(number))
+}
+
+fn naming(name: &str) -> Patch {
+    Patch { username: Change::Set(name.to_owned()), ..Patch::default() }
+}
+
+fn writer(world: &World) -> ProfileWriter {
+    let connection = world.acting_as(std::any::type_name::<ProfileWriter>(), ProfileWriter::GRANTS);
+    ProfileWriter::new(&Tables::new(&connection, "dev"))
+}
+
+/// Reads, decides and stores, as a request does.
+async fn edit(
+    writer: &ProfileWriter,
+    user: &User,
+    patch: Patch,
+    now: Timestamp,
+) -> Result<Edited, NamingRefusal> {
+    let edit = patch.check().unwrap();
+    let user = writer.find(&user.id).await.unwrap().unwrap();
+    let claims = writer.claims(&user, &edit).await.unwrap();
+    let edited = user.edit(&edit, &claims, now)?.expect("something changes");
+    writer.store(&edited, "trace").await.unwrap();
+    Ok(edited)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_09_a_thousand_who_all_saw_a_name_free_claim_it_at_once_and_one_gets_it() {
+    let world = World::start().await;
+    let writer = writer(&world);
+    let edit = naming("ada").check().unwrap();
+    let claiming = (0..CLAIMANTS).map(|number| {
+        let (writer, edit) = (&writer, &edit);
+        async move {
+            // Version 0 makes the profile's first write the user's.
+            let user = User { version: 0, ..user(number) };
+            let edited = user.edit(edit, &Claims::default(), at(0)).unwrap().unwrap();
+            (edited.user.id.clone(), writer.store(&edited, "trace").await)
+        }
+    });
+    let (mut winners, mut losers) = (Vec::new(), Vec::new());
+    for (user, stored) in join_all(claiming).await {
+        match stored {
+            Ok(()) => winners.push(user),
+            Err(error) => {
+                assert_eq!(error.class, PortErrorClass::Conflict, "{error:?}");
+                losers.push(user);
+            }
+        }
+    }
+    assert_eq!((winners.len(), losers.len()), (1, 999));
+    let reader = UserReader::new(&world.operator());
+    let name: Username = "ada".parse().unwrap();
+    let found = reader.find_by_username(&name).await.unwrap();
+    assert_eq!(found.map(|user| user.id), winners.first().cloned());
+    for loser in losers.iter().take(20) {
+        assert_eq!(reader.find(loser).await.unwrap(), None, "nothing is stored by halves");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_given_up_is_free_after_thirty_days_and_not_before() {
+    let world = World::start().await;
+    let (writer, reader) = (writer(&world), UserReader::new(&world.operator()));
+    let directory = UserDirectory::new(&world.operator());
+    let (ada, eve) = (user(1), user(2));
+    for user in [&ada, &eve] {
+        directory.join(user, "trace").await.unwrap();
+    }
+    edit(&writer, &ada, naming("ada"), at(0)).await.unwrap();
+    edit(&writer, &ada, naming("countess"), at(0)).await.unwrap();
+    let found = async |name: &str| {
+        reader.find_by_username(&name.parse().unwrap()).await.unwrap().map(|user| user.id)
+    };
+    assert_eq!(found("ada").await, None, "a name that is held finds nobody");
+    assert_eq!(found("countess").await, Some(ada.id.clone()));
+    for (second, stolen) in [
+        (0, Err(NamingRefusal::Taken)),
+        (30 * DAY_SECONDS - 1, Err(NamingRefusal::Taken)),
+        (30 * DAY_SECONDS, Ok(())),
+    ] {
+        let taken = edit(&writer, &eve, naming("ada"), at(second)).await;
+        assert_eq!(taken.map(|_| ()), stolen, "{second}");
+    }
+    assert_eq!(found("ada").await, Some(eve.id.clone()));
+    let back = edit(&writer, &ada, naming("ada"), at(90 * DAY_SECONDS)).await;
+    assert_eq!(back.unwrap_err(), NamingRefusal::Taken, "it is Eve's now");
+    world.check_grants_are_used::<ProfileWriter>();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_name_goes_back_to_who_had_it_at_any_time() {
+    let world = World::start().await;
+    let writer = writer(&world);
+    let ada = user(1);
+    UserDirectory::new(&world.operator()).join(&ada, "trace").await.unwrap();
+    for (name, day) in [("ada", 0), ("countess", 0), ("ada", 7), ("countess", 14)] {
+        edit(&writer, &ada, naming(name), at(day * DAY_SECONDS)).await.unwrap();
+    }
+    let soon = edit(&writer, &ada, naming("ada"), at(21 * DAY_SECONDS - 1)).await;
+    assert_eq!(soon.unwrap_err(), NamingRefusal::TooSoon { from: at(21 * DAY_SECONDS) });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_is_read_as_it_was_stored_and_the_later_of_two_writers_is_refused() {
+    let world = World::start().await;
+    let (writer, directory) = (writer(&world), UserDirectory::new(&world.operator()));
+    let ada = user(1);
+    directory.join(&ada, "trace").await.unwrap();
+    let list = |entry: &str| Change::Set(vec![entry.to_owned()]);
+    let visibility = [("about", "public"), ("skills", "private")];
+    let visibility = visibility.map(|(field, who)| (field.to_owned(), Some(who.to_owned())));
+    let patch = Patch {
+        username: Change::Set("ada".to_owned()),
+        given_name: Change::Set("Augusta".to_owned()),
+        family_name: Change::Remove,
+        about: Change::Set("Poet".to_owned()),
+        avatar_url: Change::Set("https://a.example/ada.png".to_owned()),
+        categories: list("Science"),
+        skills: list("Analysis"),
+        languages: list("English"),
+        visibility: Change::Set(visibility.into()),
+    };
+    let stored = edit(&writer, &ada, patch, at(1)).await.unwrap().user;
+    assert_eq!(writer.find(&ada.id).await.unwrap(), Some(stored.clone()));
+    let second = ada.edit(&naming("late").check().unwrap(), &Claims::default(), at(2));
+    let refused = writer.store(&second.unwrap().unwrap(), "trace").await.unwrap_err();
+    assert_eq!(refused.class, PortErrorClass::Conflict);
+    let reader = UserReader::new(&world.operator());
+    assert_eq!(reader.find_by_username(&"late".parse().unwrap()).await.unwrap(), None);
+    let claims = writer.claims(&stored, &naming("late").check().unwrap()).await.unwrap();
+    assert_eq!(claims.wanted, None, "the claim of a refused write is not stored");
+    assert_eq!(claims.current.map(|claim| claim.user), Some(ada.id));
+}
