@@ -8,6 +8,7 @@ use std::time::Duration;
 use rollcall_local::lambda::{LogEvent, LogSink};
 use rollcall_local::{Addresses, Cloud, PortChoice};
 use rollcall_runtime::invocation::chain;
+use rollcall_runtime::settings::RATE_LIMIT_FACTOR;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
@@ -68,7 +69,9 @@ async fn serve(port: u16, reset: bool, folder: &Path) -> Result<(), DevError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::System)?;
     let program = std::env::current_exe().map_err(DevError::System)?;
     let ports = PortChoice::From(port);
-    let options = sample::options(Some(folder.to_owned()), ports, program, sample::users()?);
+    let mut options = sample::options(Some(folder.to_owned()), ports, program, sample::users()?);
+    // Everybody on this machine shares one address, and a tour signs in more often than a person.
+    sample::set(&mut options, &RATE_LIMIT_FACTOR, "10");
     let cloud = Cloud::start(options).await?;
     let printing = tokio::spawn(print_logs(cloud.logs.clone()));
     let stopped = tokio::select! {
