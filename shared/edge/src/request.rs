@@ -140,6 +140,10 @@ impl HttpRequest {
 
     /// The body as `T`: 400 when it is not JSON, 422 with the field when it is not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        // Serde would take an array for an object, field by field in order.
+        if self.body.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::invalid("", "invalid", &"must be an object"));
+        }
         let mut deserializer = serde_json::Deserializer::from_slice(&self.body);
         let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let pointer = pointer(error.path());
@@ -237,6 +241,7 @@ mod tests {
         check("{", json, 400, None);
         check(r#"{"events":[]} {}"#, json, 400, None);
         check(r#"{"events":[1,"a"]}"#, json, 422, Some("/events/1"));
+        check(" [[1]]", json, 422, Some(""));
         check(r#"{"events":[],"more":1}"#, json, 422, Some("/more"));
         check(r#"{"events":[]}"#, "text/plain", 415, None);
         check(&"1".repeat(41), json, 413, None);
