@@ -166,7 +166,7 @@ pub fn authenticate_client(options: &mut Options) {
     let users = users().unwrap_or_default();
     options.provider = Box::new(move |addresses, folder, clock| {
         let mut provider = provider_options(addresses, folder, clock, users.clone());
-        for client in &mut provider.clients {
+        for client in provider.clients.iter_mut().filter(|client| client.client_id == CLIENT_ID) {
             client.client_secret = Some(CLIENT_SECRET.to_owned());
         }
         provider
@@ -227,6 +227,8 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
 const CLIENT_SECRET: &str = "a-client-secret-for-local-use-only";
 const POOL: &str = "us-east-1_rollcall";
 const CLIENT_ID: &str = "rollcall-web";
+const MONITOR_ID: &str = "rollcall-monitor";
+const MONITOR_SECRET: &str = "a-monitor-secret-for-local-use-only";
 
 fn provider_options(
     addresses: &Addresses,
@@ -242,15 +244,24 @@ fn provider_options(
         pool_id: POOL.to_owned(),
         profile: Profile::Cognito,
         users,
-        clients: vec![Client {
-            client_id: CLIENT_ID.to_owned(),
-            client_secret: None,
-            redirect_uris: vec![
-                format!("{api}/auth/callback"),
-                "http://localhost:3000/auth/callback".to_owned(),
-            ],
-            logout_uris: vec![api, "http://localhost:3000".to_owned()],
-            scopes: ["openid", "email", "profile"].map(ToOwned::to_owned).to_vec(),
-        }],
+        clients: vec![
+            Client {
+                client_id: MONITOR_ID.to_owned(),
+                client_secret: Some(MONITOR_SECRET.to_owned()),
+                redirect_uris: Vec::new(),
+                logout_uris: Vec::new(),
+                scopes: vec!["rollcall/operate".to_owned()],
+            },
+            Client {
+                client_id: CLIENT_ID.to_owned(),
+                client_secret: None,
+                redirect_uris: vec![
+                    format!("{api}/auth/callback"),
+                    "http://localhost:3000/auth/callback".to_owned(),
+                ],
+                logout_uris: vec![api, "http://localhost:3000".to_owned()],
+                scopes: ["openid", "email", "profile"].map(ToOwned::to_owned).to_vec(),
+            },
+        ],
     }
 }

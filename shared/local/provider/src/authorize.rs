@@ -37,6 +37,8 @@ pub(crate) enum Prompt {
     Never,
     /// Ask even when there is a session.
     Always,
+    /// Show the sign-up form (Initiating User Registration via OpenID Connect 1.0 §4).
+    Create,
 }
 
 /// A request that is refused.
@@ -85,6 +87,7 @@ fn answer(provider: &Provider, query: &str, headers: &HeaderMap) -> Result<Respo
             let refusal = request.refusal("login_required", "no session at the provider");
             Ok(refusal.respond(provider))
         }
+        (Prompt::Create, _) => Ok(found(&format!("/signup?{query}"))),
         (Prompt::Always, _) | (Prompt::IfNeeded, None) => Ok(found(&format!("/login?{query}"))),
     }
 }
@@ -109,7 +112,7 @@ impl Request {
         };
         check_flow(provider.profile(), &parameters).map_err(refuse)?;
         let scopes = scopes(client, parameters.get("scope")).map_err(refuse)?;
-        let prompt = prompt(parameters.get("prompt")).map_err(refuse)?;
+        let prompt = prompt(provider.profile(), parameters.get("prompt")).map_err(refuse)?;
         Ok(Self {
             client_id: client.client_id.clone(),
             state: parameters.owned("state"),
@@ -138,6 +141,11 @@ impl Request {
             _ => self.state.as_deref(),
         };
         Ok(callback_url(provider, &self.redirect_uri, state, &[("code", &code)]))
+    }
+
+    /// What the client is told when the person turns back.
+    pub(crate) fn cancelled(&self) -> Refusal {
+        self.refusal("access_denied", "the person cancelled")
     }
 
     fn refusal(&self, error: &'static str, description: &'static str) -> Refusal {
@@ -215,12 +223,13 @@ fn scopes(client: &Client, asked: Option<&str>) -> Result<Vec<String>, Invalid> 
     Ok(granted)
 }
 
-fn prompt(value: Option<&str>) -> Result<Prompt, Invalid> {
-    match value {
-        None | Some("consent") => Ok(Prompt::IfNeeded),
-        Some("none") => Ok(Prompt::Never),
-        Some("login" | "select_account") => Ok(Prompt::Always),
-        Some(_) => Err(("invalid_request", "unknown prompt")),
+fn prompt(profile: Profile, value: Option<&str>) -> Result<Prompt, Invalid> {
+    match (value, profile) {
+        (None | Some("consent"), _) => Ok(Prompt::IfNeeded),
+        (Some("none"), _) => Ok(Prompt::Never),
+        (Some("login" | "select_account"), _) => Ok(Prompt::Always),
+        (Some("create"), Profile::Generic) => Ok(Prompt::Create),
+        (Some(_), _) => Err(("invalid_request", "unknown prompt")),
     }
 }
 

@@ -42,12 +42,33 @@ pub(crate) async fn login_as(
     Ok(Json(json!({ "callback_url": callback_url })).into_response())
 }
 
-/// Signs with new keys from now on; the old ones stay published for an hour.
-pub(crate) async fn rotate_keys(State(provider): State<Provider>) -> Result<Response, Failure> {
+/// A rotation of the signing keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyRotation {
+    /// Whether the old keys stay published for an hour; they do unless said otherwise.
+    #[serde(default = "keeps_old")]
+    keep_old: bool,
+}
+
+fn keeps_old() -> bool {
+    true
+}
+
+/// Signs with new keys from now on. Without the old ones, as after a leak, no token from before can
+/// be verified any more.
+pub(crate) async fn rotate_keys(
+    State(provider): State<Provider>,
+    Json(rotation): Json<KeyRotation>,
+) -> Result<Response, Failure> {
     let fresh = Keys::generate()?;
     let now = provider.now();
     let kids = provider.change(|state| {
-        state.keys.rotate(fresh, now);
+        if rotation.keep_old {
+            state.keys.rotate(fresh, now);
+        } else {
+            state.keys = fresh;
+        }
         state.keys.published(now).map(|key| key.kid.clone()).collect::<Vec<_>>()
     })?;
     Ok(Json(json!({ "kids": kids })).into_response())
@@ -59,6 +80,12 @@ pub(crate) async fn break_next(
     Json(order): Json<Order>,
 ) -> StatusCode {
     provider.faults().add(order);
+    StatusCode::NO_CONTENT
+}
+
+/// Answers no call, until mended.
+pub(crate) async fn begin_outage(State(provider): State<Provider>) -> StatusCode {
+    provider.faults().begin_outage();
     StatusCode::NO_CONTENT
 }
 
@@ -90,8 +117,8 @@ struct UserView<'a> {
 
 /// Who can sign in, without passwords.
 pub(crate) async fn users(State(provider): State<Provider>) -> Response {
-    let users: Vec<UserView<'_>> = provider
-        .users()
+    let users = provider.users();
+    let users: Vec<UserView<'_>> = users
         .iter()
         .map(|user| UserView {
             username: &user.username,

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
-use http::header;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::fault::{Kind, Place};
@@ -13,6 +13,18 @@ use crate::provider::{Failure, Provider};
 
 /// The discovery document: exactly Cognito's keys, or those of a strict provider.
 pub(crate) async fn configuration(State(provider): State<Provider>) -> impl IntoResponse {
+    ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(document(&provider)))
+}
+
+/// The same as authorization server metadata (RFC 8414 §3), which Cognito does not have.
+pub(crate) async fn authorization_server(State(provider): State<Provider>) -> Response {
+    match provider.profile() {
+        Profile::Cognito => StatusCode::NOT_FOUND.into_response(),
+        Profile::Generic => configuration(State(provider)).await.into_response(),
+    }
+}
+
+fn document(provider: &Provider) -> Value {
     let base = provider.base_url();
     let jwks_uri = format!("{}/.well-known/jwks.json", provider.issuer());
     let issuer = match provider.fault(Place::DiscoveryDocument) {
@@ -37,7 +49,14 @@ pub(crate) async fn configuration(State(provider): State<Provider>) -> impl Into
         let strict = [
             ("authorization_response_iss_parameter_supported", json!(true)),
             ("code_challenge_methods_supported", json!(["S256"])),
-            ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
+            (
+                "grant_types_supported",
+                json!(["authorization_code", "refresh_token", "client_credentials"]),
+            ),
+            (
+                "prompt_values_supported",
+                json!(["none", "login", "consent", "select_account", "create"]),
+            ),
             ("response_types_supported", json!(["code"])),
             (
                 "token_endpoint_auth_methods_supported",
@@ -46,7 +65,7 @@ pub(crate) async fn configuration(State(provider): State<Provider>) -> impl Into
         ];
         document.extend(strict.map(|(name, value)| (name.to_owned(), value)));
     }
-    ([(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(document))
+    document
 }
 
 /// The public keys.

@@ -186,6 +186,7 @@ fn once() -> u32 {
 #[derive(Default)]
 pub(crate) struct Plan {
     orders: Vec<Order>,
+    outage: bool,
 }
 
 impl Plan {
@@ -193,8 +194,17 @@ impl Plan {
         self.orders.push(Order { count: order.count.min(FAULT_COUNT_MAX), ..order });
     }
 
+    /// From now on no call is answered but those of the controls.
+    pub(crate) fn begin_outage(&mut self) {
+        self.outage = true;
+    }
+
+    pub(crate) fn is_outage(&self) -> bool {
+        self.outage
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.orders.clear();
+        *self = Self::default();
     }
 
     /// The fault that hits this call, if one was ordered.

@@ -4,9 +4,9 @@
 //! Two profiles. `cognito` answers as Cognito does, quirks included (access tokens without `aud`,
 //! its own `/logout`, an e-mail flag that is a string in user info). `generic` follows OpenID
 //! Connect Core 1.0, RFC 9207 and RP-Initiated Logout 1.0 to the letter, so that Rollcall is never
-//! tied to Cognito. Sign-up, federation and the native sign-in API are not offered.
+//! tied to Cognito. Federation and the native sign-in API are not offered.
 //!
-//! Nothing here knows Rollcall: users and clients come from the caller.
+//! Nothing here knows Rollcall: clients and the first users come from the caller.
 
 mod authorize;
 mod control;
@@ -21,6 +21,7 @@ mod page;
 mod parameters;
 mod provider;
 mod random;
+mod sign_up;
 mod state;
 mod token;
 mod user_info;

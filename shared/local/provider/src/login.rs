@@ -1,10 +1,11 @@
-//! The hosted sign-in form.
+//! The hosted sign-in form, and how a person leaves it.
 
 use axum::extract::{RawForm, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderValue, header};
 
 use crate::authorize::{Request, SESSION_COOKIE, found};
+use crate::options::User;
 use crate::page;
 use crate::parameters::Parameters;
 use crate::provider::{Failure, Provider};
@@ -32,13 +33,28 @@ pub(crate) async fn post(
         Err(refusal) => return Ok(refusal.respond(&provider)),
     };
     let form = Parameters::parse(&form);
+    if form.get("cancel").is_some() {
+        return Ok(request.cancelled().respond(&provider));
+    }
     let name = form.get("username").unwrap_or("");
-    let Some(user) = provider.authenticate(name, form.get("password").unwrap_or("")) else {
+    let Some(account) = provider.authenticate(name, form.get("password").unwrap_or("")) else {
         return Ok(page::sign_in(&query, name, Some(WRONG_CREDENTIALS)));
     };
+    if let Some(code) = &account.confirmation_code {
+        return Ok(page::confirm(&query, &account.user.username, code, None));
+    }
+    sign_in(&provider, &request, &account.user)
+}
+
+/// Sends somebody who proved who they are back to the client, with a hosted session.
+pub(crate) fn sign_in(
+    provider: &Provider,
+    request: &Request,
+    user: &User,
+) -> Result<Response, Failure> {
     let now = provider.now();
     let (id, session) = provider.change(|state| state.begin_session(&user.username, now))?;
-    let mut response = found(&request.grant(&provider, &session)?);
+    let mut response = found(&request.grant(provider, &session)?);
     let cookie =
         format!("{SESSION_COOKIE}={id}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Lax");
     if let Ok(cookie) = HeaderValue::try_from(cookie) {

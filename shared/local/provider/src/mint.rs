@@ -60,10 +60,17 @@ pub(crate) fn mint_for_client(
         ("sub", json!(client_id)),
         ("client_id", json!(client_id)),
         ("scope", json!(scopes.join(" "))),
-        ("token_use", json!("access")),
-        ("auth_time", json!(now)),
-        ("version", json!(2)),
     ]));
+    claims.extend(match provider.profile() {
+        Profile::Cognito => members([
+            ("token_use", json!("access")),
+            ("auth_time", json!(now)),
+            ("version", json!(2)),
+        ])
+        .collect::<Map<_, _>>(),
+        // RFC 9068 §2.2
+        Profile::Generic => members([("aud", json!(provider.base_url()))]).collect(),
+    });
     let key = provider.read(|state| state.keys.access.clone());
     Ok(sign(&key, access_header(provider.profile()), claims, fault, now)?)
 }
@@ -148,10 +155,10 @@ pub(crate) fn personal_claims(user: &User, scopes: &[String]) -> Map<String, Val
         ]));
     }
     if has("profile") {
-        claims.extend(members([
-            ("given_name", json!(user.given_name)),
-            ("family_name", json!(user.family_name)),
-        ]));
+        let names = [("given_name", &user.given_name), ("family_name", &user.family_name)];
+        // What is not known is left out, as at Cognito.
+        let known = names.into_iter().filter(|(_, name)| !name.is_empty());
+        claims.extend(known.map(|(claim, name)| (claim.to_owned(), json!(name))));
     }
     claims
 }

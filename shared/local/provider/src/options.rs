@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 /// A person who can sign in.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct User {
     /// What is typed into the sign-in form; the e-mail address works too.
     pub username: String,
@@ -37,7 +37,8 @@ pub struct Client {
     /// Present for a confidential client.
     #[serde(default)]
     pub client_secret: Option<String>,
-    /// Where a sign-in may return to, compared character by character (RFC 9700 §2.1).
+    /// Where a sign-in may return to, compared character by character (RFC 9700 §2.1). A machine has
+    /// none, and no person can sign in through it.
     pub redirect_uris: Vec<String>,
     /// Where a sign-out may return to.
     #[serde(default)]
@@ -72,7 +73,7 @@ pub struct Options {
     pub pool_id: String,
     /// Whose behaviour is imitated.
     pub profile: Profile,
-    /// Who can sign in.
+    /// Who can sign in without having signed up.
     pub users: Vec<User>,
     /// Which applications may ask.
     pub clients: Vec<Client>,

@@ -17,13 +17,16 @@ input{font:inherit;box-sizing:border-box;width:100%;padding:.5rem;border:1px sol
 button{font:inherit;font-weight:600;width:100%;margin-top:1.25rem;padding:.6rem;border:0;border-radius:.25rem;\
 background:#1f5fbf;color:#fff;cursor:pointer}\
 :focus-visible{outline:3px solid #f0a020;outline-offset:2px}\
+button.quiet{background:none;color:#1f5fbf;margin-top:.5rem}code{font-size:1.2rem}\
 [role=alert]{border-left:.25rem solid #b3261e;padding:.5rem .75rem;background:#fdecea;margin:0 0 1rem}\
 small{color:#4b5563}";
 
+/// Turns back without filling in the form.
+const CANCEL: &str = "<button class=\"quiet\" type=\"submit\" name=\"cancel\" value=\"yes\" formnovalidate>Cancel</button>";
+
 /// The sign-in form. `query` is the authorization request it continues.
 pub(crate) fn sign_in(query: &str, username: &str, error: Option<&str>) -> Response {
-    let alert =
-        error.map_or_else(String::new, |error| format!("<p role=\"alert\">{}</p>", escape(error)));
+    let alert = alert(error);
     let body = format!(
         "<h1>Sign in</h1>{alert}<form method=\"post\" action=\"/login?{query}\">\
          <label for=\"username\">Username or e-mail address</label>\
@@ -31,13 +34,65 @@ pub(crate) fn sign_in(query: &str, username: &str, error: Option<&str>) -> Respo
          required autofocus value=\"{username}\">\
          <label for=\"password\">Password</label>\
          <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
-         <button type=\"submit\">Sign in</button></form>\
+         <button type=\"submit\">Sign in</button>{CANCEL}</form>\
+         <p>No account yet? <a href=\"/signup?{query}\">Sign up</a></p>\
          <p><small>Identity provider of a local cloud. Use its sample accounts, never a real password.</small></p>",
         query = escape(query),
         username = escape(username),
     );
-    let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    document(status, "Sign in", &body)
+    document(form_status(error), "Sign in", &body)
+}
+
+/// The sign-up form. `query` is the authorization request it continues.
+pub(crate) fn sign_up(query: &str, email: &str, error: Option<&str>) -> Response {
+    let body = format!(
+        "<h1>Sign up</h1>{alert}<form method=\"post\" action=\"/signup?{query}\">\
+         <label for=\"email\">E-mail address</label>\
+         <input id=\"email\" name=\"email\" type=\"email\" autocomplete=\"email\" \
+         required autofocus value=\"{email}\">\
+         <label for=\"password\">Password</label>\
+         <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"new-password\" required>\
+         <button type=\"submit\">Sign up</button>{CANCEL}</form>\
+         <p>Have an account? <a href=\"/login?{query}\">Sign in</a></p>\
+         <p><small>Identity provider of a local cloud. Never use a real password.</small></p>",
+        alert = alert(error),
+        query = escape(query),
+        email = escape(email),
+    );
+    document(form_status(error), "Sign up", &body)
+}
+
+/// The form that takes the confirmation code, which is shown if it is not empty.
+pub(crate) fn confirm(query: &str, username: &str, code: &str, error: Option<&str>) -> Response {
+    let shown = if code.is_empty() {
+        String::new()
+    } else {
+        format!("<p>A local cloud sends no e-mail. Your code is <code>{}</code></p>", escape(code))
+    };
+    let body = format!(
+        "<h1>Confirm your account</h1>{alert}{shown}<form method=\"post\" action=\"/confirmUser?{query}\">\
+         <input type=\"hidden\" name=\"username\" value=\"{username}\">\
+         <label for=\"code\">Code</label>\
+         <input id=\"code\" name=\"code\" inputmode=\"numeric\" autocomplete=\"one-time-code\" required autofocus>\
+         <button type=\"submit\">Confirm</button></form>",
+        alert = alert(error),
+        query = escape(query),
+        username = escape(username),
+    );
+    document(form_status(error), "Confirm", &body)
+}
+
+/// Nobody is signed in any more, and no address to return to was asked for.
+pub(crate) fn signed_out() -> Response {
+    document(StatusCode::OK, "Signed out", "<h1>You are signed out</h1>")
+}
+
+fn alert(error: Option<&str>) -> String {
+    error.map_or_else(String::new, |error| format!("<p role=\"alert\">{}</p>", escape(error)))
+}
+
+fn form_status(error: Option<&str>) -> StatusCode {
+    if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK }
 }
 
 /// A request that cannot be answered to the client, because it is not known where the client is

@@ -10,15 +10,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rollcall_local_kit::snapshot::SnapshotError;
 use rollcall_local_kit::{LocalClock, Snapshot};
+use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
 use crate::fault::{Endpoint, HELD_REQUEST_SECONDS, Kind, Place, Plan};
-use crate::key::Keys;
+use crate::key::{Keys, SigningKey};
 use crate::options::{Client, KeyError, OpenError, Options, Profile, User};
-use crate::state::State;
-use crate::{authorize, control, discovery, login, logout, token, user_info};
+use crate::state::{Account, State};
+use crate::{authorize, control, discovery, login, logout, sign_up, token, user_info};
 
 /// More than any client should read of an answer.
 const OVERSIZED_BYTES: usize = 4 * 1024 * 1024;
@@ -100,18 +102,25 @@ impl Provider {
     /// Every endpoint, and the controls under `/_emulator`.
     pub fn router(&self) -> Router {
         let well_known = |name: &str| format!("/{}/.well-known/{name}", self.inner.pool_id);
+        // RFC 8414 §3.1: the well-known part goes before the issuer's path.
+        let authorization_server =
+            format!("/.well-known/oauth-authorization-server/{}", self.inner.pool_id);
         Router::new()
             .route(&well_known("openid-configuration"), get(discovery::configuration))
             .route(&well_known("jwks.json"), get(discovery::key_set))
+            .route(&authorization_server, get(discovery::authorization_server))
             .route("/oauth2/authorize", get(authorize::get).post(authorize::post))
             .route("/login", get(login::get).post(login::post))
             .route("/oauth2/token", post(token::token))
             .route("/oauth2/revoke", post(token::revoke))
             .route("/oauth2/userInfo", get(user_info::user_info).post(user_info::user_info))
-            .route("/logout", get(logout::logout))
+            .route("/signup", get(sign_up::get).post(sign_up::post))
+            .route("/confirmUser", post(sign_up::confirm))
+            .route("/logout", get(logout::get).post(logout::post))
             .route("/_emulator/login-as", post(control::login_as))
             .route("/_emulator/rotate-keys", post(control::rotate_keys))
             .route("/_emulator/break-next", post(control::break_next).delete(control::mend))
+            .route("/_emulator/outage", post(control::begin_outage).delete(control::mend))
             .route("/_emulator/rotation", post(control::set_rotation))
             .route("/_emulator/users", get(control::users))
             .layer(middleware::from_fn_with_state(self.clone(), break_transport))
@@ -126,8 +135,16 @@ impl Provider {
         self.inner.profile
     }
 
-    pub(crate) fn users(&self) -> &[User] {
-        &self.inner.users
+    /// Everybody who can sign in.
+    pub(crate) fn users(&self) -> Vec<User> {
+        let accounts = self.accounts().filter(|account| account.confirmation_code.is_none());
+        accounts.map(|account| account.user).collect()
+    }
+
+    fn accounts(&self) -> impl Iterator<Item = Account> {
+        let brought = self.inner.users.iter().cloned();
+        let brought = brought.map(|user| Account { user, confirmation_code: None });
+        brought.chain(self.read(|state| state.accounts().to_vec()))
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -138,20 +155,46 @@ impl Provider {
         self.inner.clients.iter().find(|client| client.client_id == client_id)
     }
 
-    pub(crate) fn user(&self, username: &str) -> Option<&User> {
-        self.inner.users.iter().find(|user| user.username == username)
+    /// Somebody who can sign in.
+    pub(crate) fn user(&self, username: &str) -> Option<User> {
+        self.users().into_iter().find(|user| user.username == username)
     }
 
-    /// The user whose password this is. A wrong name takes as long as a wrong password, and the
+    /// The account whose password this is. A wrong name takes as long as a wrong password, and the
     /// e-mail address works in place of the name.
-    pub(crate) fn authenticate(&self, name: &str, password: &str) -> Option<&User> {
-        let user = self
-            .inner
-            .users
-            .iter()
-            .find(|user| user.username == name || user.email.eq_ignore_ascii_case(name));
-        let expected = user.map_or("", |user| user.password.as_str());
-        user.filter(|_| equal(expected, password))
+    pub(crate) fn authenticate(&self, name: &str, password: &str) -> Option<Account> {
+        let account = self.accounts().find(|Account { user, .. }| {
+            user.username == name || user.email.eq_ignore_ascii_case(name)
+        });
+        let expected = account.as_ref().map_or("", |account| account.user.password.as_str());
+        let matches = equal(expected, password);
+        account.filter(|_| matches)
+    }
+
+    /// Adds an account whose address is still to be confirmed; `None` when the address has one.
+    pub(crate) fn sign_up(&self, email: &str, password: &str) -> Result<Option<Account>, Failure> {
+        if self.inner.users.iter().any(|user| user.email.eq_ignore_ascii_case(email)) {
+            return Ok(None);
+        }
+        self.change(|state| state.sign_up(email, password))
+    }
+
+    /// The claims of a token that a published key of ours has signed, be it expired or not; `None`
+    /// for any other.
+    pub(crate) fn verified<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+        let now = self.now();
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
+        let jwk = self
+            .read(|state| {
+                state.keys.published(now).find(|key| key.kid == kid).map(SigningKey::jwk)
+            })?
+            .ok()?;
+        let mut validation = Validation::new(Algorithm::RS256);
+        // The library reads the machine's clock; this cloud has its own. The audience differs.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let key = DecodingKey::from_jwk(&jwk).ok()?;
+        Some(jsonwebtoken::decode(token, &key, &validation).ok()?.claims)
     }
 
     pub(crate) fn read<T>(&self, with: impl FnOnce(&State) -> T) -> T {
@@ -190,8 +233,12 @@ async fn break_transport(
     request: Request,
     next: Next,
 ) -> Response {
-    let fault = Endpoint::of_path(request.uri().path())
-        .and_then(|endpoint| provider.fault(Place::Transport(endpoint)));
+    let path = request.uri().path();
+    if provider.faults().is_outage() && !path.starts_with("/_emulator/") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let fault =
+        Endpoint::of_path(path).and_then(|endpoint| provider.fault(Place::Transport(endpoint)));
     match fault {
         Some(Kind::Timeout) => {
             tokio::time::sleep(Duration::from_secs(HELD_REQUEST_SECONDS)).await;

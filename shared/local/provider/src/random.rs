@@ -20,6 +20,11 @@ pub(crate) fn key_id() -> String {
     STANDARD.encode(bytes::<32>())
 }
 
+/// Six digits, as they stand in a confirmation e-mail.
+pub(crate) fn confirmation_code() -> String {
+    format!("{:06}", OsRng.next_u32() % 1_000_000)
+}
+
 /// A version 4 UUID.
 pub(crate) fn uuid() -> String {
     uuid::Builder::from_random_bytes(bytes()).into_uuid().to_string()

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::key::Keys;
+use crate::options::User;
+use crate::provider::equal;
 use crate::random;
 
 /// How long the hosted session spares the next sign-in the form.
@@ -50,6 +52,14 @@ pub(crate) struct Session {
     pub(crate) auth_time: i64,
 }
 
+/// Somebody who can sign in once the address is confirmed.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Account {
+    pub(crate) user: User,
+    /// What proves that the address is theirs; `None` once it was proven.
+    pub(crate) confirmation_code: Option<String>,
+}
+
 /// Whether a refresh replaces the refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +86,9 @@ pub(crate) struct State {
     codes: BTreeMap<String, Code>,
     refresh_tokens: BTreeMap<String, Refresh>,
     revoked_origins: BTreeSet<String>,
+    /// Who signed up here.
+    #[serde(default)]
+    accounts: Vec<Account>,
 }
 
 impl State {
@@ -88,7 +101,44 @@ impl State {
             codes: BTreeMap::new(),
             refresh_tokens: BTreeMap::new(),
             revoked_origins: BTreeSet::new(),
+            accounts: Vec::new(),
         }
+    }
+
+    pub(crate) fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Adds an account whose address is still to be confirmed; `None` when the address has one.
+    pub(crate) fn sign_up(&mut self, email: &str, password: &str) -> Option<Account> {
+        if self.accounts.iter().any(|known| known.user.email.eq_ignore_ascii_case(email)) {
+            return None;
+        }
+        let subject = random::uuid();
+        let account = Account {
+            user: User {
+                // Where people sign in by address, the subject is the name at Cognito too.
+                username: subject.clone(),
+                password: password.to_owned(),
+                subject,
+                email: email.to_owned(),
+                email_verified: false,
+                given_name: String::new(),
+                family_name: String::new(),
+                groups: Vec::new(),
+            },
+            confirmation_code: Some(random::confirmation_code()),
+        };
+        self.accounts.push(account.clone());
+        Some(account)
+    }
+
+    /// Confirms an address; `None` when the code is another one or was used.
+    pub(crate) fn confirm(&mut self, username: &str, code: &str) -> Option<User> {
+        let account = self.accounts.iter_mut().find(|known| known.user.username == username)?;
+        account.confirmation_code.take_if(|expected| equal(expected, code))?;
+        account.user.email_verified = true;
+        Some(account.user.clone())
     }
 
     /// Forgets what has ended, so that a long-lived local cloud does not grow.

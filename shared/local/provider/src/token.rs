@@ -132,7 +132,7 @@ fn redeem_code(provider: &Provider, client: &Client, form: &Parameters) -> Resul
         return Err(INVALID_GRANT);
     }
     let user = provider.user(&code.grant.username).ok_or(INVALID_GRANT)?;
-    let minted = mint(provider, user, &code.grant, code.nonce.as_deref())?;
+    let minted = mint(provider, &user, &code.grant, code.nonce.as_deref())?;
     let refresh_token = provider.change(|state| state.issue_refresh(code.grant, now))?;
     Ok(Tokens {
         access_token: minted.access_token,
@@ -172,7 +172,7 @@ fn refresh(provider: &Provider, client: &Client, form: &Parameters) -> Result<To
         })?
         .ok_or(INVALID_GRANT)?;
     let user = provider.user(&grant.username).ok_or(INVALID_GRANT)?;
-    let minted = mint(provider, user, &grant, None)?;
+    let minted = mint(provider, &user, &grant, None)?;
     Ok(Tokens {
         access_token: minted.access_token,
         id_token: minted.id_token,
@@ -182,17 +182,17 @@ fn refresh(provider: &Provider, client: &Client, form: &Parameters) -> Result<To
     })
 }
 
-/// Resource servers' scopes only, confidential clients only (RFC 6749 §4.4).
+/// Resource servers' scopes only, confidential clients that have such only (RFC 6749 §4.4).
 fn client_credentials(
     provider: &Provider,
     client: &Client,
     form: &Parameters,
 ) -> Result<Tokens, Refusal> {
-    if client.client_secret.is_none() {
-        return Err(Refusal::Invalid("unauthorized_client", None));
-    }
     let available: Vec<String> =
         client.scopes.iter().filter(|scope| scope.contains('/')).cloned().collect();
+    if client.client_secret.is_none() || available.is_empty() {
+        return Err(Refusal::Invalid("unauthorized_client", None));
+    }
     let granted: Vec<String> = match form.get("scope") {
         None => available,
         Some(asked) => {
@@ -203,9 +203,6 @@ fn client_credentials(
             asked
         }
     };
-    if granted.is_empty() {
-        return Err(Refusal::Invalid("invalid_scope", None));
-    }
     Ok(Tokens {
         access_token: mint_for_client(provider, &client.client_id, &granted)?,
         id_token: None,

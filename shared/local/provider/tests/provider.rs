@@ -59,7 +59,24 @@ fn options(base_url: String, profile: Profile, folder: Option<&Path>) -> Options
             family_name: "Lovelace".to_owned(),
             groups: vec!["admin".to_owned()],
         }],
-        clients: vec![client("web", None), client("backend", Some("s3cret/+"))],
+        clients: vec![
+            client("web", None),
+            client("backend", Some("s3cret/+")),
+            Client {
+                client_id: "machine".to_owned(),
+                client_secret: Some("m4chine".to_owned()),
+                redirect_uris: Vec::new(),
+                logout_uris: Vec::new(),
+                scopes: vec!["rollcall/operate".to_owned()],
+            },
+            Client {
+                client_id: "secretive".to_owned(),
+                client_secret: Some("s".to_owned()),
+                redirect_uris: vec![CALLBACK.to_owned()],
+                logout_uris: Vec::new(),
+                scopes: vec!["openid".to_owned()],
+            },
+        ],
     }
 }
 
@@ -386,6 +403,157 @@ async fn a_confidential_client_proves_itself_by_header_or_body() {
 }
 
 #[tokio::test]
+async fn a_machine_gets_the_scopes_of_its_resource_servers_and_nothing_of_people() {
+    let refused = |error: &'static str| Err(error);
+    for profile in [Profile::Cognito, Profile::Generic] {
+        let world = world(profile).await;
+        for (client_id, secret, scope, expected) in [
+            ("machine", Some("m4chine"), None, Ok("rollcall/operate")),
+            ("machine", Some("m4chine"), Some("rollcall/operate"), Ok("rollcall/operate")),
+            ("machine", Some("m4chine"), Some("openid"), refused("invalid_scope")),
+            ("machine", Some("m4chine"), Some("rollcall/other"), refused("invalid_scope")),
+            ("machine", Some("guess"), None, refused("invalid_client")),
+            ("machine", None, None, refused("invalid_client")),
+            ("secretive", Some("s"), None, refused("unauthorized_client")),
+            ("web", None, None, refused("unauthorized_client")),
+        ] {
+            let mut pairs = vec![("grant_type", "client_credentials"), ("client_id", client_id)];
+            pairs.extend(secret.map(|secret| ("client_secret", secret)));
+            pairs.extend(scope.map(|scope| ("scope", scope)));
+            let answer: Value = world.form("/oauth2/token", &pairs).await.json().await.unwrap();
+            match expected {
+                Err(error) => assert_eq!(answer["error"], error, "{client_id} {scope:?}"),
+                Ok(scope) => {
+                    let claims = claims(&answer["access_token"]);
+                    assert_eq!(
+                        (&claims["scope"], &claims["sub"]),
+                        (&json!(scope), &json!("machine"))
+                    );
+                    // RFC 9068 demands an audience; Cognito names none.
+                    assert_eq!(claims["aud"].is_string(), profile == Profile::Generic);
+                    assert_eq!(claims["token_use"].is_string(), profile == Profile::Cognito);
+                }
+            }
+        }
+        let page = world.get("/oauth2/authorize", &authorize_pairs("machine")).await;
+        assert_eq!(page.status(), StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_of_a_strict_provider_is_one_of_rfc_9068() {
+    let world = world(Profile::Generic).await;
+    let tokens = world.tokens().await;
+    let token = tokens["access_token"].as_str().unwrap();
+    let header = token.split('.').next().unwrap();
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("RS256")));
+    let claims = claims(&tokens["access_token"]);
+    assert_eq!(claims["aud"], json!(world.base));
+    for name in ["iss", "exp", "sub", "client_id", "iat", "jti", "auth_time", "scope"] {
+        assert!(claims.get(name).is_some(), "{name}");
+    }
+    assert_eq!(claims.get("token_use"), None);
+}
+
+#[tokio::test]
+async fn a_person_who_turns_back_at_a_form_is_sent_back_with_access_denied() {
+    for profile in [Profile::Cognito, Profile::Generic] {
+        let world = world(profile).await;
+        let login = location(&world.get("/oauth2/authorize", &authorize_pairs("web")).await);
+        for path in [login.clone(), login.replace("/login?", "/signup?")] {
+            let callback = location(&world.form(&path, &[("cancel", "yes")]).await);
+            assert_eq!(query(&callback, "error").as_deref(), Some("access_denied"));
+            assert_eq!(query(&callback, "state").as_deref(), Some("st-1"));
+            assert_eq!(query(&callback, "iss").is_some(), profile == Profile::Generic);
+            assert_eq!(query(&callback, "code"), None);
+        }
+    }
+}
+
+/// An address, a password, and what the page says.
+const BAD_SIGN_UPS: &[(&str, &str, &str)] = &[
+    ("", "Correct-horse-1", "Invalid email address"),
+    ("nobody", "Correct-horse-1", "Invalid email address"),
+    ("@example.org", "Correct-horse-1", "Invalid email address"),
+    ("a@b..org", "Correct-horse-1", "Invalid email address"),
+    ("a b@example.org", "Correct-horse-1", "Invalid email address"),
+    ("new@example.org", "Short-pass1", "did not conform"),
+    ("new@example.org", "correct-horse-1", "did not conform"),
+    ("new@example.org", "CORRECT-HORSE-1", "did not conform"),
+    ("new@example.org", "Correct-horse-x", "did not conform"),
+    ("new@example.org", "Correcthorse12", "did not conform"),
+    ("ADA@example.org", "Correct-horse-1", "already exists"),
+];
+
+#[tokio::test]
+async fn a_new_person_signs_up_confirms_the_address_and_stays_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world_in(Profile::Cognito, Some(folder.path())).await;
+    let login = location(&world.get("/oauth2/authorize", &authorize_pairs("web")).await);
+    let sign_up = login.replace("/login?", "/signup?");
+    let form = world.get(&sign_up, &[]).await.text().await.unwrap();
+    assert!(form.contains("name=\"email\"") && form.contains("name=\"password\""));
+    for (email, password, expected) in BAD_SIGN_UPS {
+        let response = world.form(&sign_up, &[("email", email), ("password", password)]).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{email} {password}");
+        let page = response.text().await.unwrap();
+        assert!(page.contains(expected), "{email} {password}: {page}");
+    }
+
+    let person = [("email", "new@example.org"), ("password", "Correct-horse-1")];
+    let page = world.form(&sign_up, &person).await.text().await.unwrap();
+    let (username, code) = (between(&page, "value=\"", "\""), between(&page, "<code>", "</code>"));
+    let again = world.form(&sign_up, &person).await.text().await.unwrap();
+    assert!(again.contains("already exists"));
+    // Who is not confirmed is not signed in, but led on to the code.
+    let credentials = [("username", "new@example.org"), ("password", "Correct-horse-1")];
+    let page = world.form(&login, &credentials).await.text().await.unwrap();
+    assert_eq!(between(&page, "<code>", "</code>"), code);
+    let listed = async |world: &World| {
+        let users: Value = world.get("/_emulator/users", &[]).await.json().await.unwrap();
+        users.to_string().contains("new@example.org")
+    };
+    assert!(!listed(&world).await);
+
+    let confirm = login.replace("/login?", "/confirmUser?");
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for (name, given) in [(username, wrong), (username, ""), ("ada", ""), ("nobody", code)] {
+        let refused = world.form(&confirm, &[("username", name), ("code", given)]).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{name} {given}");
+    }
+    let confirmed = world.form(&confirm, &[("username", username), ("code", code)]).await;
+    let (_, tokens) = world.redeem(&query(&location(&confirmed), "code").unwrap()).await;
+    let id = claims(&tokens["id_token"]);
+    assert_eq!((&id["email"], &id["email_verified"]), (&json!("new@example.org"), &json!(true)));
+    assert_eq!((&id["cognito:username"], id.get("given_name")), (&id["sub"], None));
+    let twice = world.form(&confirm, &[("username", username), ("code", code)]).await;
+    assert_eq!(twice.status(), StatusCode::BAD_REQUEST);
+    drop(world);
+
+    let world = world_in(Profile::Cognito, Some(folder.path())).await;
+    assert!(listed(&world).await);
+    let callback = location(&world.form(&login, &credentials).await);
+    assert!(query(&callback, "code").is_some());
+}
+
+#[tokio::test]
+async fn a_strict_provider_shows_the_sign_up_form_to_who_asks_for_it() {
+    let mut pairs = authorize_pairs("web");
+    pairs.push(("prompt", "create"));
+    let generic = world(Profile::Generic).await;
+    assert!(location(&generic.get("/oauth2/authorize", &pairs).await).starts_with("/signup?"));
+    let cognito = world(Profile::Cognito).await;
+    let callback = location(&cognito.get("/oauth2/authorize", &pairs).await);
+    assert_eq!(query(&callback, "error").as_deref(), Some("invalid_request"));
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap();
+    rest.split_once(after).unwrap().0
+}
+
+#[tokio::test]
 async fn what_one_client_was_given_is_worth_nothing_to_another() {
     let world = world(Profile::Cognito).await;
     let tokens = world.tokens().await;
@@ -460,8 +628,81 @@ async fn sign_out_returns_only_to_a_registered_address() {
         assert_eq!(location(&good), "http://localhost:3000/");
         assert!(good.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
         assert_eq!(leave("http://localhost:3000/x").await.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(world.get("/logout", &[]).await.status(), StatusCode::BAD_REQUEST);
+        let nameless = world.get("/logout", &[]).await.status();
+        assert_eq!(nameless == StatusCode::BAD_REQUEST, profile == Profile::Cognito);
     }
+}
+
+#[tokio::test]
+async fn a_strict_provider_knows_the_client_by_an_id_token_when_it_signs_out() {
+    let world = world(Profile::Generic).await;
+    let tokens = world.tokens().await;
+    // RP-Initiated Logout 1.0 §2: a hint that has expired is good.
+    world.clock.advance(Duration::from_hours(2));
+    let (hint, access) =
+        (tokens["id_token"].as_str().unwrap(), tokens["access_token"].as_str().unwrap());
+    let home = "http://localhost:3000/";
+    let (ok, sent, refused) = (200, 302, 400);
+    for (pairs, expected) in [
+        (vec![("id_token_hint", hint), ("post_logout_redirect_uri", home)], sent),
+        (
+            vec![
+                ("id_token_hint", hint),
+                ("client_id", "web"),
+                ("post_logout_redirect_uri", home),
+                ("state", "s"),
+            ],
+            sent,
+        ),
+        (
+            vec![
+                ("id_token_hint", hint),
+                ("client_id", "backend"),
+                ("post_logout_redirect_uri", home),
+            ],
+            refused,
+        ),
+        (vec![("id_token_hint", access), ("post_logout_redirect_uri", home)], refused),
+        (vec![("id_token_hint", "no.to.ken"), ("post_logout_redirect_uri", home)], refused),
+        (vec![("post_logout_redirect_uri", home)], refused),
+        (vec![("id_token_hint", hint)], ok),
+        (vec![], ok),
+    ] {
+        for response in [world.get("/logout", &pairs).await, world.form("/logout", &pairs).await] {
+            assert_eq!(response.status().as_u16(), expected, "{pairs:?}");
+            if expected == sent {
+                let state = query(&location(&response), "state");
+                assert_eq!(state.is_some(), pairs.len() == 4);
+            }
+        }
+    }
+    let cognito = self::world(Profile::Cognito).await;
+    let pairs = [("client_id", "web"), ("logout_uri", home)];
+    assert_eq!(cognito.form("/logout", &pairs).await.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn in_an_outage_nothing_answers_but_the_controls() {
+    let world = world(Profile::Cognito).await;
+    world.control("outage", json!({})).await;
+    for path in ["/us-east-1_local/.well-known/jwks.json", "/login", "/logout"] {
+        assert_eq!(world.get(path, &[]).await.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
+    let url = format!("{}/_emulator/outage", world.base);
+    assert!(world.http.delete(url).send().await.unwrap().status().is_success());
+    assert_eq!(world.kids().await.len(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_leaked_are_replaced_at_once() {
+    let world = world(Profile::Cognito).await;
+    let old = world.kids().await;
+    let tokens = world.tokens().await;
+    world.control("rotate-keys", json!({"keep_old": false})).await;
+    let new = world.kids().await;
+    assert!(new.len() == 2 && old.iter().all(|kid| !new.contains(kid)));
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(world.user_info(access).await.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -499,8 +740,19 @@ async fn discovery_names_what_the_profile_names() {
         let path = "/us-east-1_local/.well-known/openid-configuration";
         let document: Value = world.get(path, &[]).await.json().await.unwrap();
         assert_eq!(document["issuer"], format!("{}/us-east-1_local", world.base));
-        let methods = document.get("code_challenge_methods_supported");
-        assert_eq!(methods.is_some(), strict);
+        for name in [
+            "code_challenge_methods_supported",
+            "authorization_response_iss_parameter_supported",
+            "prompt_values_supported",
+        ] {
+            assert_eq!(document.get(name).is_some(), strict, "{name}");
+        }
+        let metadata = "/.well-known/oauth-authorization-server/us-east-1_local";
+        let metadata = world.get(metadata, &[]).await;
+        assert_eq!(metadata.status() == StatusCode::OK, strict);
+        if strict {
+            assert_eq!(metadata.json::<Value>().await.unwrap(), document);
+        }
         let users: Value = world.get("/_emulator/users", &[]).await.json().await.unwrap();
         assert_eq!(users["users"][0]["username"], "ada");
         assert!(!users.to_string().contains("Correct-horse-1"));
