@@ -151,6 +151,12 @@ impl Browser {
         answer
     }
 
+    /// Sends a form as a page would, already encoded.
+    pub async fn send_form(&mut self, url: &str, form: &str) -> Answer {
+        let content_type = [("content-type", "application/x-www-form-urlencoded")];
+        self.send("POST", url, Some(form.to_owned()), &content_type).await
+    }
+
     /// A request to any part of the local cloud, without cookies.
     pub async fn plain(&self, method: &str, url: &str, body: Option<Value>) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");

@@ -36,15 +36,60 @@ async fn a_person_signs_in_with_the_providers_form() {
     };
     let form = provider.send("GET", &form_url, None, &[]).await;
     assert!(form.text.contains("name=\"username\"") && form.text.contains("name=\"password\""));
-    let typed = "username=ada&password=Ada-likes-2-dance%21".to_owned();
-    let content_type = [("content-type", "application/x-www-form-urlencoded")];
-    let sent = provider.send("POST", &form_url, Some(typed), &content_type).await;
+    let typed = "username=ada&password=Ada-likes-2-dance%21";
+    let sent = provider.send_form(&form_url, typed).await;
     assert_eq!(sent.status, 302, "{sent:?}");
     let back = browser.send("GET", sent.header("location"), None, &[]).await;
     assert_eq!(back.status, 303, "{back:?}");
     assert_eq!(back.header("location"), format!("{}/courses", browser.api));
     assert_eq!(browser.get("/auth/me").await.json()["given_name"], "Ada");
     world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_person_signs_up_at_the_provider_and_ends_signed_in() {
+    let world = world().await;
+    let mut browser = world.browser();
+    let start = browser.get("/auth/signup?redirect_url=/courses").await;
+    assert_eq!(start.status, 302, "{start:?}");
+    let form_url = start.header("location").to_owned();
+    assert!(form_url.contains("/signup?"), "{form_url}");
+    let mut provider = world.browser();
+    let sent =
+        provider.send_form(&form_url, "email=new%40rollcall.example&password=New-here-2-day%21");
+    let sent = sent.await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    let (username, code) =
+        (between(&sent.text, "value=\"", "\""), between(&sent.text, "<code>", "</code>"));
+    let confirm_url = form_url.replace("/signup?", "/confirmUser?");
+    let sent = provider.send_form(&confirm_url, &format!("username={username}&code={code}")).await;
+    assert_eq!(sent.status, 302, "{sent:?}");
+    let back = browser.send("GET", sent.header("location"), None, &[]).await;
+    assert_eq!(back.status, 303, "{back:?}");
+    assert_eq!(back.header("location"), format!("{}/courses", browser.api));
+    assert_eq!(browser.get("/auth/me").await.json()["email"], "new@rollcall.example");
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_turns_back_at_the_providers_form_reads_that_nobody_is_signed_in() {
+    let world = world().await;
+    for path in ["/auth/login", "/auth/signup"] {
+        let mut browser = world.browser();
+        let start = browser.get(path).await;
+        let form_url = start.header("location").replace("/oauth2/authorize?", "/login?");
+        let sent = world.browser().send_form(&form_url, "cancel=yes").await;
+        let back = browser.send("GET", sent.header("location"), None, &[]).await;
+        assert_eq!(back.status, 400, "{back:?}");
+        assert!(back.text.contains("The sign-in was cancelled"), "{back:?}");
+        assert_eq!(browser.get("/auth/me").await.status, 401);
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let (_, rest) = text.split_once(before).unwrap();
+    rest.split_once(after).unwrap().0
 }
 
 #[tokio::test(flavor = "multi_thread")]

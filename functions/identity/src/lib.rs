@@ -13,6 +13,8 @@ pub mod auth_me;
 pub mod auth_refresh;
 pub mod auth_session_end;
 pub mod auth_session_list;
+pub mod auth_signup;
+mod departure;
 mod page;
 mod provider;
 pub mod settings;
@@ -33,6 +35,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_refresh::FUNCTION,
     &auth_session_end::FUNCTION,
     &auth_session_list::FUNCTION,
+    &auth_signup::FUNCTION,
     &user_get::FUNCTION,
     &user_public::FUNCTION,
     &user_update::FUNCTION,

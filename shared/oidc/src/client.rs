@@ -9,11 +9,11 @@ use url::Url;
 
 use crate::cache::{Cache, Demand};
 use crate::callback;
-use crate::discovery::{self, Discovery};
+use crate::discovery::{self, Discovery, SignUp};
 use crate::error::{Endpoint, OidcError};
 use crate::http::{Http, parse};
 use crate::key_set::{self, KeySet};
-use crate::settings::{ProviderProfile, Settings, SettingsError};
+use crate::settings::{Entrance, ProviderProfile, Settings, SettingsError};
 use crate::verify::{
     AccessClaims, AccessExpectations, Expectations, IdClaims, TokenRefusal, verify_access_token,
     verify_id_token,
@@ -79,12 +79,23 @@ impl Client {
     /// Where to send the browser (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3).
     pub async fn authorization_url(
         &self,
+        entrance: Entrance,
         state: &str,
         nonce: &str,
         code_challenge: &str,
         now: Timestamp,
     ) -> Result<Url, OidcError> {
-        let mut url = self.discovery(now).await?.authorization_endpoint.clone();
+        let discovery = self.discovery(now).await?;
+        let (endpoint, prompt) = match (entrance, &discovery.sign_up) {
+            (Entrance::SignUp, SignUp::Page(page)) => (page, None),
+            (Entrance::SignUp, SignUp::Prompt) => {
+                (&discovery.authorization_endpoint, Some(("prompt", "create")))
+            }
+            (Entrance::SignUp, SignUp::None) | (Entrance::SignIn, _) => {
+                (&discovery.authorization_endpoint, None)
+            }
+        };
+        let mut url = endpoint.clone();
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.settings.client_id)
@@ -93,7 +104,8 @@ impl Client {
             .append_pair("state", state)
             .append_pair("nonce", nonce)
             .append_pair("code_challenge", code_challenge)
-            .append_pair("code_challenge_method", "S256");
+            .append_pair("code_challenge_method", "S256")
+            .extend_pairs(prompt);
         Ok(url)
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Document {
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    prompt_values_supported: Vec<String>,
 }
 
 /// What we need of a provider, checked.
@@ -31,6 +33,17 @@ pub(crate) struct Discovery {
     pub(crate) promises_callback_issuer: bool,
     /// Whether a secret goes into the `Authorization` header, the default of RFC 8414 §2.
     pub(crate) takes_basic: bool,
+    pub(crate) sign_up: SignUp,
+}
+
+/// How somebody without an account comes to the form that makes one.
+pub(crate) enum SignUp {
+    /// A page beside the authorization endpoint, with the same parameters: Cognito's `/signup`.
+    Page(Url),
+    /// `prompt=create` (Initiating User Registration via OpenID Connect 1.0 §4).
+    Prompt,
+    /// By themselves, from the sign-in form.
+    None,
 }
 
 /// Where the document of `issuer` is (Discovery §4): the path is appended, never replaced.
@@ -57,6 +70,8 @@ impl Discovery {
         };
         let authorization_endpoint =
             url(Endpoint::Authorization, &document.authorization_endpoint)?;
+        let takes_create = document.prompt_values_supported.iter().any(|value| value == "create");
+        let mut sign_up = if takes_create { SignUp::Prompt } else { SignUp::None };
         let mut revocation_endpoint =
             optional(Endpoint::Revocation, &document.revocation_endpoint)?;
         let mut end_session_endpoint =
@@ -66,11 +81,13 @@ impl Discovery {
             let beside = |path| authorization_endpoint.join(path).ok();
             revocation_endpoint = revocation_endpoint.or_else(|| beside("/oauth2/revoke"));
             end_session_endpoint = end_session_endpoint.or_else(|| beside("/logout"));
+            sign_up = beside("/signup").map_or(sign_up, SignUp::Page);
         }
         Ok(Self {
             token_endpoint: url(Endpoint::Token, &document.token_endpoint)?,
             jwks_uri: url(Endpoint::Jwks, &document.jwks_uri)?,
             authorization_endpoint,
+            sign_up,
             revocation_endpoint,
             end_session_endpoint,
             promises_callback_issuer: document.authorization_response_iss_parameter_supported,
@@ -137,6 +154,21 @@ mod tests {
                 let refused = check(&json!({ name: url }), ProviderProfile::Generic);
                 assert!(matches!(refused, Err(OidcError::UnsafeEndpoint { .. })), "{name} {url}");
             }
+        }
+    }
+
+    #[test]
+    fn a_provider_shows_its_sign_up_form_in_its_own_way_or_not_at_all() {
+        let way = |changes: &Value, profile| match check(changes, profile).ok().unwrap().sign_up {
+            SignUp::Page(url) => url.to_string(),
+            SignUp::Prompt => "prompt".to_owned(),
+            SignUp::None => "none".to_owned(),
+        };
+        let create = json!({ "prompt_values_supported": ["login", "create"] });
+        let other = json!({ "prompt_values_supported": ["login"] });
+        assert_eq!(way(&json!({}), ProviderProfile::Cognito), "https://login.example/signup");
+        for (changes, expected) in [(json!({}), "none"), (other, "none"), (create, "prompt")] {
+            assert_eq!(way(&changes, ProviderProfile::Generic), expected);
         }
     }
 

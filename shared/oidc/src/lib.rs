@@ -20,5 +20,5 @@ mod http;
 pub use client::{Client, Refreshed, Tokens};
 pub use error::{Endpoint, ErrorClass, OidcError};
 pub use pkce::code_challenge;
-pub use settings::{ProviderProfile, Settings, SettingsError};
+pub use settings::{Entrance, ProviderProfile, Settings, SettingsError};
 pub use verify::{AccessClaims, IdClaims, TokenRefusal};

@@ -12,6 +12,16 @@ pub enum ProviderProfile {
     Generic,
 }
 
+/// Which form of the provider's somebody is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// For people who have an account there.
+    SignIn,
+    /// For people who have none yet. A provider that offers no such form shows its sign-in form,
+    /// which leads on.
+    SignUp,
+}
+
 /// One client at one provider.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -12,8 +12,8 @@ use rollcall_domain::time::Timestamp;
 use rollcall_local_kit::{LocalClock, Server, Shutdown};
 use rollcall_local_provider as local;
 use rollcall_oidc::{
-    Client, Endpoint, ErrorClass, IdClaims, OidcError, ProviderProfile, Settings, TokenRefusal,
-    Tokens, code_challenge,
+    Client, Endpoint, Entrance, ErrorClass, IdClaims, OidcError, ProviderProfile, Settings,
+    TokenRefusal, Tokens, code_challenge,
 };
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
@@ -124,7 +124,9 @@ impl World {
 
     async fn authorization_url(&self) -> Url {
         let challenge = code_challenge(&self.verifier);
-        self.client.authorization_url("state-1", NONCE, &challenge, self.now()).await.unwrap()
+        let entrance = Entrance::SignIn;
+        let url = self.client.authorization_url(entrance, "state-1", NONCE, &challenge, self.now());
+        url.await.unwrap()
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {
@@ -271,7 +273,7 @@ async fn every_sabotaged_call_is_refused_and_named() {
 async fn an_endless_answer_is_cut_at_the_bound() {
     let world = world().await;
     world.order("oversized", "discovery", 1).await;
-    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
+    let url = world.client.authorization_url(Entrance::SignIn, "s", "n", "c", world.now()).await;
     assert!(matches!(url, Err(OidcError::TooLarge { bytes_max: 1_048_576, .. })));
 }
 
@@ -279,7 +281,7 @@ async fn an_endless_answer_is_cut_at_the_bound() {
 async fn a_call_without_an_answer_ends_after_five_seconds() {
     let world = world().await;
     world.order("timeout", "discovery", 1).await;
-    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
+    let url = world.client.authorization_url(Entrance::SignIn, "s", "n", "c", world.now()).await;
     let expected = OidcError::class(&url.err().unwrap());
     assert_eq!(expected, ErrorClass::ProviderUnavailable);
 }
@@ -288,7 +290,7 @@ async fn a_call_without_an_answer_ends_after_five_seconds() {
 async fn a_discovery_document_of_another_issuer_is_refused() {
     let world = world().await;
     world.order("wrong_discovery_issuer", "discovery", 1).await;
-    let url = world.client.authorization_url("s", "n", "c", world.now()).await;
+    let url = world.client.authorization_url(Entrance::SignIn, "s", "n", "c", world.now()).await;
     assert!(matches!(url, Err(OidcError::WrongDiscoveryIssuer)));
 }
 
@@ -303,6 +305,24 @@ async fn a_wrong_verifier_or_secret_is_told_apart() {
         let world = world_of(profile, "backend", Some("wrong")).await;
         let refused = world.exchange("any").await.err().unwrap();
         assert_eq!(refused.class(), ErrorClass::Misconfigured);
+    }
+}
+
+#[tokio::test]
+async fn somebody_new_is_sent_to_the_sign_up_form() {
+    for profile in [ProviderProfile::Cognito, ProviderProfile::Generic] {
+        let world = world_of(profile, "web", None).await;
+        let challenge = code_challenge(&world.verifier);
+        let now = world.now();
+        let url = world.client.authorization_url(Entrance::SignUp, "s", NONCE, &challenge, now);
+        let mut response = world.browser.get(url.await.unwrap()).send().await.unwrap();
+        if response.status() == StatusCode::FOUND {
+            let path = response.headers()[header::LOCATION].to_str().unwrap();
+            let url = format!("{}{path}", world.base);
+            response = world.browser.get(url).send().await.unwrap();
+        }
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.text().await.unwrap().contains("<h1>Sign up</h1>"), "{profile:?}");
     }
 }
 
