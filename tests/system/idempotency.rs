@@ -183,7 +183,7 @@ async fn d_08_a_death_between_effect_and_answer_is_made_good_by_who_asks_again()
 
 /// A local cloud whose HubSpot refuses what everybody learns: at the desk are the enrolments of two
 /// members and the empty beginning of the operator, and no more will come.
-async fn world_with_dead_letters() -> (World, Browser, Vec<Value>) {
+pub(crate) async fn world_with_dead_letters() -> (World, Browser, Vec<Value>) {
     let world = world().await;
     let refusal = json!({
         "kind": "refuse_property",

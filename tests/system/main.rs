@@ -2,6 +2,7 @@
 //! Whole-system tests: over HTTP, as a client would, through sign-in, on a private local cloud each.
 
 mod access;
+mod audit;
 mod crowd;
 mod dev;
 mod edge;

@@ -40,7 +40,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ),
     ("functions-identity", &["domain", "edge", "oidc", "resources", "runtime", "secrets", "store"]),
     ("functions-learning", &["domain", "edge", "runtime", "store"]),
-    ("functions-ops", &["edge", "runtime", "store"]),
+    ("functions-ops", &["domain", "edge", "runtime", "store"]),
     ("local-kit", &[]),
     ("local-dynamodb", &["local-kit"]),
     ("local-messages", &["local-kit"]),

@@ -6,10 +6,14 @@
 //! so a repetition of a request whose process died before its answer was kept has no second effect:
 //! it hears that nothing has to be done.
 
+use std::sync::Arc;
+
 use rollcall_crm::dead_letter::Status;
 use rollcall_crm::pending::{Dirty, Reason};
 use rollcall_crm::port::DeadLetterStore;
+use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::id::DeadLetterId;
+use rollcall_domain::random::Random;
 use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
@@ -56,12 +60,13 @@ pub static DEAD_LETTER_CLOSED: ProblemKind = ProblemKind {
 
 struct Ports {
     waiting: Waiting,
+    random: Arc<dyn Random>,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         let table = startup.capability::<DeadLetterReplayer>()?.table();
-        Ok(Self { waiting: Waiting::new(startup, table)? })
+        Ok(Self { waiting: Waiting::new(startup, table)?, random: startup.random() })
     }
 }
 
@@ -98,7 +103,10 @@ async fn handle(
         trace_id: Some(context.trace_id.clone()),
     };
     let mark = waiting.mark(dirty, Reason::Replay);
-    if letter.status != Status::Open || !waiting.table.replay(&letter, &mark).await? {
+    let action = Action::DeadLetterReplayed { user: letter.user.clone(), facet: letter.facet };
+    let told = (Actor::User(caller.user.clone()), action, Subject::DeadLetter(id.clone()));
+    let entry = Entry::new(told, &context.trace_id, context.now, &*ports.random);
+    if letter.status != Status::Open || !waiting.table.replay(&letter, &mark, &entry).await? {
         return Err(DeadLetterReplayError::Closed);
     }
     tracing::info!(dead_letter = %id, operator = %caller.user, "a dead letter is replayed");

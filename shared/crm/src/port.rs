@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use rollcall_domain::audit::Entry;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
 pub use rollcall_domain::port::{PortError, PortErrorClass};
@@ -233,9 +234,14 @@ pub trait DeadLetterStore: Send + Sync {
     /// One dead letter.
     async fn find(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
-    /// Marks an open dead letter as replaying and its facet as pending and forced, both or neither.
-    /// `false`: it is not open.
-    async fn replay(&self, letter: &DeadLetter, mark: &Mark) -> Result<bool, PortError>;
+    /// Marks an open dead letter as replaying and its facet as pending and forced, and writes the
+    /// audit entry that tells of it, all or nothing. `false`: it is not open.
+    async fn replay(
+        &self,
+        letter: &DeadLetter,
+        mark: &Mark,
+        entry: &Entry,
+    ) -> Result<bool, PortError>;
 }
 
 /// Where the sync stands.

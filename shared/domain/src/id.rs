@@ -90,6 +90,8 @@ ids! {
     UserId = "usr";
     /// A change that the CRM refused and a person has to look at.
     DeadLetterId = "dlt";
+    /// An entry of the audit log.
+    AuditId = "aud";
     /// A recorded learning event.
     EventId = "evt";
     /// A signed-in browser, as its user sees it in a list.

@@ -27,3 +27,8 @@ pub fn after(timestamp: Timestamp, duration: SignedDuration) -> Timestamp {
 pub fn day(timestamp: Timestamp) -> String {
     timestamp.strftime("%Y-%m-%d").to_string()
 }
+
+/// Whether `text` is a day as [`day`] writes it.
+pub fn is_day(text: &str) -> bool {
+    jiff::civil::Date::strptime("%Y-%m-%d", text).is_ok_and(|date| date.to_string() == text)
+}

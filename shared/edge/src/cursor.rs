@@ -1,6 +1,8 @@
 //! Pages of lists: how many entries, and where the list goes on. Cursors are signed for one caller
 //! and one list (`rollcall_domain::cursor`), so nobody makes them up or hands them on.
 
+use std::sync::Arc;
+
 use rollcall_domain::cursor::{CursorScope, InvalidCursor};
 use rollcall_resources::{Grant, SecretName};
 use rollcall_runtime::declaration::Parameter;
@@ -49,9 +51,10 @@ impl FromRequest for Page {
 }
 
 /// Makes and opens the cursors of one function's list.
+#[derive(Clone)]
 pub struct Cursors {
-    key: SecretReader,
-    list: &'static str,
+    key: Arc<SecretReader>,
+    list: String,
 }
 
 impl Cursors {
@@ -60,8 +63,14 @@ impl Cursors {
 
     /// The cursors of the function that starts.
     pub fn new(startup: &Startup) -> Result<Self, StartupError> {
-        let key = startup.secret(SecretName::CursorKey)?;
-        Ok(Self { key, list: startup.function().name })
+        let key = Arc::new(startup.secret(SecretName::CursorKey)?);
+        Ok(Self { key, list: startup.function().name.to_owned() })
+    }
+
+    /// The cursors of the part of the list that `filter` picks; those of another part are not theirs.
+    #[must_use]
+    pub fn filtered(&self, filter: &str) -> Self {
+        Self { key: Arc::clone(&self.key), list: format!("{}?{filter}", self.list) }
     }
 
     /// The position that a caller's cursor holds: 422 for one that was not made for the caller and
@@ -95,8 +104,8 @@ impl Cursors {
         cursor.map(Some).map_err(|_error| Problem::new(&INTERNAL))
     }
 
-    fn scope<'scope>(&self, caller: &'scope Caller) -> CursorScope<'scope> {
-        CursorScope { list: self.list, user: &caller.user }
+    fn scope<'scope>(&'scope self, caller: &'scope Caller) -> CursorScope<'scope> {
+        CursorScope { list: &self.list, user: &caller.user }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Table {
     Crm,
     /// Sessions and sign-ins in flight.
     Edge,
+    /// Who did what; only ever added to.
+    Audit,
 }
 
 /// A global secondary index; it carries whole items.
@@ -41,11 +43,23 @@ pub const CRM_DUE: Index = Index { name: "due", partition_key: "due_shard", sort
 /// Dead letters that need a person, by the time they were last seen.
 pub const CRM_OPEN: Index =
     Index { name: "open", partition_key: "open_shard", sort_key: "open_at" };
+/// Audit entries of one actor, by time.
+pub const AUDIT_ACTOR: Index =
+    Index { name: "actor", partition_key: "actor", sort_key: "entry_id" };
+/// Audit entries of one day, by time.
+pub const AUDIT_DAY: Index = Index { name: "day", partition_key: "day", sort_key: "entry_id" };
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] =
-        [Self::Users, Self::Enrollments, Self::Progress, Self::Catalog, Self::Crm, Self::Edge];
+    pub const ALL: [Self; 7] = [
+        Self::Users,
+        Self::Enrollments,
+        Self::Progress,
+        Self::Catalog,
+        Self::Crm,
+        Self::Edge,
+        Self::Audit,
+    ];
 
     /// The name without prefix and stage.
     pub const fn name(self) -> &'static str {
@@ -56,6 +70,7 @@ impl Table {
             Self::Catalog => "catalog",
             Self::Crm => "crm",
             Self::Edge => "edge",
+            Self::Audit => "audit",
         }
     }
 
@@ -78,6 +93,7 @@ impl Table {
     pub const fn indexes(self) -> &'static [Index] {
         match self {
             Self::Crm => &[CRM_DUE, CRM_OPEN],
+            Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Users | Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
         }
     }

@@ -29,6 +29,7 @@ use rollcall_resources::{Grant, Table};
 pub use dead_letters::{DeadLetterCursor, InvalidCursor};
 pub use states::UserStates;
 
+use crate::audit;
 use crate::tables::{Tables, capability};
 
 /// The table `crm`. It serves all ports; which of them may be used is up to the grants of the
@@ -71,7 +72,9 @@ purposes! {
     /// Lists dead letters.
     DeadLetterLister: Grant::index(Table::Crm, CRM_OPEN.name);
     /// Finds a dead letter and replays it.
-    DeadLetterReplayer: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
+    DeadLetterReplayer:
+        Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]),
+        audit::APPEND;
 }
 
 fn user_key(user: &UserId) -> String {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use rollcall_domain::port::{PortError, PortErrorClass};
-use rollcall_resources::Table;
 use rollcall_resources::table::{PARTITION_KEY, SORT_KEY};
+use rollcall_resources::{Index, Table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -48,7 +48,51 @@ pub(crate) fn to_value<T: Serialize>(value: &T) -> Result<AttributeValue, PortEr
     serde_dynamo::to_attribute_value(value).map_err(corrupt("encode an item"))
 }
 
+/// A page of the items of one partition, the greatest sort key first.
+#[derive(Debug)]
+pub(crate) struct PageQuery<'query> {
+    /// The table.
+    pub(crate) table: Table,
+    /// The index whose partition it is; the table's own without one.
+    pub(crate) index: Option<Index>,
+    /// The partition.
+    pub(crate) partition: &'query str,
+    /// The key behind which the page begins; the whole key of the index as well, where there is one.
+    pub(crate) start: Option<Attributes>,
+    /// Items on the page at most.
+    pub(crate) items_max: usize,
+}
+
 impl Tables {
+    /// The page's items, and whether there are more behind them. Consistent where no index is asked.
+    pub(crate) async fn page<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        page: PageQuery<'_>,
+    ) -> Result<(Vec<T>, bool), PortError> {
+        let partition_key = page.index.map_or(PARTITION_KEY, |index| index.partition_key);
+        let answer = self
+            .client
+            .query()
+            .table_name(self.name(page.table))
+            .set_index_name(page.index.map(|index| index.name.to_owned()))
+            .key_condition_expression("#partition = :partition")
+            .expression_attribute_names("#partition", partition_key)
+            .expression_attribute_values(":partition", text(page.partition))
+            .consistent_read(page.index.is_none())
+            .scan_index_forward(false)
+            // One more than is shown tells whether there is another page.
+            .limit(i32::try_from(page.items_max + 1).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(page.start)
+            .send()
+            .await
+            .map_err(failed(operation))?;
+        let items = answer.items.unwrap_or_default();
+        let more = items.len() > page.items_max || answer.last_evaluated_key.is_some();
+        let items = items.into_iter().take(page.items_max).map(from_item);
+        Ok((items.collect::<Result<_, _>>()?, more))
+    }
+
     /// One item, strongly consistent.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,

@@ -26,6 +26,7 @@ use rollcall_crm::port::{
     BudgetStore, Confirmation, DeadLetterStore, LedgerStore, Overseer, PendingStore,
 };
 use rollcall_crm::portal::{Budget, Pause, PauseReason};
+use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::random::SeededRandom;
@@ -115,7 +116,12 @@ async fn open_letter(world: &World, letter: &DeadLetter) {
 
 async fn replay(world: &World, letter: &DeadLetter, new_mark: &str) -> bool {
     let mark = mark(&letter.user, letter.facet, new_mark, 0);
-    world.table::<DeadLetterReplayer>().replay(letter, &mark).await.unwrap()
+    let action = Action::DeadLetterReplayed { user: letter.user.clone(), facet: letter.facet };
+    let told = (Actor::User(user()), action, Subject::DeadLetter(letter.id.clone()));
+    // Marks differ, so entries do.
+    let seed = new_mark.bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte));
+    let entry = Entry::new(told, "trace", at(0), &SeededRandom::new(seed));
+    world.table::<DeadLetterReplayer>().replay(letter, &mark, &entry).await.unwrap()
 }
 
 async fn listed(world: &World) -> Vec<DeadLetter> {

@@ -10,6 +10,7 @@ use rollcall_crm::dead_letter::{Cause, DeadLetter, DeadLetterChange, Status};
 use rollcall_crm::limits::DEAD_LETTER_KEPT_SECONDS;
 use rollcall_crm::pending::Mark;
 use rollcall_crm::port::{DeadLetterPage, DeadLetterStore};
+use rollcall_domain::audit::Entry;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::port::{PortError, PortErrorClass};
@@ -19,6 +20,7 @@ use rollcall_resources::table::{CRM_OPEN, EXPIRES_AT};
 use serde::Deserialize;
 
 use super::{CrmTable, named, pending, sortable};
+use crate::audit;
 use crate::error::failed;
 use crate::item::{Attributes, from_item, key, number, text, to_value};
 use crate::update::{Applied, ItemUpdate};
@@ -209,14 +211,24 @@ impl DeadLetterStore for CrmTable {
         item.map(DeadLetter::try_from).transpose()
     }
 
-    async fn replay(&self, open: &DeadLetter, mark: &Mark) -> Result<bool, PortError> {
+    async fn replay(
+        &self,
+        open: &DeadLetter,
+        mark: &Mark,
+        entry: &Entry,
+    ) -> Result<bool, PortError> {
         let replaying = letter(&open.id)
             .off_the_desk(Status::Replaying)
             .value("open", text(Status::Open.as_str()))
             .only_if("#status = :open");
         let forced = pending::marked(mark).set("forced", AttributeValue::Bool(true));
-        let updates = vec![replaying, forced];
-        let applied = self.tables.apply_all("replay a dead letter", Table::Crm, updates).await?;
+        let crm = self.tables.name(Table::Crm);
+        let parts = vec![
+            replaying.into_part(crm.clone())?,
+            forced.into_part(crm)?,
+            audit::part(&self.tables, entry)?,
+        ];
+        let applied = self.tables.commit("replay a dead letter", parts).await?;
         Ok(applied == Applied::All)
     }
 }

@@ -1,0 +1,189 @@
+//! The audit log: who did what to whom, and when. Entries are written together with what they tell
+//! of and are never changed. They name people by id alone, so that the log can outlive a person's
+//! data: whoever is erased is a number in it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::facet::Facet;
+use crate::id::{AuditId, DeadLetterId, UserId};
+use crate::random::Random;
+
+/// Who acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A person.
+    User(UserId),
+    /// A program with credentials of its own, by its client id.
+    Client(String),
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(formatter),
+            Self::Client(client) => write!(formatter, "client:{client}"),
+        }
+    }
+}
+
+/// What was acted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A person.
+    User(UserId),
+    /// A change that the CRM refused.
+    DeadLetter(DeadLetterId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(formatter),
+            Self::DeadLetter(letter) => letter.fmt(formatter),
+        }
+    }
+}
+
+/// What was done, with what one must know to understand it. A detail is an id, a name of ours or a
+/// number: never a secret, never an address, never what a person wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A refused change was sent to the CRM again.
+    DeadLetterReplayed {
+        /// Whose change.
+        user: UserId,
+        /// Of which facet.
+        facet: Facet,
+    },
+}
+
+/// What an action's entry says beside its name: texts by their names.
+pub type Details = BTreeMap<String, String>;
+
+impl Action {
+    /// The stable name, kebab-case.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
+        }
+    }
+
+    /// The details.
+    pub fn details(&self) -> Details {
+        match self {
+            Self::DeadLetterReplayed { user, facet } => {
+                details([("user_id", user.as_str()), ("facet", facet.as_str())])
+            }
+        }
+    }
+}
+
+fn details<const COUNT: usize>(pairs: [(&str, &str); COUNT]) -> Details {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// An entry to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id; ids sort by time.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// To whom or what.
+    pub subject: Subject,
+    /// The request that did it.
+    pub trace_id: String,
+}
+
+impl Entry {
+    /// An entry of `now`.
+    pub fn new(
+        (actor, action, subject): (Actor, Action, Subject),
+        trace_id: &str,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Self {
+        let id = AuditId::new(now, random);
+        Self { id, at: now, actor, action, subject, trace_id: trace_id.to_owned() }
+    }
+}
+
+/// An entry as it is read: in words, since a program may read what a later version of it wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its id.
+    pub id: AuditId,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a user's id, or `client:` and a client's.
+    pub actor: String,
+    /// What, by its stable name.
+    pub action: String,
+    /// To whom or what.
+    pub subject: String,
+    /// More about it.
+    pub details: Details,
+    /// The request that did it.
+    pub trace_id: String,
+}
+
+impl From<Entry> for Record {
+    fn from(entry: Entry) -> Self {
+        let Entry { id, at, actor, action, subject, trace_id } = entry;
+        Self {
+            id,
+            at,
+            actor: actor.to_string(),
+            action: action.name().to_owned(),
+            subject: subject.to_string(),
+            details: action.details(),
+            trace_id,
+        }
+    }
+}
+
+/// Which entries are looked for. Each is answered by keys, so pages are complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Those about one subject.
+    Subject(String),
+    /// Those of one actor.
+    Actor(String),
+    /// Those of one day in UTC, `YYYY-MM-DD`.
+    Day(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SeededRandom;
+
+    #[test]
+    fn an_entry_names_people_by_id_and_keeps_the_order_of_time() {
+        let random = SeededRandom::new(1);
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let user = UserId::new(at(0), &random);
+        let letter = DeadLetterId::new(at(0), &random);
+        let entry = |now| {
+            let action = Action::DeadLetterReplayed { user: user.clone(), facet: Facet::Identity };
+            let subject = Subject::DeadLetter(letter.clone());
+            Entry::new((Actor::User(user.clone()), action, subject), "trace", now, &random)
+        };
+        let (early, late) = (entry(at(1)), entry(at(2)));
+        assert!(early.id < late.id);
+        let record = Record::from(early);
+        assert_eq!(record.actor, user.as_str());
+        assert_eq!(record.subject, letter.as_str());
+        assert_eq!(record.action, "dead-letter-replayed");
+        assert_eq!(record.details["user_id"], user.as_str());
+        assert_eq!(record.details["facet"], "identity");
+        assert_eq!(Actor::Client("monitor".to_owned()).to_string(), "client:monitor");
+    }
+}
