@@ -10,6 +10,7 @@ mod events;
 mod first_path;
 mod idempotency;
 mod limits;
+mod linking;
 mod outage;
 mod profile;
 mod published;

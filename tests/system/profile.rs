@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use rollcall_domain::session::SessionHash;
 use rollcall_tests::{Answer, Browser, Outcome, World, member};
 use serde_json::{Value, json};
@@ -171,6 +171,17 @@ async fn a_change_that_its_sender_based_on_an_older_version_is_refused() {
     assert!(lost.iter().all(|answer| answer.status == 412), "{lost:?}");
     assert_eq!(ada.get(ME).await.json(), won[0].json());
     assert_ok(&page.patch(&mut ada, &body("any"), &[("if-match", "*")]).await);
+
+    // To sign in changes the account and not what its user may edit.
+    let tag = ada.get(ME).await.header("etag").to_owned();
+    let signing_in = (0..3).map(|_| world.signed_in("ada"));
+    let editing = async {
+        let (mut ada, page) = (ada.clone(), &page);
+        page.patch(&mut ada, &body("meanwhile"), &[("if-match", &tag)]).await
+    };
+    let (_, edited) = join(join_all(signing_in), editing).await;
+    assert_ok(&edited);
+    assert_eq!(ada.get(ME).await.header("etag"), edited.header("etag"));
     world.finish(Outcome::Clean).await;
 }
 
@@ -352,6 +363,11 @@ fn wrong_patches() -> Vec<(Value, &'static str, &'static str)> {
         (json!({ "visibility": { "email": "public" } }), "/visibility/email", "unknown-field"),
         (json!({ "email": "eve@rollcall.example" }), "/email", "invalid"),
         (json!({ "roles": ["admin"] }), "/roles", "invalid"),
+        (json!({ "granted_roles": ["admin"] }), "/granted_roles", "invalid"),
+        (json!({ "plan": "plus" }), "/plan", "invalid"),
+        (json!({ "verified": true }), "/verified", "invalid"),
+        (json!({ "standing": { "is": "active" } }), "/standing", "invalid"),
+        (json!({ "profile_version": 1 }), "/profile_version", "invalid"),
         (json!({ "user_id": "usr_1" }), "/user_id", "invalid"),
         (json!({ "version": 1 }), "/version", "invalid"),
         (json!({ "__proto__": {} }), "/__proto__", "invalid"),
@@ -458,7 +474,9 @@ async fn an_account_from_before_there_were_profiles_has_an_empty_one() {
             "sk": { "S": "profile" },
         },
         "UpdateExpression": "REMOVE username, renamed_at, given_name_is_own, family_name_is_own, \
-            about, avatar_url, categories, skills, languages, visibility",
+            about, avatar_url, categories, skills, languages, visibility, granted_roles, \
+            standing, #plan, verified, profile_version",
+        "ExpressionAttributeNames": { "#plan": "plan" },
     });
     world.dynamodb("UpdateItem", &order).await;
     assert_eq!(ada.get(ME).await.json(), me);

@@ -1,10 +1,13 @@
 //! The account of somebody whom the provider vouches for.
 
+use futures::future::try_join;
 use rollcall_domain::id::UserId;
 use rollcall_domain::random::Random;
-use rollcall_domain::user::{Identity, User};
+use rollcall_domain::standing::Closed;
+use rollcall_domain::user::{AddressChange, AddressTaken, Identity, SignedIn, User};
 use rollcall_edge::Context;
 use rollcall_oidc::IdClaims;
+use rollcall_runtime::metrics::{self, Metric};
 use rollcall_store::users::UserDirectory;
 use rollcall_store::{PortError, PortErrorClass};
 
@@ -25,12 +28,23 @@ pub(crate) fn identity(claims: IdClaims) -> Identity {
     }
 }
 
-/// Somebody who has signed in.
-pub(crate) struct SignedIn {
+/// Somebody who is signing in.
+pub(crate) struct Account {
     /// The account.
     pub(crate) user: User,
     /// Whether they may do something else than when they last signed in.
     pub(crate) roles_changed: bool,
+}
+
+/// Why an identity that the provider vouches for signs nobody in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AccountError {
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    #[error(transparent)]
+    AddressTaken(#[from] AddressTaken),
+    #[error(transparent)]
+    Port(#[from] PortError),
 }
 
 /// Makes the account of `identity`, or renews what the provider tells about it; `Conflict` when
@@ -40,38 +54,41 @@ pub(crate) async fn sign_in(
     identity: &Identity,
     context: &Context,
     random: &dyn Random,
-) -> Result<SignedIn, PortError> {
+) -> Result<Account, AccountError> {
     let (now, trace_id) = (context.now, context.trace_id.as_str());
     let mut attempt = 1;
     loop {
-        let known = users.find_by_identity(&identity.issuer, &identity.subject).await?;
-        let (user, roles_changed, stored) = if let Some(known) = known {
-            let user = known.clone().sign_in(identity.clone(), now);
-            if attempt > 1 && is_told_already(&known, &user) {
-                return Ok(SignedIn { user: known, roles_changed: false });
+        let (known, owner) = look_up(users, identity).await?;
+        let (signed_in, roles_changed, stored) = if let Some(known) = known {
+            let signed_in = known.clone().sign_in(identity.clone(), owner.as_ref(), now)?;
+            if attempt > 1 && is_told_already(&known, &signed_in) {
+                return Ok(Account { user: known, roles_changed: false });
             }
-            let stored = users.update(&user, trace_id).await;
-            let roles_changed = user.roles != known.roles;
-            (user, roles_changed, stored)
+            let stored = users.update(&signed_in, trace_id).await;
+            let roles_changed = signed_in.user.roles() != known.roles();
+            (signed_in, roles_changed, stored)
         } else {
-            let user = User::join(identity.clone(), now, random);
-            let stored = users.join(&user, trace_id).await;
-            (user, false, stored)
+            let signed_in = User::join(identity.clone(), owner.as_ref(), now, random)?;
+            let stored = users.join(&signed_in, trace_id).await;
+            (signed_in, false, stored)
         };
         match stored {
-            Ok(()) => return Ok(SignedIn { user, roles_changed }),
+            Ok(()) => {
+                tell(&signed_in, context);
+                return Ok(Account { user: signed_in.user, roles_changed });
+            }
             Err(error)
                 if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>
             {
                 attempt += 1;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Renews what the provider tells about `user`; `None` when there is no such account any more, or the
-/// provider speaks of somebody else.
+/// Renews what the provider tells about `user`; `None` when there is no such account any more, it is
+/// closed, or the provider speaks of somebody else.
 pub(crate) async fn renew(
     users: &UserDirectory,
     user: &UserId,
@@ -80,16 +97,22 @@ pub(crate) async fn renew(
 ) -> Result<Option<User>, PortError> {
     let mut attempt = 1;
     loop {
-        let known = users.find_by_identity(&identity.issuer, &identity.subject).await?;
+        let (known, owner) = look_up(users, identity).await?;
         let Some(known) = known.filter(|known| known.id == *user) else {
             return Ok(None);
         };
-        let renewed = known.clone().sign_in(identity.clone(), context.now);
+        let Ok(renewed) = known.clone().sign_in(identity.clone(), owner.as_ref(), context.now)
+        else {
+            return Ok(None);
+        };
         if is_told_already(&known, &renewed) {
             return Ok(Some(known));
         }
         match users.update(&renewed, &context.trace_id).await {
-            Ok(()) => return Ok(Some(renewed)),
+            Ok(()) => {
+                tell(&renewed, context);
+                return Ok(Some(renewed.user));
+            }
             Err(error)
                 if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>
             {
@@ -100,9 +123,52 @@ pub(crate) async fn renew(
     }
 }
 
+/// Whether somebody for whom a session has just begun may still have it.
+///
+/// Whoever suspends a user, or changes their roles, stores that first and ends the sessions then. A
+/// session that begins after that end is seen by nobody else, so whoever begins one looks once more.
+pub(crate) async fn is_unchanged(
+    users: &UserDirectory,
+    user: &User,
+    context: &Context,
+) -> Result<bool, PortError> {
+    let now = users.find(&user.id).await?;
+    Ok(now.is_some_and(|now| {
+        now.standing.check_open(context.now).is_ok() && now.roles() == user.roles()
+    }))
+}
+
+/// The user that an identity names, and whose its verified address is.
+async fn look_up(
+    users: &UserDirectory,
+    identity: &Identity,
+) -> Result<(Option<User>, Option<UserId>), PortError> {
+    let address = identity.verified_email();
+    let owner = async {
+        match &address {
+            Some(address) => users.owner(address).await,
+            None => Ok(None),
+        }
+    };
+    try_join(users.find_by_identity(&identity.issuer, &identity.subject), owner).await
+}
+
 /// Whether what is known already says all that the provider says now.
-fn is_told_already(known: &User, user: &User) -> bool {
+fn is_told_already(known: &User, signed_in: &SignedIn) -> bool {
     let User { last_seen_at, version, .. } = *known;
-    let user = User { last_seen_at, version, ..user.clone() };
-    user == *known
+    let user = User { last_seen_at, version, ..signed_in.user.clone() };
+    let address_stays = match &signed_in.address {
+        AddressChange::Kept | AddressChange::Refused => true,
+        AddressChange::Claimed { .. } => false,
+    };
+    address_stays && user == *known
+}
+
+/// An operator has to know of addresses that two users have at the provider.
+fn tell(signed_in: &SignedIn, context: &Context) {
+    if signed_in.address == AddressChange::Refused {
+        let user = &signed_in.user.id;
+        tracing::warn!(user.id = %user, "the provider's address is another user's, the old one stays");
+        metrics::emit(context.now, &[(Metric::AddressesRefused, 1.0)]);
+    }
 }

@@ -5,7 +5,8 @@
 //! callers with one `state` one goes on, and a failure later means to begin again. The id of the
 //! session is always new, and a session the browser had before ends; when the person may do something
 //! else than before, all their sessions do. Of the provider's tokens only the refresh token is kept,
-//! sealed. Nothing is sent to the CRM here; the table's stream takes care.
+//! sealed. A suspended user gets a page and no session, and so does whoever comes with an address that is
+//! another account's. Nothing is sent to the CRM here; the table's stream takes care.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use rollcall_store::sessions::{EverySessionEnder, SessionEnder, SessionStarter};
 use rollcall_store::users::UserDirectory;
 use rollcall_store::{Capability, PortError};
 
-use crate::account;
+use crate::account::{self, AccountError};
 use crate::answer::{Answer, AnswerError};
 use crate::page;
 use crate::settings::{
@@ -132,16 +133,16 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
     login.check(&input.browser, context.now)?;
     let (identity, refresh_token) = identify(ports, context, &answer, &login).await?;
     let (now, random) = (context.now, ports.random.as_ref());
-    let signed_in = account::sign_in(&ports.users, &identity, context, random).await?;
-    let user = signed_in.user;
+    let account = account::sign_in(&ports.users, &identity, context, random).await?;
+    let user = account.user;
     let mut ended = Vec::new();
     if let Some(old_session) = input.old_session {
         ended.extend(ports.session_ender.end_by_cookie(&old_session).await?);
     }
-    if signed_in.roles_changed {
+    if account.roles_changed {
         ended.extend(ports.every_session_ender.end_all(&user.id).await?);
     }
-    let (session, cookie) = Session::begin(user.id, user.roles, now, random);
+    let (session, cookie) = Session::begin(user.id.clone(), user.roles(), now, random);
     let sealed = match &refresh_token {
         Some(token) => {
             let names = (&session.user, &session.id);
@@ -150,6 +151,11 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
         None => None,
     };
     ports.session_starter.start(&session, sealed.as_ref(), &context.trace_id).await?;
+    if !account::is_unchanged(&ports.users, &user, context).await? {
+        ended.extend(ports.session_ender.end(&session.user, &session.id).await?);
+        ports.upstream.revoke(ended, now).await;
+        return Err(CallbackError::Overtaken);
+    }
     tracing::info!(user.id = %session.user, "signed in");
     ports.upstream.revoke(ended, now).await;
     Ok(Response::redirect(303, &ports.site.page(&login.return_path))
@@ -186,6 +192,10 @@ enum CallbackError {
     Login(#[from] LoginRefusal),
     #[error(transparent)]
     Provider(#[from] OidcError),
+    #[error("no account to sign in with: {0}")]
+    Account(#[from] AccountError),
+    #[error("what the user may do changed meanwhile")]
+    Overtaken,
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -194,11 +204,12 @@ impl CallbackError {
     fn page(&self) -> Response {
         match self {
             Self::Answer(error) => error.page(),
-            Self::UnknownLogin | Self::Login(_) => {
+            Self::UnknownLogin | Self::Login(_) | Self::Overtaken => {
                 tracing::info!(error = %self, "a sign-in is refused");
                 page::begin_again()
             }
             Self::Provider(error) => page::of_provider(error),
+            Self::Account(error) => page::of_account(error),
             Self::Port(error) => page::of_port(error),
         }
     }

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use rollcall_domain::limits::SESSION_ABSOLUTE_SECONDS;
 use rollcall_domain::random::{Random, token_256};
-use rollcall_domain::role::Role;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::session::Session;
 use rollcall_domain::time::{Clock, Timestamp};
+use rollcall_domain::user::User;
 use rollcall_edge::problem::{INTERNAL, UNAUTHENTICATED, UNAVAILABLE};
 use rollcall_edge::session::SESSION_COOKIE;
 use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
@@ -151,10 +151,10 @@ async fn our_turn(
     sealed: Option<Sealed>,
 ) -> Result<Response, RefreshError> {
     let outcome = match renew(ports, session, context, sealed.as_ref()).await {
-        Ok(renewed) if renewed.roles == session.roles => {
-            keep(ports, session, holder, renewed).await
+        Ok(Renewed { user: Some(user), refresh_token }) if user.roles() != session.roles => {
+            replace(ports, session, context, (&user, &refresh_token)).await
         }
-        Ok(renewed) => replace(ports, session, context, renewed).await,
+        Ok(renewed) => keep(ports, session, holder, &renewed.refresh_token).await,
         Err(error) => Err(error),
     };
     match &outcome {
@@ -167,8 +167,8 @@ async fn our_turn(
 
 /// What the provider says now.
 struct Renewed {
-    /// What the caller may do, sorted.
-    roles: Vec<Role>,
+    /// The caller; `None` when the provider sent no new id token.
+    user: Option<User>,
     /// What the provider is asked with the next time.
     refresh_token: Secret,
 }
@@ -186,12 +186,12 @@ async fn renew(
     let tokens = provider.refresh(&before, now).await?;
     let refresh_token = tokens.refresh_token.unwrap_or(before);
     let Some(id_token) = &tokens.id_token else {
-        return Ok(Renewed { roles: session.roles.clone(), refresh_token });
+        return Ok(Renewed { user: None, refresh_token });
     };
     let claims = provider.verify_id_token(id_token, None, &tokens.access_token, now).await?;
     let identity = account::identity(claims);
     let user = account::renew(&ports.users, &session.user, &identity, context).await?;
-    Ok(Renewed { roles: user.ok_or(RefreshError::Ended)?.roles, refresh_token })
+    Ok(Renewed { user: Some(user.ok_or(RefreshError::Ended)?), refresh_token })
 }
 
 /// The session goes on as it is.
@@ -199,12 +199,12 @@ async fn keep(
     ports: &Ports,
     session: &Session,
     holder: &str,
-    renewed: Renewed,
+    refresh_token: &Secret,
 ) -> Result<Response, RefreshError> {
     let now = ports.clock.now();
     let names = (&session.user, &session.id);
     let random = ports.random.as_ref();
-    let sealed = ports.upstream.seal(&renewed.refresh_token, names, now, random).await?;
+    let sealed = ports.upstream.seal(refresh_token, names, now, random).await?;
     if ports.turns.keep(session, holder, &sealed, now).await? {
         Ok(Output::of(now))
     } else {
@@ -217,7 +217,7 @@ async fn replace(
     ports: &Ports,
     session: &Session,
     context: &Context,
-    renewed: Renewed,
+    (user, refresh_token): (&User, &Secret),
 ) -> Result<Response, RefreshError> {
     let now = ports.clock.now();
     let ended = ports.every_ender.end_all(&session.user).await?;
@@ -226,10 +226,14 @@ async fn replace(
         return Err(RefreshError::Ended);
     }
     let random = ports.random.as_ref();
-    let (next, cookie) = session.succeed(renewed.roles, now, random);
+    let (next, cookie) = session.succeed(user.roles(), now, random);
     let names = (&next.user, &next.id);
-    let sealed = ports.upstream.seal(&renewed.refresh_token, names, now, random).await?;
+    let sealed = ports.upstream.seal(refresh_token, names, now, random).await?;
     ports.starter.start(&next, Some(&sealed), &context.trace_id).await?;
+    if !account::is_unchanged(&ports.users, user, context).await? {
+        drop(ports.ender.end(&next.user, &next.id).await?);
+        return Err(RefreshError::Ended);
+    }
     tracing::info!(user.id = %next.user, "roles changed, all other sessions ended");
     let others = ended.into_iter().filter(|ended| ended.id != session.id);
     ports.upstream.revoke(others, now).await;

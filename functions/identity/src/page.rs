@@ -4,9 +4,12 @@
 //! words are ours: a text of the provider's could say anything, in our name.
 
 use rollcall_domain::port::PortError;
+use rollcall_domain::standing::Closed;
 use rollcall_edge::{Problem, Response};
 use rollcall_oidc::{ErrorClass, OidcError};
 use rollcall_runtime::invocation::chain;
+
+use crate::account::AccountError;
 
 /// How long a browser waits before it tries a provider again that was away.
 const RETRY_AFTER_SECONDS: &str = "30";
@@ -37,6 +40,40 @@ pub(crate) fn of_provider(error: &OidcError) -> Response {
             tracing::error!(?class, error = text, "the identity provider cannot be used");
             broken()
         }
+    }
+}
+
+/// The page for somebody whom the provider signed in and we do not.
+pub(crate) fn of_account(error: &AccountError) -> Response {
+    match error {
+        AccountError::Closed(Closed::Suspended) => {
+            tracing::info!(%error, "nobody is signed in");
+            Response::page(
+                403,
+                "Your account is suspended",
+                "You cannot sign in with it at the moment. If you think that this is a mistake, \
+                 please write to us.",
+            )
+        }
+        AccountError::Closed(Closed::Erasing) => {
+            tracing::info!(%error, "nobody is signed in");
+            Response::page(
+                403,
+                "Your account is being deleted",
+                "You asked us to delete it, and the time to change your mind is over. You can join \
+                 again tomorrow.",
+            )
+        }
+        AccountError::AddressTaken(_) => {
+            tracing::info!(%error, "nobody is signed in");
+            Response::page(
+                409,
+                "You already have an account",
+                "There is an account with your e-mail address already. Please sign in the way you \
+                 did before.",
+            )
+        }
+        AccountError::Port(error) => of_port(error),
     }
 }
 

@@ -180,7 +180,7 @@ async fn handle(
     let Input { if_match, edit } = input;
     for _attempt in 0..ATTEMPTS_MAX {
         let user = ports.profiles.find(&caller.user).await?.ok_or(UserUpdateError::Gone)?;
-        if_match.check(user.version).map_err(UserUpdateError::Condition)?;
+        if_match.check(user.profile_version).map_err(UserUpdateError::Condition)?;
         let claims = ports.profiles.claims(&user, &edit).await?;
         let Some(edited) = user.edit(&edit, &claims, context.now)? else {
             return Ok(user_view::answer(&user));

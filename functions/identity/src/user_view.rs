@@ -45,7 +45,8 @@ pub(crate) struct ProfileView {
 
 /// The profile of `user` with the entity tag that a change of it has to name.
 pub(crate) fn answer(user: &User) -> Response {
-    Response::json(200, &ProfileView::from(user)).with_header("etag", &entity_tag(user.version))
+    Response::json(200, &ProfileView::from(user))
+        .with_header("etag", &entity_tag(user.profile_version))
 }
 
 impl From<&User> for ProfileView {

@@ -140,7 +140,8 @@ mod tests {
     use rollcall_domain::profile::Profile;
     use rollcall_domain::progress::{LearningEvent, ModuleAction, record};
     use rollcall_domain::random::SeededRandom;
-    use rollcall_domain::user::OwnNames;
+    use rollcall_domain::standing::Standing;
+    use rollcall_domain::user::{OwnNames, Plan};
 
     use super::*;
     use crate::schema::SCHEMA;
@@ -182,7 +183,11 @@ mod tests {
             email: Some("Ada@Example.org".to_owned()),
             given_name: "Ada".to_owned(),
             family_name: String::new(),
-            roles: Vec::new(),
+            provider_roles: Vec::new(),
+            granted_roles: Vec::new(),
+            standing: Standing::Active,
+            plan: Plan::Free,
+            verified: false,
             joined_at: at(1),
             last_seen_at: at(86_400),
             own_names: OwnNames::default(),
@@ -190,6 +195,7 @@ mod tests {
             renamed_at: None,
             profile: Profile::default(),
             version: 3,
+            profile_version: 1,
         };
         UserState { user, learner, catalog: std::sync::Arc::new(catalog) }
     }

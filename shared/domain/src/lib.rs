@@ -22,6 +22,7 @@ pub mod role;
 pub mod secret;
 pub mod session;
 pub mod slug;
+pub mod standing;
 pub mod text;
 pub mod time;
 pub mod user;

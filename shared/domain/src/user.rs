@@ -1,10 +1,13 @@
 //! Users: the person behind an account.
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::UserId;
 use crate::limits::NAME_CHARACTERS_MAX;
 use crate::profile::{Audience, Edit, Field, Profile, PublicProfile};
 use crate::random::Random;
 use crate::role::Role;
+use crate::standing::{Closed, Standing, StandingRefusal};
 use crate::text;
 use crate::time::{Timestamp, day};
 use crate::username::{self, Claim, Claims, NamingRefusal, Username};
@@ -43,8 +46,16 @@ pub struct User {
     pub given_name: String,
     /// Family name; may be empty.
     pub family_name: String,
-    /// Roles, sorted.
-    pub roles: Vec<Role>,
+    /// Roles from the provider's groups at the last sign-in, sorted.
+    pub provider_roles: Vec<Role>,
+    /// Roles that an administrator granted, sorted; no sign-in changes them.
+    pub granted_roles: Vec<Role>,
+    /// How the account stands.
+    pub standing: Standing,
+    /// What the user pays for; the server alone decides.
+    pub plan: Plan,
+    /// Whether the organisation vouches for who the user is; the server alone decides.
+    pub verified: bool,
     /// When the account was made.
     pub joined_at: Timestamp,
     /// When the user last signed in.
@@ -59,6 +70,70 @@ pub struct User {
     pub profile: Profile,
     /// Counts the writes of this user; 1 for a new one.
     pub version: u64,
+    /// Counts the changes of what the user may edit, whoever made them; 1 for a new one.
+    pub profile_version: u64,
+}
+
+/// What a user pays for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Nothing.
+    #[default]
+    Free,
+    /// The paid plan.
+    Plus,
+}
+
+impl Plan {
+    /// The name in tables, requests and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Plus => "plus",
+        }
+    }
+}
+
+/// A user after a sign-in, with what becomes of the claims on addresses that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The user.
+    pub user: User,
+    /// What is to be stored about addresses together with the user.
+    pub address: AddressChange,
+}
+
+/// What a sign-in means for the claims that make an address one user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressChange {
+    /// Nothing changes.
+    Kept,
+    /// The user's address is theirs from now on.
+    Claimed {
+        /// The address that was theirs before.
+        released: Option<String>,
+    },
+    /// The provider vouches for an address that is another user's, so the user's stays what it was.
+    Refused,
+}
+
+/// No account is made: the address that the provider vouches for is this user's already.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is an account with this address already")]
+pub struct AddressTaken {
+    /// Whose it is.
+    pub owner: UserId,
+}
+
+impl Identity {
+    /// The address in the form in which it is claimed, if the provider verified it.
+    pub fn verified_email(&self) -> Option<String> {
+        self.email
+            .as_ref()
+            .filter(|_| self.email_verified)
+            .and_then(|email| text::email(email).ok())
+    }
 }
 
 /// Which names a user wrote or removed by hand.
@@ -82,8 +157,17 @@ pub struct Edited {
 }
 
 impl User {
-    /// The account of somebody who signs in for the first time.
-    pub fn join(identity: Identity, now: Timestamp, random: &dyn Random) -> Self {
+    /// The account of somebody who signs in for the first time. `owner` is whose the identity's
+    /// verified address is; when it is anybody's, no second account is made for it (fault S19).
+    pub fn join(
+        identity: Identity,
+        owner: Option<&UserId>,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<SignedIn, AddressTaken> {
+        if let Some(owner) = owner {
+            return Err(AddressTaken { owner: owner.clone() });
+        }
         let id = UserId::new(now, random);
         let blank = Self {
             id,
@@ -92,7 +176,11 @@ impl User {
             email: None,
             given_name: String::new(),
             family_name: String::new(),
-            roles: Vec::new(),
+            provider_roles: Vec::new(),
+            granted_roles: Vec::new(),
+            standing: Standing::Active,
+            plan: Plan::Free,
+            verified: false,
             joined_at: now,
             last_seen_at: now,
             own_names: OwnNames::default(),
@@ -100,30 +188,97 @@ impl User {
             renamed_at: None,
             profile: Profile::default(),
             version: 0,
+            profile_version: 0,
         };
-        blank.sign_in(identity, now)
+        let SignedIn { user, address } = blank.renew(identity, None, now);
+        Ok(SignedIn { user: Self { profile_version: 1, ..user }, address })
     }
 
-    /// The account after another sign-in. What the provider does not tell this time stays as it was
-    /// (fault D16: names were overwritten with nothing), and so does a name that the user edited;
-    /// roles follow the provider at every sign-in.
-    #[must_use]
-    pub fn sign_in(self, identity: Identity, now: Timestamp) -> Self {
-        let verified = identity.email.filter(|_| identity.email_verified);
-        let mut roles = identity.roles;
-        roles.sort_unstable();
-        roles.dedup();
+    /// The account after another sign-in; `owner` is whose the identity's verified address is.
+    ///
+    /// What the provider does not tell this time stays as it was (fault D16: names were overwritten
+    /// with nothing), and so does a name that the user edited; the provider's part of the roles
+    /// follows the provider at every sign-in, and so does the address, unless it is somebody else's.
+    pub fn sign_in(
+        self,
+        identity: Identity,
+        owner: Option<&UserId>,
+        now: Timestamp,
+    ) -> Result<SignedIn, Closed> {
+        self.standing.check_open(now)?;
+        Ok(self.renew(identity, owner, now))
+    }
+
+    fn renew(self, identity: Identity, owner: Option<&UserId>, now: Timestamp) -> SignedIn {
+        let (email, address) = self.address(identity.verified_email(), owner);
         let names = self.own_names;
-        let name = |own: bool, new: &str, old: String| if own { old } else { told(new, old) };
-        Self {
-            email: verified.and_then(|email| text::email(&email).ok()).or(self.email),
-            given_name: name(names.given, &identity.given_name, self.given_name),
-            family_name: name(names.family, &identity.family_name, self.family_name),
-            roles,
+        let name = |own: bool, new: &str, old: &str| {
+            if own { old.to_owned() } else { told(new, old) }
+        };
+        let given_name = name(names.given, &identity.given_name, &self.given_name);
+        let family_name = name(names.family, &identity.family_name, &self.family_name);
+        let renamed = given_name != self.given_name || family_name != self.family_name;
+        let user = Self {
+            email,
+            given_name,
+            family_name,
+            provider_roles: sorted(identity.roles),
             last_seen_at: now.max(self.last_seen_at),
             version: self.version + 1,
+            profile_version: self.profile_version + u64::from(renamed),
             ..self
+        };
+        SignedIn { user, address }
+    }
+
+    /// The address after the provider vouched for `told`, which is `owner`'s if anybody's.
+    fn address(
+        &self,
+        told: Option<String>,
+        owner: Option<&UserId>,
+    ) -> (Option<String>, AddressChange) {
+        let Some(told) = told else { return (self.email.clone(), AddressChange::Kept) };
+        match owner {
+            Some(owner) if *owner != self.id => (self.email.clone(), AddressChange::Refused),
+            Some(_) if self.email.as_ref() == Some(&told) => (Some(told), AddressChange::Kept),
+            Some(_) | None => {
+                let released = self.email.clone().filter(|email| *email != told);
+                (Some(told), AddressChange::Claimed { released })
+            }
         }
+    }
+
+    /// What the user may do, sorted: what the provider says and what administrators granted.
+    pub fn roles(&self) -> Vec<Role> {
+        sorted([self.provider_roles.as_slice(), &self.granted_roles].concat())
+    }
+
+    /// The account, suspended from now on.
+    pub fn suspend(self, now: Timestamp) -> Result<Self, StandingRefusal> {
+        let standing = self.standing.suspend(now)?;
+        Ok(self.standing_as(standing))
+    }
+
+    /// The account as it stood before it was suspended.
+    pub fn reinstate(self) -> Result<Self, StandingRefusal> {
+        let standing = self.standing.reinstate()?;
+        Ok(self.standing_as(standing))
+    }
+
+    /// The account, to be erased after seven days.
+    pub fn leave(self, now: Timestamp) -> Result<Self, StandingRefusal> {
+        let standing = self.standing.leave(now)?;
+        Ok(self.standing_as(standing))
+    }
+
+    /// The account, not to be erased after all.
+    pub fn stay(self, now: Timestamp) -> Result<Self, StandingRefusal> {
+        let standing = self.standing.stay(now)?;
+        Ok(self.standing_as(standing))
+    }
+
+    fn standing_as(self, standing: Standing) -> Self {
+        Self { standing, version: self.version + 1, ..self }
     }
 
     /// The account after `edit`, or `None` when it asks for nothing new. `claims` are those on the
@@ -151,6 +306,7 @@ impl User {
             return Ok(None);
         }
         user.version += 1;
+        user.profile_version += 1;
         Ok(Some(Edited { user, claims, at: now }))
     }
 
@@ -186,11 +342,14 @@ impl User {
     }
 }
 
-fn told(new: &str, old: String) -> String {
-    match text::normalize_required(new, NAME_CHARACTERS_MAX) {
-        Ok(name) => name,
-        Err(_) => old,
-    }
+fn told(new: &str, old: &str) -> String {
+    text::normalize_required(new, NAME_CHARACTERS_MAX).unwrap_or_else(|_| old.to_owned())
+}
+
+fn sorted(mut roles: Vec<Role>) -> Vec<Role> {
+    roles.sort_unstable();
+    roles.dedup();
+    roles
 }
 
 #[cfg(test)]
@@ -217,11 +376,20 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn join(identity: Identity) -> User {
+        User::join(identity, None, at(1), &SeededRandom::new(1)).unwrap().user
+    }
+
+    fn sign_in(user: User, identity: Identity, now: Timestamp) -> User {
+        let owner = user.email.as_ref().map(|_| user.id.clone());
+        user.sign_in(identity, owner.as_ref(), now).unwrap().user
+    }
+
     #[test]
     fn d_16_a_later_sign_in_never_blanks_what_was_known() {
-        let user = User::join(identity(), at(1), &SeededRandom::new(1));
+        let user = join(identity());
         assert_eq!(user.email.as_deref(), Some("ada@example.org"));
-        assert_eq!((user.version, user.roles.as_slice()), (1, [Role::Admin].as_slice()));
+        assert_eq!((user.version, user.profile_version, user.roles()), (1, 1, vec![Role::Admin]));
         let silent = Identity {
             email: None,
             given_name: String::new(),
@@ -229,12 +397,12 @@ mod tests {
             roles: Vec::new(),
             ..identity()
         };
-        let later = user.clone().sign_in(silent, at(90_000));
+        let later = sign_in(user.clone(), silent, at(90_000));
         assert_eq!(later.given_name, "Ada");
         assert_eq!(later.family_name, "Lovelace");
         assert_eq!(later.email, user.email);
         assert_eq!(later.joined_at, user.joined_at);
-        assert_eq!((later.version, later.roles.len()), (2, 0));
+        assert_eq!((later.version, later.profile_version, later.roles().len()), (2, 1, 0));
         assert_eq!(later.last_seen_on(), "1970-01-02");
     }
 
@@ -244,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_name_that_its_user_edited_is_not_the_providers_any_more() {
-        let user = User::join(identity(), at(1), &SeededRandom::new(1));
+        let user = join(identity());
         let given = |given_name| edit(Patch { given_name, ..Patch::default() });
         for (change, name) in
             [(Change::Set(" Countess ".to_owned()), "Countess"), (Change::Remove, "")]
@@ -252,7 +420,7 @@ mod tests {
             let edited = user.edit(&given(change), &Claims::default(), at(2)).unwrap().unwrap();
             assert_eq!((edited.user.given_name.as_str(), edited.user.version), (name, 2));
             let renamed = Identity { family_name: "King".to_owned(), ..identity() };
-            let later = edited.user.sign_in(renamed, at(3));
+            let later = sign_in(edited.user, renamed, at(3));
             assert_eq!((later.given_name.as_str(), later.family_name.as_str()), (name, "King"));
         }
         assert_eq!(user.edit(&given(Change::Keep), &Claims::default(), at(2)), Ok(None));
@@ -261,7 +429,7 @@ mod tests {
     #[test]
     fn a_username_is_chosen_changed_after_a_week_and_kept_when_asked_for_again() {
         let day = 24 * 60 * 60;
-        let mut user = User::join(identity(), at(1), &SeededRandom::new(1));
+        let mut user = join(identity());
         let mut claims = Claims::default();
         for (wanted, now, stored) in [
             ("ada", 0, Ok(vec!["ada"])),
@@ -290,7 +458,7 @@ mod tests {
 
     #[test]
     fn c_19_what_a_change_does_not_name_stays() {
-        let user = User::join(identity(), at(1), &SeededRandom::new(1));
+        let user = join(identity());
         let full = edit(Patch {
             about: Change::Set("<b>Poet</b>".to_owned()),
             skills: Change::Set(vec!["Analysis".to_owned()]),
@@ -312,6 +480,7 @@ mod tests {
         let mut expected = user.clone();
         expected.profile.visibility.remove(&Field::About);
         expected.version += 1;
+        expected.profile_version += 1;
         assert_eq!(later, expected);
         assert_eq!(later.shown_to(Audience::Member), None, "nobody is found without a name");
     }
@@ -319,6 +488,75 @@ mod tests {
     #[test]
     fn s_13_an_unverified_address_is_not_kept() {
         let unverified = Identity { email_verified: false, ..identity() };
-        assert_eq!(User::join(unverified, at(1), &SeededRandom::new(1)).email, None);
+        assert_eq!(join(unverified).email, None);
+    }
+
+    #[test]
+    fn s_19_one_address_is_one_users_and_moves_only_to_where_nobody_is() {
+        let user = join(identity());
+        let other = UserId::new(at(9), &SeededRandom::new(9));
+        let taken = User::join(identity(), Some(&other), at(1), &SeededRandom::new(2));
+        assert_eq!(taken, Err(AddressTaken { owner: other.clone() }));
+        let (old, new) = ("ada@example.org", "new@example.org");
+        let claimed = |released: Option<&str>| AddressChange::Claimed {
+            released: released.map(ToOwned::to_owned),
+        };
+        for (has, told, verified, owner, gets, change) in [
+            (Some(old), Some(old), true, Some(&user.id), Some(old), AddressChange::Kept),
+            (
+                Some(old),
+                Some("ADA@example.org"),
+                true,
+                Some(&user.id),
+                Some(old),
+                AddressChange::Kept,
+            ),
+            // An account from before there were claims.
+            (Some(old), Some(old), true, None, Some(old), claimed(None)),
+            (Some(old), Some(new), true, None, Some(new), claimed(Some(old))),
+            (Some(old), Some(new), true, Some(&user.id), Some(new), claimed(Some(old))),
+            (Some(old), Some(new), true, Some(&other), Some(old), AddressChange::Refused),
+            (Some(old), Some(new), false, None, Some(old), AddressChange::Kept),
+            (Some(old), Some("no address"), true, None, Some(old), AddressChange::Kept),
+            (Some(old), None, true, None, Some(old), AddressChange::Kept),
+            (None, Some(new), true, None, Some(new), claimed(None)),
+            (None, Some(new), true, Some(&other), None, AddressChange::Refused),
+        ] {
+            let owned = |text: &str| text.to_owned();
+            let before = User { email: has.map(owned), ..user.clone() };
+            let identity =
+                Identity { email: told.map(owned), email_verified: verified, ..identity() };
+            let signed_in = before.sign_in(identity, owner, at(2)).unwrap();
+            let result = (signed_in.user.email.as_deref(), signed_in.address);
+            assert_eq!(result, (gets, change), "{has:?} {told:?} {verified} {owner:?}");
+        }
+    }
+
+    #[test]
+    fn a_sign_in_replaces_the_providers_roles_and_never_what_an_administrator_granted() {
+        let granted_roles = vec![Role::Recruiter];
+        let user = User { granted_roles, ..join(identity()) };
+        assert_eq!(user.roles(), [Role::Admin, Role::Recruiter]);
+        let roles = vec![Role::Recruiter, Role::Instructor];
+        let later = sign_in(user, Identity { roles, ..identity() }, at(2));
+        assert_eq!(later.roles(), [Role::Instructor, Role::Recruiter]);
+        let none = sign_in(later, Identity { roles: Vec::new(), ..identity() }, at(3));
+        assert_eq!(none.roles(), [Role::Recruiter]);
+    }
+
+    #[test]
+    fn signing_in_is_no_change_of_the_profile_unless_the_provider_tells_another_name() {
+        let user = join(identity());
+        let again = sign_in(user, Identity { roles: Vec::new(), ..identity() }, at(2));
+        assert_eq!((again.version, again.profile_version), (2, 1));
+        let renamed = Identity { given_name: "Augusta".to_owned(), ..identity() };
+        let renamed = sign_in(again, renamed, at(3));
+        assert_eq!((renamed.version, renamed.profile_version), (3, 2));
+        let suspended = renamed.suspend(at(4)).unwrap();
+        assert_eq!((suspended.version, suspended.profile_version), (4, 2));
+        assert_eq!(suspended.clone().sign_in(identity(), None, at(5)), Err(Closed::Suspended));
+        let leaving = suspended.reinstate().unwrap().leave(at(6)).unwrap();
+        assert_eq!((leaving.version, leaving.standing.as_str()), (6, "leaving"));
+        assert_eq!(sign_in(leaving, identity(), at(7)).stay(at(8)).unwrap().version, 8);
     }
 }

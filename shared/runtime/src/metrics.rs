@@ -28,6 +28,8 @@ pub enum Metric {
     RateLimited,
     /// Requests admitted without being counted, since the counters could not be reached.
     RateUncounted,
+    /// Sign-ins whose address at the provider is another user's.
+    AddressesRefused,
     /// Facets that the CRM acknowledged.
     CrmSent,
     /// Facets that were equal to what the CRM has.
@@ -44,13 +46,14 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,
         Self::ColdStarts,
         Self::RateLimited,
         Self::RateUncounted,
+        Self::AddressesRefused,
         Self::CrmSent,
         Self::CrmUnchanged,
         Self::CrmPending,
@@ -68,6 +71,7 @@ impl Metric {
             Self::ColdStarts => "ColdStarts",
             Self::RateLimited => "RateLimited",
             Self::RateUncounted => "RateUncounted",
+            Self::AddressesRefused => "AddressesRefused",
             Self::CrmSent => "CrmSent",
             Self::CrmUnchanged => "CrmUnchanged",
             Self::CrmPending => "CrmPending",
@@ -86,6 +90,7 @@ impl Metric {
             | Self::ColdStarts
             | Self::RateLimited
             | Self::RateUncounted
+            | Self::AddressesRefused
             | Self::CrmSent
             | Self::CrmUnchanged
             | Self::CrmPending

@@ -19,8 +19,9 @@ use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::learning::Learner;
 use rollcall_domain::profile::Profile;
 use rollcall_domain::random::{Random, SeededRandom, fraction};
+use rollcall_domain::standing::Standing;
 use rollcall_domain::time::{Clock, Timestamp};
-use rollcall_domain::user::{OwnNames, User};
+use rollcall_domain::user::{OwnNames, Plan, User};
 
 /// How often things go wrong, in parts of a thousand.
 #[derive(Clone, Copy)]
@@ -337,7 +338,11 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         email: Some(email(&index.to_string(), 0)),
         given_name: "name".to_owned(),
         family_name: index.to_string(),
-        roles: Vec::new(),
+        provider_roles: Vec::new(),
+        granted_roles: Vec::new(),
+        standing: Standing::Active,
+        plan: Plan::Free,
+        verified: false,
         joined_at: at,
         last_seen_at: at,
         own_names: OwnNames::default(),
@@ -345,6 +350,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         renamed_at: None,
         profile: Profile::default(),
         version: 1,
+        profile_version: 1,
     };
     let catalog = Arc::new(Catalog::default());
     (id, UserState { user, learner: Learner::default(), catalog })

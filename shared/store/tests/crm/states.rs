@@ -61,8 +61,9 @@ async fn a_state_is_everything_that_was_stored_about_a_user() {
         family_name: "Lovelace".to_owned(),
         roles: Vec::new(),
     };
-    let user = User::join(identity, now, &SeededRandom::new(1));
-    UserDirectory::new(&tables).join(&user, "trace").await.unwrap();
+    let joined = User::join(identity, None, now, &SeededRandom::new(1)).unwrap();
+    UserDirectory::new(&tables).join(&joined, "trace").await.unwrap();
+    let user = joined.user;
     let done = LearningEvent {
         action: ModuleAction::Completed,
         module: "a".parse().unwrap(),

@@ -34,8 +34,9 @@ async fn fill(world: &World) {
             family_name: String::new(),
             roles: Vec::new(),
         };
-        let user = User::join(identity, now, &random);
-        UserDirectory::new(&tables).join(&user, "trace").await.unwrap();
+        let joined = User::join(identity, None, now, &random).unwrap();
+        UserDirectory::new(&tables).join(&joined, "trace").await.unwrap();
+        let user = joined.user;
         for course in ["one", "two"] {
             let target = Target::course(course.parse().unwrap());
             let enrollment = enroll(None, &target, None, now).unwrap();

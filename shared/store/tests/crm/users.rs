@@ -1,10 +1,11 @@
 //! Usernames and profiles in the table `users`.
 
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream;
 use rollcall_domain::profile::{Change, Patch};
 use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{Timestamp, after_seconds};
-use rollcall_domain::user::{Edited, Identity, User};
+use rollcall_domain::user::{AddressChange, Edited, Identity, SignedIn, User};
 use rollcall_domain::username::{Claims, NamingRefusal, Username};
 use rollcall_store::users::{ProfileWriter, UserDirectory, UserReader};
 use rollcall_store::{Capability, PortErrorClass, Tables};
@@ -12,6 +13,8 @@ use rollcall_store::{Capability, PortErrorClass, Tables};
 use crate::world::World;
 
 const CLAIMANTS: u64 = 1_000;
+/// Writes under way at a time. All claimants have decided by what they saw before the first of them.
+const AT_A_TIME: usize = 100;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 fn at(second: i64) -> Timestamp {
@@ -19,6 +22,10 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn user(number: u64) -> User {
+    joining(number).user
+}
+
+fn joining(number: u64) -> SignedIn {
     let identity = Identity {
         issuer: "https://provider.example".to_owned(),
         subject: number.to_string(),
@@ -28,7 +35,7 @@ fn user(number: u64) -> User {
         family_name: "Lovelace".to_owned(),
         roles: Vec::new(),
     };
-    User::join(identity, at(0), &SeededRandom::new(number))
+    User::join(identity, None, at(0), &SeededRandom::new(number)).unwrap()
 }
 
 fn naming(name: &str) -> Patch {
@@ -70,7 +77,8 @@ async fn c_09_a_thousand_who_all_saw_a_name_free_claim_it_at_once_and_one_gets_i
         }
     });
     let (mut winners, mut losers) = (Vec::new(), Vec::new());
-    for (user, stored) in join_all(claiming).await {
+    let stored: Vec<_> = stream::iter(claiming).buffer_unordered(AT_A_TIME).collect().await;
+    for (user, stored) in stored {
         match stored {
             Ok(()) => winners.push(user),
             Err(error) => {
@@ -95,8 +103,8 @@ async fn a_name_that_was_given_up_is_free_after_thirty_days_and_not_before() {
     let (writer, reader) = (writer(&world), UserReader::new(&world.operator()));
     let directory = UserDirectory::new(&world.operator());
     let (ada, eve) = (user(1), user(2));
-    for user in [&ada, &eve] {
-        directory.join(user, "trace").await.unwrap();
+    for number in [1, 2] {
+        directory.join(&joining(number), "trace").await.unwrap();
     }
     edit(&writer, &ada, naming("ada"), at(0)).await.unwrap();
     edit(&writer, &ada, naming("countess"), at(0)).await.unwrap();
@@ -124,7 +132,7 @@ async fn a_held_name_goes_back_to_who_had_it_at_any_time() {
     let world = World::start().await;
     let writer = writer(&world);
     let ada = user(1);
-    UserDirectory::new(&world.operator()).join(&ada, "trace").await.unwrap();
+    UserDirectory::new(&world.operator()).join(&joining(1), "trace").await.unwrap();
     for (name, day) in [("ada", 0), ("countess", 0), ("ada", 7), ("countess", 14)] {
         edit(&writer, &ada, naming(name), at(day * DAY_SECONDS)).await.unwrap();
     }
@@ -137,7 +145,7 @@ async fn a_profile_is_read_as_it_was_stored_and_the_later_of_two_writers_is_refu
     let world = World::start().await;
     let (writer, directory) = (writer(&world), UserDirectory::new(&world.operator()));
     let ada = user(1);
-    directory.join(&ada, "trace").await.unwrap();
+    directory.join(&joining(1), "trace").await.unwrap();
     let list = |entry: &str| Change::Set(vec![entry.to_owned()]);
     let visibility = [("about", "public"), ("skills", "private")];
     let visibility = visibility.map(|(field, who)| (field.to_owned(), Some(who.to_owned())));
@@ -162,4 +170,79 @@ async fn a_profile_is_read_as_it_was_stored_and_the_later_of_two_writers_is_refu
     let claims = writer.claims(&stored, &naming("late").check().unwrap()).await.unwrap();
     assert_eq!(claims.wanted, None, "the claim of a refused write is not stored");
     assert_eq!(claims.current.map(|claim| claim.user), Some(ada.id));
+}
+
+/// Somebody who joins with an address.
+fn joining_with(number: u64, address: &str) -> SignedIn {
+    let SignedIn { user, .. } = joining(number);
+    let user = User { email: Some(address.to_owned()), ..user };
+    SignedIn { user, address: AddressChange::Claimed { released: None } }
+}
+
+fn moving(user: User, address: &str) -> SignedIn {
+    let address_before = AddressChange::Claimed { released: user.email.clone() };
+    let version = user.version + 1;
+    let user = User { email: Some(address.to_owned()), version, ..user };
+    SignedIn { user, address: address_before }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_of_all_who_join_with_one_address_at_once_one_does() {
+    let world = World::start().await;
+    let directory = UserDirectory::new(&world.operator());
+    let reader = UserReader::new(&world.operator());
+    let joining: Vec<SignedIn> =
+        (0..CLAIMANTS).map(|number| joining_with(number, "ada@example.org")).collect();
+    let storing = joining.iter().map(|joining| directory.join(joining, "trace"));
+    let stored: Vec<_> = stream::iter(storing).buffered(AT_A_TIME).collect().await;
+    let (mut joined, mut refused) = (Vec::new(), Vec::new());
+    for (SignedIn { user, .. }, stored) in joining.iter().zip(stored) {
+        match stored {
+            Ok(()) => joined.push(user.clone()),
+            Err(error) => {
+                assert_eq!(error.class, PortErrorClass::Conflict, "{error:?}");
+                refused.push(user);
+            }
+        }
+    }
+    assert_eq!((joined.len(), refused.len()), (1, 999));
+    let found = reader.find_by_email("ada@example.org").await.unwrap();
+    assert_eq!(found.as_ref(), joined.first());
+    for user in refused.into_iter().take(20) {
+        assert_eq!(reader.find(&user.id).await.unwrap(), None, "nothing is stored by halves");
+        let link = reader.find_by_identity(&user.issuer, &user.subject).await.unwrap();
+        assert_eq!(link, None, "an identity without a user is not linked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_moves_is_given_up_and_taken_in_one_write() {
+    let world = World::start().await;
+    let name = std::any::type_name::<UserDirectory>();
+    let connection = world.acting_as(name, UserDirectory::GRANTS);
+    let directory = UserDirectory::new(&Tables::new(&connection, "dev"));
+    let (ada, lin) = (joining_with(1, "ada@example.org"), joining_with(2, "lin@example.org"));
+    for joining in [&ada, &lin] {
+        directory.join(joining, "trace").await.unwrap();
+    }
+    let owner = async |address: &str| directory.owner(address).await.unwrap();
+    let taken = moving(ada.user.clone(), "lin@example.org");
+    let refused = directory.update(&taken, "trace").await.unwrap_err();
+    assert_eq!(refused.class, PortErrorClass::Conflict);
+    assert_eq!(owner("ada@example.org").await, Some(ada.user.id.clone()));
+    assert_eq!(owner("lin@example.org").await, Some(lin.user.id.clone()));
+    let moved = moving(ada.user.clone(), "new@example.org");
+    directory.update(&moved, "trace").await.unwrap();
+    assert_eq!(owner("ada@example.org").await, None);
+    assert_eq!(owner("new@example.org").await, Some(ada.user.id.clone()));
+    // What was given up is free for somebody else, and claiming one's own again is no fault.
+    directory.update(&moving(lin.user, "ada@example.org"), "trace").await.unwrap();
+    let again = SignedIn {
+        address: AddressChange::Claimed { released: None },
+        ..moving(moved.user, "new@example.org")
+    };
+    directory.update(&again, "trace").await.unwrap();
+    let found = directory.find_by_identity(&again.user.issuer, &again.user.subject).await;
+    assert_eq!(found.unwrap(), Some(again.user));
+    world.check_grants_are_used::<UserDirectory>();
 }
