@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 
 use rollcall_local::Addresses;
 use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
+
+use crate::Canaries;
+
+/// Pages and redirects between leaving for the provider and coming back.
+const HOPS_MAX: usize = 12;
 
 /// An answer, read whole.
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ pub struct Browser {
     /// The API's cookies.
     pub cookies: BTreeMap<String, String>,
     csrf: Option<String>,
+    /// What went through this browser and must stand in no log.
+    canaries: Canaries,
 }
 
 impl Browser {
@@ -63,7 +71,49 @@ impl Browser {
             provider: Addresses::url(addresses.provider),
             cookies: BTreeMap::new(),
             csrf: None,
+            canaries: Canaries::default(),
         }
+    }
+
+    /// With `canaries` for whatever goes through it.
+    #[must_use]
+    pub fn watched(mut self, canaries: &Canaries) -> Self {
+        self.canaries = canaries.clone();
+        self
+    }
+
+    /// Fills in the provider's sign-in form, as a person would, whoever the provider is. Where the
+    /// browser comes back to, without having gone there; `login` is a path of ours.
+    ///
+    /// # Panics
+    ///
+    /// When the provider shows no form, or never sends the browser back.
+    pub async fn fill_in_form(&mut self, login: &str, username: &str, password: &str) -> String {
+        let answer = self.get(login).await;
+        assert_eq!(answer.status, 302, "{answer:?}");
+        let mut elsewhere = Self { cookies: BTreeMap::new(), csrf: None, ..self.clone() };
+        let mut url = Url::parse(answer.header("location")).expect("a URL");
+        let typed = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("username", username), ("password", password)])
+            .finish();
+        let mut form = None;
+        for _ in 0..HOPS_MAX {
+            let answer = match form.take() {
+                None => elsewhere.send("GET", url.as_str(), None, &[]).await,
+                Some(form) => elsewhere.send_form(url.as_str(), form).await,
+            };
+            let next = if answer.status == 200 {
+                form = Some(typed.as_str());
+                action(&answer.text)
+            } else {
+                answer.header("location").to_owned()
+            };
+            url = url.join(&next).expect("a URL");
+            if url.as_str().starts_with(&self.api) {
+                return url.into();
+            }
+        }
+        panic!("the provider sends nobody back, but to {url}");
     }
 
     /// Signs in through the provider, as `username`, and fetches the CSRF token.
@@ -135,16 +185,21 @@ impl Browser {
         if !cookies.is_empty() {
             request = request.header("cookie", cookies.join("; "));
         }
+        self.canaries.url(url);
         if let Some(body) = body {
+            self.canaries.body(&body);
             if !headers.iter().any(|(name, _)| *name == "content-type") {
                 request = request.header("content-type", "application/json");
             }
             request = request.body(body);
         }
         for (name, value) in headers {
+            if *name == "authorization" {
+                self.canaries.secret("an Authorization header", value);
+            }
             request = request.header(*name, *value);
         }
-        let answer = read(request.send().await.expect("an answer")).await;
+        let answer = self.read(request).await;
         for line in answer.header("set-cookie").lines() {
             self.keep(line);
         }
@@ -165,7 +220,18 @@ impl Browser {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        read(request.send().await.expect("an answer")).await
+        self.read(request).await
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder) -> Answer {
+        let answer = read(request.send().await.expect("an answer")).await;
+        self.canaries.url(answer.header("location"));
+        let document = answer.json();
+        self.canaries.json(&document);
+        for url in ["callback_url", "logout_url"] {
+            self.canaries.url(document[url].as_str().unwrap_or_default());
+        }
+        answer
     }
 
     fn keep(&mut self, line: &str) {
@@ -176,9 +242,18 @@ impl Browser {
         if parts.any(|attribute| attribute == "Max-Age=0") {
             self.cookies.remove(name);
         } else {
+            self.canaries.secret("a cookie", value);
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
     }
+}
+
+/// Where the form of a page is sent.
+fn action(page: &str) -> String {
+    let (_, form) = page.split_once("<form").expect("a form");
+    let (_, action) = form.split_once("action=\"").expect("an action");
+    let (action, _) = action.split_once('"').expect("a whole action");
+    action.replace("&amp;", "&")
 }
 
 async fn read(response: reqwest::Response) -> Answer {

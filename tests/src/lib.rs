@@ -9,9 +9,12 @@
 //! patience that ends.
 
 mod browser;
+mod canaries;
+mod output;
 mod world;
 
 pub use browser::{Answer, Browser};
+pub use canaries::Canaries;
 pub use world::{Outcome, World, member};
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use rollcall_local::provider::User;
 use rollcall_local::{Addresses, Cloud, Options, PortChoice};
 use serde_json::{Value, json};
 
-use crate::{Answer, Browser, eventually};
+use crate::{Answer, Browser, Canaries, eventually, output};
 
 /// What a test says about its local cloud when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Outcome {
 pub struct World {
     /// The local cloud.
     pub cloud: Cloud,
+    /// What must stand in no log.
+    pub canaries: Canaries,
 }
 
 impl World {
@@ -40,18 +42,29 @@ impl World {
     ) -> Self {
         let mut users = sample::users().expect("the sample users are valid");
         users.extend(more_users);
+        let canaries = Canaries::default();
+        for user in &users {
+            canaries.address(&user.email);
+            canaries.name("a person's name", &user.given_name);
+            canaries.name("a person's name", &user.family_name);
+            canaries.secret("a password", &user.password);
+        }
         let program = PathBuf::from(program);
         let mut options = sample::options(None, PortChoice::Free, program, users);
         sample::widen_rate_limits(&mut options);
         change(&mut options);
+        for (_, secret) in &options.secrets {
+            canaries.secret("a secret of the stage", secret);
+        }
+        output::keep();
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
         sample::publish_catalog(&cloud).await.expect("the sample catalogue can be published");
-        Self { cloud }
+        Self { cloud, canaries }
     }
 
     /// A browser that nobody has signed in with.
     pub fn browser(&self) -> Browser {
-        Browser::new(&self.cloud.addresses)
+        Browser::new(&self.cloud.addresses).watched(&self.canaries)
     }
 
     /// A browser of somebody who has signed in.
@@ -120,17 +133,58 @@ impl World {
         answer.json()
     }
 
+    /// What the function that gave `answer` wrote while it worked on it, oldest first.
+    ///
+    /// # Panics
+    ///
+    /// When it never says that it has answered.
+    pub async fn log_of(&self, answer: &Answer) -> Vec<Value> {
+        let id = answer.header("x-request-id");
+        let told = eventually("the function says that it has answered", async || {
+            let lines = self.cloud.logs.lines().into_iter();
+            let lines: Vec<Value> =
+                lines.filter_map(|line| serde_json::from_str(&line.line).ok()).collect();
+            let last = lines.iter().find(|line| line["request_id"] == id)?;
+            let invocation = last["function_request_id"].clone();
+            Some((invocation, lines))
+        });
+        let (invocation, lines) = told.await;
+        lines.into_iter().filter(|line| line["function_request_id"] == invocation).collect()
+    }
+
+    /// What the logs of the functions and of the local cloud itself hold that no log may: what it
+    /// is, whose log, and the line.
+    pub fn leaks(&self) -> Vec<String> {
+        let own = output::lines().into_iter().map(|line| ("the local cloud".to_owned(), line));
+        let lines: Vec<(String, String)> = self
+            .cloud
+            .logs
+            .lines()
+            .into_iter()
+            .map(|line| (line.function, line.line))
+            .chain(own)
+            .collect();
+        let found = self.canaries.find(lines.iter().map(|(_, line)| line.as_str()));
+        let tell = |(number, what): (usize, &str)| {
+            let (function, line) = &lines[number];
+            format!("{what} in the log of {function}: {line}")
+        };
+        found.into_iter().map(tell).collect()
+    }
+
     /// Ends the local cloud, and looks that nothing is left that should not be.
     ///
     /// # Panics
     ///
-    /// When IAM refused a function something, when HubSpot's limits or schema were violated, and,
-    /// if the outcome is to be clean, when an error was logged or a message is left over.
+    /// When IAM refused a function something, when HubSpot's limits or schema were violated, when a
+    /// log holds a secret or tells who somebody is, and, if the outcome is to be clean, when an error was logged or a message is left over.
     pub async fn finish(self, outcome: Outcome) {
         let denials = self.cloud.iam.denials();
         assert!(denials.is_empty(), "denied by IAM: {denials:#?}");
         let violations = self.cloud.hubspot.violations();
         assert!(violations.is_empty(), "HubSpot was misused: {violations:#?}");
+        let leaks = self.leaks();
+        assert!(leaks.is_empty(), "logs hold what they must not: {leaks:#?}");
         if outcome == Outcome::Clean {
             let lines = self.cloud.logs.lines();
             let errors: Vec<_> =

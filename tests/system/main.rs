@@ -3,6 +3,8 @@
 
 mod access;
 mod audit;
+mod callback;
+mod canary;
 mod crowd;
 mod dev;
 mod edge;
@@ -13,6 +15,7 @@ mod limits;
 mod linking;
 mod outage;
 mod profile;
+mod provider_trouble;
 mod published;
 mod recovery;
 mod sessions;
