@@ -163,12 +163,31 @@ pub fn widen_rate_limits(options: &mut Options) {
 /// Makes the client of a local cloud authenticate with a secret, as in staging and prod.
 pub fn authenticate_client(options: &mut Options) {
     set(options, &identity::OIDC_CLIENT_AUTHENTICATION, "secret");
-    let users = users().unwrap_or_default();
-    options.provider = Box::new(move |addresses, folder, clock| {
-        let mut provider = provider_options(addresses, folder, clock, users.clone());
+    change_provider(options, |provider| {
         for client in provider.clients.iter_mut().filter(|client| client.client_id == CLIENT_ID) {
             client.client_secret = Some(CLIENT_SECRET.to_owned());
         }
+    });
+}
+
+/// Makes the provider of a local cloud one that follows OpenID Connect to the letter, in place of
+/// Cognito.
+pub fn follow_the_standards(options: &mut Options) {
+    set(options, &identity::OIDC_PROFILE, "generic");
+    change_provider(options, |provider| provider.profile = Profile::Generic);
+}
+
+fn change_provider(
+    options: &mut Options,
+    change: impl Fn(&mut provider::Options) + Send + Sync + 'static,
+) {
+    let nobody = |addresses: &Addresses, folder, clock| {
+        provider_options(addresses, folder, clock, Vec::new())
+    };
+    let before = std::mem::replace(&mut options.provider, Box::new(nobody));
+    options.provider = Box::new(move |addresses, folder, clock| {
+        let mut provider = before(addresses, folder, clock);
+        change(&mut provider);
         provider
     });
 }

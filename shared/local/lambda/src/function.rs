@@ -246,6 +246,16 @@ impl Lambda {
         running.len()
     }
 
+    /// Test fault: ends the free processes of `function`, so that its next invocation starts cold, as
+    /// AWS may decide at any time.
+    pub fn end_free(&self, function: &str) -> Result<(), InvokeError> {
+        let function = self.service.function(function)?;
+        for process in self.service.pool.retire(&function) {
+            process.kill();
+        }
+        Ok(())
+    }
+
     /// Test fault: kills the processes of the next `count` invocations of `function` at `point`.
     pub fn crash_next(
         &self,
