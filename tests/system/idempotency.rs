@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use rollcall_cli::sample;
 use rollcall_domain::cursor::CursorScope;
 use rollcall_domain::id::UserId;
@@ -130,55 +130,87 @@ async fn d_08_a_crash_before_the_answer_arrives_changes_neither_effect_nor_answe
     world.finish(Outcome::Troubled).await;
 }
 
-/// Makes the one record there is what a process leaves that died after its effect and before its
-/// answer was kept.
-async fn forget_the_answer(world: &World, held_until_ms: &str) {
+/// The one idempotency record there is.
+async fn record(world: &World) -> Value {
     let items = world.dynamodb("Scan", &json!({ "TableName": EDGE })).await;
-    let items = items["Items"].as_array().unwrap().clone().into_iter();
-    let mut records: Vec<Value> = items
-        .filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("idempotency#"))
-        .collect();
+    let mut records = items["Items"].as_array().unwrap().clone();
+    records.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("idempotency#"));
     assert_eq!(records.len(), 1, "{records:?}");
-    let mut record = records.remove(0);
-    assert!(record.as_object_mut().unwrap().remove("answer").is_some());
-    record["held_until_ms"] = json!({ "N": held_until_ms });
+    records.remove(0)
+}
+
+/// Says until when the one record there is is held.
+async fn hold_until(world: &World, held_until_ms: i64) {
+    let mut record = record(world).await;
+    record["held_until_ms"] = json!({ "N": held_until_ms.to_string() });
     world.dynamodb("PutItem", &json!({ "TableName": EDGE, "Item": record })).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn d_08_a_death_between_effect_and_answer_is_made_good_by_who_asks_again() {
-    let world = world().await;
-    let ada = world.signed_in("ada").await;
-    let body = completed("follow-a-change");
-    let lost = track(&ada, "key", &body).await;
-    assert_eq!(lost.status, 200, "{lost:?}");
-    let effects = changes(&world);
+/// Sends a request whose process is killed when it is about to make a call to DynamoDB: `action`,
+/// with `text` in its body.
+async fn killed_at(
+    world: &World,
+    (action, text): (&str, &str),
+    asking: impl Future<Output = Answer>,
+) {
+    let mut held = world.cloud.dynamodb.faults().hold_next(action, text);
+    let killing = async {
+        assert!(held.arrived().await);
+        assert_eq!(world.cloud.lambda.kill_running("event-track"), 1);
+    };
+    let (lost, ()) = join(asking, killing).await;
+    assert!(lost.status >= 500, "{lost:?}");
+}
 
-    // While the dead process could still be at work, nobody takes its place.
-    let soon = world.cloud.clock.now_ms() + 60_000;
-    forget_the_answer(&world, &soon.to_string()).await;
-    let waiting = track(&ada, "key", &body).await;
+/// Where a process dies: before its effect, and before its answer is kept.
+const DEATHS: [((&str, &str), bool); 2] = [
+    (("TransactWriteItems", "rollcall-dev-progress"), false),
+    (("UpdateItem", "\"#holder = :holder\""), true),
+];
+
+/// While the dead process could still be at work, nobody takes its place.
+async fn is_waited_for(world: &World, browser: &Browser, body: &Value) {
+    hold_until(world, world.cloud.clock.now_ms() + 60_000).await;
+    let waiting = track(browser, "key", body).await;
     assert_eq!(
         (waiting.status, waiting.json()["code"].as_str()),
         (409, Some("request-in-progress"))
     );
     let seconds: u64 = waiting.header("retry-after").parse().unwrap();
     assert!((30..=60).contains(&seconds), "{waiting:?}");
+}
 
-    let mut record = world.dynamodb("Scan", &json!({ "TableName": EDGE })).await;
-    let records = record["Items"].as_array_mut().unwrap();
-    let record = records.iter_mut().find(|item| item.get("held_until_ms").is_some()).unwrap();
-    record["held_until_ms"] = json!({ "N": "1" });
-    world.dynamodb("PutItem", &json!({ "TableName": EDGE, "Item": record })).await;
-    let reused = track(&ada, "key", &started("spare-reading")).await;
-    assert_eq!(reused.json()["code"], "idempotency-key-reused", "{reused:?}");
-    let answers = join_all((0..10).map(|_| track(&ada, "key", &body))).await;
-    assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
-    assert_eq!(answers[0].json()["recorded"], 1);
-    let distinct: BTreeSet<_> = answers.iter().map(same).collect();
-    assert_eq!(distinct.len(), 1, "{distinct:#?}");
-    assert_eq!(changes(&world), effects);
-    world.finish(Outcome::Clean).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn d_08_a_process_that_is_killed_leaves_one_effect_after_all() {
+    for (point, has_effect) in DEATHS {
+        let world = world().await;
+        let ada = world.signed_in("ada").await;
+        let body = completed("follow-a-change");
+        let before = changes(&world);
+        killed_at(&world, point, track(&ada, "key", &body)).await;
+        let effects = changes(&world);
+        assert_eq!(effects > before, has_effect, "{point:?}");
+        assert!(record(&world).await.get("answer").is_none(), "{point:?}");
+
+        if has_effect {
+            is_waited_for(&world, &ada, &body).await;
+            assert_eq!(changes(&world), effects);
+        }
+        hold_until(&world, 1).await;
+        let reused = track(&ada, "key", &started("spare-reading")).await;
+        assert_eq!(reused.json()["code"], "idempotency-key-reused", "{reused:?}");
+        let answers = join_all((0..10).map(|_| track(&ada, "key", &body))).await;
+        assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
+        assert_eq!(answers[0].json()["recorded"], 1);
+        let distinct: BTreeSet<_> = answers.iter().map(same).collect();
+        assert_eq!(distinct.len(), 1, "{distinct:#?}");
+        assert_eq!(changes(&world) == effects, has_effect, "{point:?}");
+        let effects = changes(&world);
+        let other = track(&ada, "other", &body).await;
+        assert_eq!((other.status, other.json()["modules"].clone()), (200, json!([])));
+        assert_eq!(changes(&world), effects);
+        world.finish(Outcome::Troubled).await;
+    }
 }
 
 /// A local cloud whose HubSpot refuses what everybody learns: at the desk are the enrolments of two

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::error::{ApiError, StreamError};
@@ -70,16 +71,41 @@ struct Planned {
     remaining: u32,
 }
 
+/// A request that is to be held, as the front meets it.
+#[derive(Debug)]
+struct PlannedHold {
+    action: String,
+    text: String,
+    arrive: oneshot::Sender<()>,
+    given_up: oneshot::Receiver<()>,
+}
+
+/// A request that takes no effect and gets no answer while this value lives, and is refused as an
+/// internal error afterwards: who asked can be killed in between.
+#[derive(Debug)]
+pub struct Held {
+    arrived: oneshot::Receiver<()>,
+    _until_dropped: oneshot::Sender<()>,
+}
+
+impl Held {
+    /// Completes when the request is there; whether it came at all.
+    pub async fn arrived(&mut self) -> bool {
+        (&mut self.arrived).await.is_ok()
+    }
+}
+
 /// The faults of one local cloud. Cloning shares them.
 #[derive(Clone)]
 pub struct Faults {
     planned: Arc<Mutex<Vec<Planned>>>,
+    holds: Arc<Mutex<Vec<PlannedHold>>>,
     engine: Engine,
 }
 
 impl Faults {
     pub(crate) fn new(engine: Engine) -> Self {
-        Self { planned: Arc::default(), engine }
+        Self { planned: Arc::default(), holds: Arc::default(), engine }
     }
 
     /// Makes the next `count` requests of `action` (such as `PutItem` or `TransactWriteItems`)
@@ -93,6 +119,42 @@ impl Faults {
                 remaining: count,
             });
         });
+    }
+
+    /// Holds the next request of `action` whose body contains `text`.
+    pub fn hold_next(&self, action: &str, text: &str) -> Held {
+        let (arrive, arrived) = oneshot::channel();
+        let (until_dropped, given_up) = oneshot::channel();
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).push(PlannedHold {
+            action: action.to_owned(),
+            text: text.to_owned(),
+            arrive,
+            given_up,
+        });
+        Held { arrived, _until_dropped: until_dropped }
+    }
+
+    /// Waits for as long as this request is held; whether it was.
+    pub(crate) async fn hold(&self, action: &str, body: &[u8]) -> bool {
+        let Some(hold) = self.take_hold(action, body) else {
+            return false;
+        };
+        if hold.arrive.send(()).is_ok() {
+            // It never sends; the error says that who watched has dropped it.
+            drop(hold.given_up.await);
+        }
+        true
+    }
+
+    fn take_hold(&self, action: &str, body: &[u8]) -> Option<PlannedHold> {
+        let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        if holds.is_empty() {
+            return None;
+        }
+        let body = String::from_utf8_lossy(body);
+        let due =
+            holds.iter().position(|hold| hold.action == action && body.contains(&hold.text))?;
+        Some(holds.remove(due))
     }
 
     /// Forgets the faults that have not happened yet.

@@ -32,7 +32,13 @@ pub(crate) fn router(database: DynamoDb) -> Router {
 }
 
 async fn handle(State(database): State<DynamoDb>, headers: HeaderMap, body: Bytes) -> Response {
-    let (status, body) = match database.answer(&headers, &body) {
+    let operation = target(&headers).map_or("", |(_, operation)| operation);
+    let answer = if database.faults.hold(operation, &body).await {
+        Err(ApiError::internal("the request was held on demand"))
+    } else {
+        database.answer(&headers, &body)
+    };
+    let (status, body) = match answer {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => (error.status, error.body),
     };
@@ -43,12 +49,14 @@ async fn handle(State(database): State<DynamoDb>, headers: HeaderMap, body: Byte
     (status, headers, body).into_response()
 }
 
+/// Service and operation of a request.
+fn target(headers: &HeaderMap) -> Option<(&str, &str)> {
+    headers.get("x-amz-target")?.to_str().ok()?.split_once('.')
+}
+
 impl DynamoDb {
     fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, ApiError> {
-        let target = headers.get("x-amz-target").and_then(|v| v.to_str().ok());
-        let (service, operation) = target
-            .and_then(|target| target.split_once('.'))
-            .ok_or_else(ApiError::unknown_operation)?;
+        let (service, operation) = target(headers).ok_or_else(ApiError::unknown_operation)?;
         let principal = self.iam.principal(headers).ok_or_else(ApiError::unrecognized_client)?;
         let mut request: Value =
             serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))?;

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 pub use crate::error::{OpenError, StreamError, SweepError, TableError};
-pub use crate::faults::{Fault, Faults};
+pub use crate::faults::{Fault, Faults, Held};
 pub use crate::table::{IndexDefinition, TableDefinition};
 
 /// How often [`DynamoDb::keep_house`] sweeps.
