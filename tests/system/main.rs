@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod callback;
 mod canary;
+mod catalogue;
 mod crowd;
 mod dev;
 mod edge;

@@ -16,6 +16,7 @@ pub mod login;
 pub mod port;
 pub mod profile;
 pub mod progress;
+pub mod quiz;
 pub mod random;
 pub mod rate_limit;
 pub mod role;
