@@ -13,6 +13,8 @@ TOOLS_READY := .tools/ready
 DENY := .tools/cargo/bin/cargo-deny
 DENY_VERSION := 0.20.2
 NODE_READY := cdk/node_modules/.package-lock.json
+BROWSER_READY := tests/browser/node_modules/.package-lock.json
+PEER_READY := tests/peer/node_modules/.package-lock.json
 
 help: ## lists the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,9 +26,9 @@ dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its d
 	@cargo build --bin rollcall
 	@exec target/debug/rollcall dev --port $(PORT) $(if $(filter 1,$(RESET)),--reset)
 
-test: test-rust test-cdk ## runs every test
+test: test-rust test-cdk test-browser ## runs every test
 
-test-rust:
+test-rust: $(PEER_READY)
 	@$(CARGO_READY)
 	rm -rf target/grants-used
 	cargo test --workspace --quiet
@@ -34,6 +36,11 @@ test-rust:
 
 test-cdk: $(NODE_READY) $(TOOLS_READY)
 	cd cdk && npm test
+
+test-browser: $(BROWSER_READY)
+	@$(CARGO_READY)
+	cargo build --quiet --bin rollcall
+	cd tests/browser && npm test
 
 check: check-rust check-cdk ## format, lints, licences, documents, generated files
 
@@ -56,7 +63,7 @@ build: $(TOOLS_READY) ## makes the release bundles in target/lambda and prints t
 	scripts/build.sh $(ARCHITECTURE)
 
 clean: ## removes what was built; data of the local cloud stay
-	rm -rf target cdk/node_modules cdk/cdk.out .tools
+	rm -rf target cdk/node_modules cdk/cdk.out tests/browser/node_modules tests/peer/node_modules .tools
 
 $(TOOLS_READY): tools.txt
 	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.9 or newer"; exit 1; }
@@ -67,8 +74,8 @@ $(TOOLS_READY): tools.txt
 $(DENY):
 	cargo install --quiet --locked --debug --root .tools/cargo --version $(DENY_VERSION) cargo-deny
 
-$(NODE_READY): cdk/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
-	cd cdk && npm ci --no-audit --no-fund
+	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-cdk check check-rust check-cdk generate build clean
+.PHONY: help dev test test-rust test-cdk test-browser check check-rust check-cdk generate build clean

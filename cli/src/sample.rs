@@ -31,6 +31,12 @@ pub const CURSOR_KEY: &str = "a-cursor-key-for-local-use-only";
 /// The key under which tokens are stored in the local cloud.
 pub const TOKEN_KEY: &str = "a-key-for-tokens-at-rest-for-local-use-only";
 
+/// Our client at the local provider.
+pub const CLIENT_ID: &str = "rollcall-web";
+
+/// The client's secret, where it has one.
+pub const CLIENT_SECRET: &str = "a-client-secret-for-local-use-only";
+
 static USERS: &str = include_str!("../../sample/users.json");
 
 /// Why the sample data cannot be used.
@@ -101,11 +107,12 @@ pub fn options(
 }
 
 /// Gives a setting of a local cloud another value.
-pub fn set(options: &mut Options, setting: &'static Setting, value: &'static str) {
+pub fn set(options: &mut Options, setting: &'static Setting, value: &str) {
+    let value = value.to_owned();
     let before = std::mem::replace(&mut options.settings, Box::new(settings));
     options.settings = Box::new(move |addresses| {
         let mut settings = before(addresses);
-        settings.insert(setting.name, value.to_owned());
+        settings.insert(setting.name, value.clone());
         settings
     });
 }
@@ -203,9 +210,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
     ])
 }
 
-const CLIENT_SECRET: &str = "a-client-secret-for-local-use-only";
 const POOL: &str = "us-east-1_rollcall";
-const CLIENT_ID: &str = "rollcall-web";
 const MONITOR_ID: &str = "rollcall-monitor";
 const MONITOR_SECRET: &str = "a-monitor-secret-for-local-use-only";
 

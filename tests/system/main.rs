@@ -15,6 +15,7 @@ mod idempotency;
 mod limits;
 mod linking;
 mod outage;
+mod peer;
 mod profile;
 mod provider_trouble;
 mod published;

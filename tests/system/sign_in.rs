@@ -98,7 +98,7 @@ pub(crate) async fn check(world: &World) {
 }
 
 /// Ada's, of the sample.
-const PASSWORD: &str = "Ada-likes-2-dance!";
+pub(crate) const PASSWORD: &str = "Ada-likes-2-dance!";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_signs_in_and_out_with_every_kind_of_provider_and_client() {

@@ -219,3 +219,23 @@ fn every_package_keeps_the_common_lints() {
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} sets lints of its own");
     }
 }
+
+/// Licences that packages of tests and deployment may have; none of them is shipped.
+const NPM_LICENCES: [&str; 6] =
+    ["Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BlueOak-1.0.0", "ISC", "MIT"];
+
+#[test]
+fn every_npm_package_has_an_allowed_licence() {
+    for folder in ["cdk", "tests/browser", "tests/peer"] {
+        let lock = std::fs::read_to_string(root().join(folder).join("package-lock.json")).unwrap();
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        assert!(packages.len() > 1, "{folder} locks nothing");
+        for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+            let licence = package["license"].as_str().unwrap_or_default();
+            let mut choices = licence.trim_matches(['(', ')']).split(" OR ");
+            let allowed = choices.any(|choice| NPM_LICENCES.contains(&choice));
+            assert!(allowed, "{folder}/{path} has licence {licence:?}");
+        }
+    }
+}
