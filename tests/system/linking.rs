@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{PROGRAM, world};
 
 const SESSION: &str = "__Host-rollcall_session";
+const LINK: &str = "__Host-rollcall_link";
 const USERS: &str = "rollcall-dev-users";
 const ADMIN_ROUTE: &str = "/admin/crm/status";
 
@@ -29,6 +30,44 @@ pub(crate) fn twin(number: usize, email: &str, email_verified: bool) -> User {
 
 async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
+}
+
+/// Proves an identity whose address is another user's, and leaves it waiting in the browser.
+async fn wait_to_be_linked(world: &World, browser: &mut Browser, username: &str) {
+    let answer = come_back(world, browser, username).await;
+    assert_page(&answer, 409, "You already have an account");
+    assert!(answer.text.contains("href=\"/auth/login\""), "{answer:?}");
+    assert!(browser.cookies.contains_key(LINK), "{answer:?}");
+}
+
+/// Who signs in with an identity in a browser of their own; `None` when nobody does.
+async fn leads_to(world: &World, username: &str) -> Option<String> {
+    let mut browser = world.browser();
+    let answer = come_back(world, &mut browser, username).await;
+    if answer.status != 303 {
+        assert_page(&answer, 409, "You already have an account");
+        return None;
+    }
+    Some(user_id(&mut browser).await)
+}
+
+/// How many identities wait.
+async fn waiting(world: &World) -> usize {
+    let items = world.dynamodb("Scan", &json!({ "TableName": "rollcall-dev-edge" })).await;
+    let items = items["Items"].as_array().unwrap().clone();
+    items.iter().filter(|item| item["sk"]["S"] == "link").count()
+}
+
+/// The identities in a user's list.
+async fn identities(world: &World, user_id: &str) -> usize {
+    let order = json!({
+        "TableName": USERS,
+        "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
+        "ExpressionAttributeValues": {
+            ":pk": { "S": format!("user#{user_id}") }, ":prefix": { "S": "identity#" },
+        },
+    });
+    world.dynamodb("Query", &order).await["Items"].as_array().unwrap().len()
 }
 
 /// Changes a user's stored item.
@@ -232,4 +271,106 @@ async fn a_role_that_an_administrator_granted_outlives_every_sign_in() {
     assert_eq!(ada.post("/auth/refresh", None).await.status, 200);
     assert_eq!(ada.get(ADMIN_ROUTE).await.status, 403);
     world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_a_second_way_to_sign_in_is_linked_once_both_were_proven_in_one_browser() {
+    let world =
+        World::start_with(PROGRAM, vec![twin(1, "Ada@Rollcall.example", true)], |_| {}).await;
+    let mut ada = world.signed_in("ada").await;
+    let id = user_id(&mut ada).await;
+    let before = ada.get("/auth/me").await.json();
+    let mut browser = world.browser();
+    wait_to_be_linked(&world, &mut browser, "member-1").await;
+    assert_eq!(browser.get("/auth/me").await.status, 401);
+    // The provider remembers the new identity and must not take it again.
+    let login = browser.get("/auth/login").await;
+    assert!(login.header("location").contains("prompt=login"), "{login:?}");
+    assert!(!ada.get("/auth/login").await.header("location").contains("prompt"));
+
+    browser.sign_in("ada").await;
+    assert!(!browser.cookies.contains_key(LINK));
+    assert_eq!((waiting(&world).await, identities(&world, &id).await), (0, 2));
+    assert_eq!(leads_to(&world, "member-1").await, Some(id.clone()));
+    assert_eq!(leads_to(&world, "ada").await, Some(id.clone()));
+    assert_eq!(stored_users(&world).await.len(), 1);
+    let mut second = world.signed_in("member-1").await;
+    let after = second.get("/auth/me").await.json();
+    for fact in ["email", "given_name", "family_name", "joined_at"] {
+        assert_eq!(after[fact], before[fact], "{fact}");
+    }
+    assert_eq!(second.post("/auth/refresh", None).await.status, 200);
+    world.contact_with(&id, &[("email", "ada@rollcall.example"), ("firstname", "Ada")]).await;
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_13_an_identity_waits_in_its_own_browser_for_the_owner_of_its_address_alone() {
+    let twins = vec![twin(1, "ada@rollcall.example", true), twin(2, "ada@rollcall.example", false)];
+    let world = World::start_with(PROGRAM, twins, |_| {}).await;
+    let mut ada = world.signed_in("ada").await;
+    let id = user_id(&mut ada).await;
+    let mut browser = world.browser();
+    wait_to_be_linked(&world, &mut browser, "member-1").await;
+    let cookie = browser.cookies[LINK].clone();
+    // Another browser of the owner, a forged cookie, and somebody else in the same browser.
+    ada.sign_in("ada").await;
+    ada.cookies.insert(LINK.to_owned(), "x".repeat(43));
+    ada.sign_in("ada").await;
+    browser.sign_in("lin").await;
+    browser.sign_in("member-2").await;
+    assert_eq!((waiting(&world).await, identities(&world, &id).await), (1, 1));
+    assert_eq!(browser.cookies.get(LINK), Some(&cookie));
+    assert_eq!(leads_to(&world, "member-1").await, None);
+    assert_eq!(waiting(&world).await, 2);
+
+    // What waited for too long.
+    let stored = world.dynamodb("Scan", &json!({ "TableName": "rollcall-dev-edge" })).await;
+    let items = stored["Items"].as_array().unwrap().clone();
+    for mut item in items.into_iter().filter(|item| item["sk"]["S"] == "link") {
+        let text = item.to_string();
+        assert!(!text.contains('@') && !text.contains(&cookie), "{text}");
+        item["started_at"] = json!({ "S": "2026-01-01T00:00:00Z" });
+        let order = json!({ "TableName": "rollcall-dev-edge", "Item": item });
+        world.dynamodb("PutItem", &order).await;
+    }
+    browser.sign_in("ada").await;
+    assert_eq!(identities(&world, &id).await, 1);
+    assert_eq!(leads_to(&world, "member-1").await, None);
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_browsers_that_link_at_once_link_each_identity_once() {
+    let twins = (1..4).map(|number| twin(number, "ada@rollcall.example", true)).collect();
+    let world = World::start_with(PROGRAM, twins, |_| {}).await;
+    let mut ada = world.signed_in("ada").await;
+    let id = user_id(&mut ada).await;
+    let mut browsers = Vec::new();
+    // Two browsers of each identity, and a copy of each browser.
+    for number in [1, 1, 2, 2, 3, 3] {
+        let mut browser = world.browser();
+        wait_to_be_linked(&world, &mut browser, &format!("member-{number}")).await;
+        browsers.extend([browser.clone(), browser]);
+    }
+    let linking = browsers.into_iter().map(|mut browser| {
+        let world = &world;
+        async move { come_back(world, &mut browser, "ada").await.status }
+    });
+    let statuses = join_all(linking).await;
+    // Whoever loses again and again is told to try again, and nothing is done by halves.
+    assert!(statuses.contains(&303), "{statuses:?}");
+    for number in 1..4 {
+        if leads_to(&world, &format!("member-{number}")).await.is_none() {
+            let mut browser = world.browser();
+            wait_to_be_linked(&world, &mut browser, &format!("member-{number}")).await;
+            browser.sign_in("ada").await;
+        }
+        assert_eq!(leads_to(&world, &format!("member-{number}")).await, Some(id.clone()));
+    }
+    assert_eq!(identities(&world, &id).await, 4);
+    let users = stored_users(&world).await;
+    assert_eq!(users.len(), 1);
+    assert_eq!(users[0]["identities"]["N"], "4");
+    world.finish(Outcome::Troubled).await;
 }

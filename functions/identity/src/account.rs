@@ -3,12 +3,13 @@
 use futures::future::try_join;
 use rollcall_domain::id::UserId;
 use rollcall_domain::random::Random;
+use rollcall_domain::session::SessionHash;
 use rollcall_domain::standing::Closed;
 use rollcall_domain::user::{AddressChange, AddressTaken, Identity, SignedIn, User};
 use rollcall_edge::Context;
 use rollcall_oidc::IdClaims;
 use rollcall_runtime::metrics::{self, Metric};
-use rollcall_store::users::UserDirectory;
+use rollcall_store::users::{IdentityLinker, UserDirectory};
 use rollcall_store::{PortError, PortErrorClass};
 
 /// How often an account is stored at most, when other sign-ins of the same person come first.
@@ -112,6 +113,43 @@ pub(crate) async fn renew(
             Ok(()) => {
                 tell(&renewed, context);
                 return Ok(Some(renewed.user));
+            }
+            Err(error)
+                if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>
+            {
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes the identity that waits in this browser, if there is one, `user`'s, who has just signed in;
+/// whether nothing waits any more. An identity that waits for somebody else goes on waiting.
+pub(crate) async fn link(
+    links: &IdentityLinker,
+    user: &UserId,
+    waiting: &SessionHash,
+    context: &Context,
+) -> Result<bool, PortError> {
+    let mut attempt = 1;
+    loop {
+        let Some(link) = links.pending(waiting).await? else { return Ok(true) };
+        if links.owner(&link).await?.is_some() {
+            return Ok(true);
+        }
+        let Some(known) = links.find(user).await? else { return Ok(false) };
+        let linked = match known.link(&link, context.now) {
+            Ok(linked) => linked,
+            Err(refusal) => {
+                tracing::info!(user.id = %user, %refusal, "an identity is not linked");
+                return Ok(false);
+            }
+        };
+        match links.link(&linked, &link, context.now, &context.trace_id).await {
+            Ok(()) => {
+                tracing::info!(user.id = %user, identities = linked.identities, "an identity is linked");
+                return Ok(true);
             }
             Err(error)
                 if error.class == PortErrorClass::Conflict && attempt < STORE_ATTEMPTS_MAX =>

@@ -5,12 +5,15 @@
 //! callers with one `state` one goes on, and a failure later means to begin again. The id of the
 //! session is always new, and a session the browser had before ends; when the person may do something
 //! else than before, all their sessions do. Of the provider's tokens only the refresh token is kept,
-//! sealed. A suspended user gets a page and no session, and so does whoever comes with an address that is
-//! another account's. Nothing is sent to the CRM here; the table's stream takes care.
+//! sealed. A suspended user gets a page and no session.
+//!
+//! So does whoever comes with an address that is another account's: their identity waits in this
+//! browser until the account's owner signs in here as well, and is theirs then. Nothing is sent to the CRM here; the table's stream takes care.
 
 use std::sync::Arc;
 
-use rollcall_domain::limits::SESSION_ABSOLUTE_SECONDS;
+use rollcall_domain::limits::{LINKING_SECONDS, SESSION_ABSOLUTE_SECONDS};
+use rollcall_domain::linking::PendingLink;
 use rollcall_domain::login::{Login, LoginRefusal};
 use rollcall_domain::random::Random;
 use rollcall_domain::secret::Secret;
@@ -23,7 +26,7 @@ use rollcall_runtime::declaration::{Operation, Parameter, RateClass};
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::logins::LoginFinisher;
 use rollcall_store::sessions::{EverySessionEnder, SessionEnder, SessionStarter};
-use rollcall_store::users::UserDirectory;
+use rollcall_store::users::{IdentityLinker, LinkKeeper, UserDirectory};
 use rollcall_store::{Capability, PortError};
 
 use crate::account::{self, AccountError};
@@ -33,7 +36,7 @@ use crate::settings::{
     OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
     SITE_URL,
 };
-use crate::site::{LOGIN_COOKIE, Site};
+use crate::site::{LINK_COOKIE, LOGIN_COOKIE, Site};
 use crate::upstream::{self, Upstream};
 
 /// The declaration.
@@ -45,6 +48,8 @@ pub static FUNCTION: Function = Function {
     grants: &[
         LoginFinisher::GRANTS,
         UserDirectory::GRANTS,
+        LinkKeeper::GRANTS,
+        IdentityLinker::GRANTS,
         SessionStarter::GRANTS,
         SessionEnder::GRANTS,
         EverySessionEnder::GRANTS,
@@ -82,6 +87,8 @@ struct Ports {
     logins: LoginFinisher,
     upstream: Upstream,
     users: UserDirectory,
+    link_keeper: LinkKeeper,
+    links: IdentityLinker,
     session_starter: SessionStarter,
     session_ender: SessionEnder,
     every_session_ender: EverySessionEnder,
@@ -95,6 +102,8 @@ impl Ports {
             logins: startup.capability()?,
             upstream: Upstream::new(startup)?,
             users: startup.capability()?,
+            link_keeper: startup.capability()?,
+            links: startup.capability()?,
             session_starter: startup.capability()?,
             session_ender: startup.capability()?,
             every_session_ender: startup.capability()?,
@@ -108,6 +117,7 @@ struct Input {
     answer: Result<Answer, AnswerError>,
     browser: String,
     old_session: Option<SessionHash>,
+    waiting: Option<SessionHash>,
 }
 
 impl FromRequest for Input {
@@ -117,6 +127,7 @@ impl FromRequest for Input {
             answer: Answer::read(|name| request.query_parameter(name)),
             browser: request.cookie(LOGIN_COOKIE).unwrap_or_default(),
             old_session: old_session.map(|id| SessionHash::of(&id)),
+            waiting: request.cookie(LINK_COOKIE).map(|cookie| SessionHash::of(&cookie)),
         })
     }
 }
@@ -133,8 +144,20 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
     login.check(&input.browser, context.now)?;
     let (identity, refresh_token) = identify(ports, context, &answer, &login).await?;
     let (now, random) = (context.now, ports.random.as_ref());
-    let account = account::sign_in(&ports.users, &identity, context, random).await?;
+    let account = match account::sign_in(&ports.users, &identity, context, random).await {
+        Err(AccountError::AddressTaken(taken)) => {
+            let (link, cookie) = PendingLink::begin(&identity, &taken, now, random);
+            ports.link_keeper.keep(&link, &context.trace_id).await?;
+            let page = page::of_account(&AccountError::AddressTaken(taken));
+            return Ok(page.with_cookie(LINK_COOKIE, &cookie, LINKING_SECONDS));
+        }
+        account => account?,
+    };
     let user = account.user;
+    let link_is_over = match &input.waiting {
+        Some(waiting) => account::link(&ports.links, &user.id, waiting, context).await?,
+        None => false,
+    };
     let mut ended = Vec::new();
     if let Some(old_session) = input.old_session {
         ended.extend(ports.session_ender.end_by_cookie(&old_session).await?);
@@ -158,9 +181,10 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
     }
     tracing::info!(user.id = %session.user, "signed in");
     ports.upstream.revoke(ended, now).await;
-    Ok(Response::redirect(303, &ports.site.page(&login.return_path))
+    let response = Response::redirect(303, &ports.site.page(&login.return_path))
         .with_cookie(SESSION_COOKIE, &cookie, SESSION_ABSOLUTE_SECONDS)
-        .with_cookie(LOGIN_COOKIE, "", 0))
+        .with_cookie(LOGIN_COOKIE, "", 0);
+    Ok(if link_is_over { response.with_cookie(LINK_COOKIE, "", 0) } else { response })
 }
 
 /// Who comes back, after every check of OpenID Connect Core §3.1.3.7, and what the provider can be

@@ -1,4 +1,7 @@
 //! Begins the sign-in of somebody who has an account at the provider (`departure.rs`).
+//!
+//! A browser in which an identity waits to be linked has to sign in another way than a moment ago, so
+//! the provider is asked not to take what it remembers.
 
 use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_oidc::Entrance;
@@ -6,6 +9,7 @@ use rollcall_runtime::declaration::{Operation, RateClass};
 use rollcall_runtime::{Function, Method, Route, Trigger};
 
 use crate::departure::{self, Departure, REDIRECT_URL};
+use crate::site::LINK_COOKIE;
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -22,11 +26,16 @@ pub static FUNCTION: Function = Function {
 
 struct Input {
     redirect_url: Option<String>,
+    entrance: Entrance,
 }
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        Ok(Self { redirect_url: request.query_parameter("redirect_url") })
+        let entrance = match request.cookie(LINK_COOKIE) {
+            Some(_) => Entrance::SignInAnew,
+            None => Entrance::SignIn,
+        };
+        Ok(Self { redirect_url: request.query_parameter("redirect_url"), entrance })
     }
 }
 
@@ -35,5 +44,5 @@ async fn handle(
     context: &Context,
     input: Input,
 ) -> Result<Response, Problem> {
-    Ok(departure.begin(Entrance::SignIn, input.redirect_url.as_deref(), context).await)
+    Ok(departure.begin(input.entrance, input.redirect_url.as_deref(), context).await)
 }

@@ -70,7 +70,8 @@ pub(crate) fn of_account(error: &AccountError) -> Response {
                 409,
                 "You already have an account",
                 "There is an account with your e-mail address already. Please sign in the way you \
-                 did before.",
+                 did before, in this browser and within ten minutes; from then on, both ways lead \
+                 to your account.",
             )
         }
         AccountError::Port(error) => of_port(error),

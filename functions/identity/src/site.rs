@@ -9,6 +9,9 @@ use crate::settings::{LANDING_PATH, SITE_URL};
 /// The cookie that binds a sign-in to the browser that began it.
 pub const LOGIN_COOKIE: &str = "__Host-rollcall_login";
 
+/// The cookie that binds an identity that waits to be linked to the browser that proved it.
+pub const LINK_COOKIE: &str = "__Host-rollcall_link";
+
 /// The site that people return to.
 pub struct Site(String);
 

@@ -173,6 +173,7 @@ mod tests {
             id: UserId::new(at(0), &SeededRandom::new(1)),
             issuer: String::new(),
             subject: String::new(),
+            identities: 1,
             email: Some("Ada@Example.org".to_owned()),
             given_name: "Ada".to_owned(),
             family_name: String::new(),

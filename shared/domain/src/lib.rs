@@ -12,6 +12,7 @@ pub mod id;
 pub mod idempotency;
 pub mod learning;
 pub mod limits;
+pub mod linking;
 pub mod login;
 pub mod port;
 pub mod profile;

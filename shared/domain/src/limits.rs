@@ -52,6 +52,10 @@ pub const REFRESH_LEASE_SECONDS: i64 = 20;
 pub const REFRESH_FRESH_SECONDS: i64 = 30;
 /// A sign-in that was begun must come back within this time.
 pub const LOGIN_SECONDS: i64 = 10 * 60;
+/// An identity that was proven waits this long for its address's owner to sign in.
+pub const LINKING_SECONDS: i64 = 10 * 60;
+/// Identities that sign in as one user.
+pub const IDENTITIES_PER_USER_MAX: u32 = 10;
 
 /// Items that one DynamoDB transaction may hold (the service's own limit).
 pub const TRANSACTION_ITEMS_MAX: usize = 100;

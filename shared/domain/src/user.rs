@@ -40,6 +40,8 @@ pub struct User {
     pub issuer: String,
     /// The subject at the issuer.
     pub subject: String,
+    /// How many identities sign in as the user, the first included.
+    pub identities: u32,
     /// A verified e-mail address. An address that nobody verified is not kept (fault S13).
     pub email: Option<String>,
     /// Given name; may be empty.
@@ -122,6 +124,8 @@ pub enum AddressChange {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is an account with this address already")]
 pub struct AddressTaken {
+    /// The address, in the form in which it is claimed.
+    pub address: String,
     /// Whose it is.
     pub owner: UserId,
 }
@@ -165,14 +169,15 @@ impl User {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<SignedIn, AddressTaken> {
-        if let Some(owner) = owner {
-            return Err(AddressTaken { owner: owner.clone() });
+        if let (Some(address), Some(owner)) = (identity.verified_email(), owner) {
+            return Err(AddressTaken { address, owner: owner.clone() });
         }
         let id = UserId::new(now, random);
         let blank = Self {
             id,
             issuer: identity.issuer.clone(),
             subject: identity.subject.clone(),
+            identities: 1,
             email: None,
             given_name: String::new(),
             family_name: String::new(),
@@ -197,8 +202,9 @@ impl User {
     /// The account after another sign-in; `owner` is whose the identity's verified address is.
     ///
     /// What the provider does not tell this time stays as it was (fault D16: names were overwritten
-    /// with nothing), and so does a name that the user edited; the provider's part of the roles
-    /// follows the provider at every sign-in, and so does the address, unless it is somebody else's.
+    /// with nothing), and so does a name that the user edited. Names and address follow the identity
+    /// that the account was made for, unless the address is somebody else's; other identities fill
+    /// what is empty. The provider's part of the roles is what it says of the identity that signs in.
     pub fn sign_in(
         self,
         identity: Identity,
@@ -210,10 +216,13 @@ impl User {
     }
 
     fn renew(self, identity: Identity, owner: Option<&UserId>, now: Timestamp) -> SignedIn {
-        let (email, address) = self.address(identity.verified_email(), owner);
+        let is_first = identity.issuer == self.issuer && identity.subject == self.subject;
+        let address = identity.verified_email().filter(|_| is_first || self.email.is_none());
+        let (email, address) = self.address(address, owner);
         let names = self.own_names;
         let name = |own: bool, new: &str, old: &str| {
-            if own { old.to_owned() } else { told(new, old) }
+            let follows = !own && (is_first || old.is_empty());
+            if follows { told(new, old) } else { old.to_owned() }
         };
         let given_name = name(names.given, &identity.given_name, &self.given_name);
         let family_name = name(names.family, &identity.family_name, &self.family_name);
@@ -496,7 +505,10 @@ mod tests {
         let user = join(identity());
         let other = UserId::new(at(9), &SeededRandom::new(9));
         let taken = User::join(identity(), Some(&other), at(1), &SeededRandom::new(2));
-        assert_eq!(taken, Err(AddressTaken { owner: other.clone() }));
+        assert_eq!(
+            taken,
+            Err(AddressTaken { address: "ada@example.org".to_owned(), owner: other.clone() })
+        );
         let (old, new) = ("ada@example.org", "new@example.org");
         let claimed = |released: Option<&str>| AddressChange::Claimed {
             released: released.map(ToOwned::to_owned),
@@ -558,5 +570,27 @@ mod tests {
         let leaving = suspended.reinstate().unwrap().leave(at(6)).unwrap();
         assert_eq!((leaving.version, leaving.standing.as_str()), (6, "leaving"));
         assert_eq!(sign_in(leaving, identity(), at(7)).stay(at(8)).unwrap().version, 8);
+    }
+
+    #[test]
+    fn a_second_way_to_sign_in_overwrites_nothing_that_the_first_one_told() {
+        let user = User { family_name: String::new(), ..join(identity()) };
+        let second = Identity {
+            subject: "2".to_owned(),
+            email: Some("second@example.org".to_owned()),
+            given_name: "A.".to_owned(),
+            family_name: "King".to_owned(),
+            roles: vec![Role::Instructor],
+            ..identity()
+        };
+        let SignedIn { user: later, address } =
+            user.clone().sign_in(second.clone(), None, at(2)).unwrap();
+        assert_eq!((later.given_name.as_str(), later.family_name.as_str()), ("Ada", "King"));
+        assert_eq!((&later.email, address), (&user.email, AddressChange::Kept));
+        assert_eq!(later.roles(), [Role::Instructor]);
+        let nameless = User { email: None, ..user };
+        let filled = nameless.sign_in(second, None, at(2)).unwrap();
+        assert_eq!(filled.user.email.as_deref(), Some("second@example.org"));
+        assert_eq!(filled.address, AddressChange::Claimed { released: None });
     }
 }

@@ -94,6 +94,9 @@ impl Client {
             (Entrance::SignUp, SignUp::None) | (Entrance::SignIn, _) => {
                 (&discovery.authorization_endpoint, None)
             }
+            (Entrance::SignInAnew, _) => {
+                (&discovery.authorization_endpoint, Some(("prompt", "login")))
+            }
         };
         let mut url = endpoint.clone();
         url.query_pairs_mut()

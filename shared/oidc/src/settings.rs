@@ -17,6 +17,9 @@ pub enum ProviderProfile {
 pub enum Entrance {
     /// For people who have an account there.
     SignIn,
+    /// For people who have an account there and are to choose how they sign in, even when the
+    /// provider remembers them (`prompt=login`, OpenID Connect Core §3.1.2.1).
+    SignInAnew,
     /// For people who have none yet. A provider that offers no such form shows its sign-in form,
     /// which leads on.
     SignUp,

@@ -10,6 +10,7 @@
 
 mod directory;
 mod item;
+mod linking;
 
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
@@ -23,6 +24,7 @@ use self::item::{
     CLAIM, ClaimItem, LINK, PROFILE, PointerItem, UserItem, email_key, identity_key, user_key,
     username_key,
 };
+pub use self::linking::{IdentityLinker, LinkKeeper};
 use crate::tables::{Tables, capability};
 
 async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {

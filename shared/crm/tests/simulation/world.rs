@@ -335,6 +335,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         id: id.clone(),
         issuer: String::new(),
         subject: String::new(),
+        identities: 1,
         email: Some(email(&index.to_string(), 0)),
         given_name: "name".to_owned(),
         family_name: index.to_string(),

@@ -26,6 +26,8 @@ pub(super) struct UserItem {
     user_id: UserId,
     issuer: String,
     subject: String,
+    #[serde(default = "one")]
+    identities: u32,
     email: Option<String>,
     given_name: String,
     family_name: String,
@@ -107,6 +109,7 @@ impl From<UserItem> for User {
             id: item.user_id,
             issuer: item.issuer,
             subject: item.subject,
+            identities: item.identities,
             email: item.email,
             given_name: item.given_name,
             family_name: item.family_name,
@@ -144,6 +147,7 @@ impl UserItem {
             user_id: user.id.clone(),
             issuer: user.issuer.clone(),
             subject: user.subject.clone(),
+            identities: user.identities,
             email: user.email.clone(),
             given_name: user.given_name.clone(),
             family_name: user.family_name.clone(),
@@ -234,6 +238,10 @@ impl IdentityItem {
             trace_id: trace_id.to_owned(),
         }
     }
+}
+
+fn one() -> u32 {
+    1
 }
 
 pub(super) fn user_key(user: &UserId) -> String {

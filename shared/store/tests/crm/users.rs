@@ -2,12 +2,13 @@
 
 use futures::StreamExt;
 use futures::stream;
+use rollcall_domain::linking::PendingLink;
 use rollcall_domain::profile::{Change, Patch};
 use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{Timestamp, after_seconds};
-use rollcall_domain::user::{AddressChange, Edited, Identity, SignedIn, User};
+use rollcall_domain::user::{AddressChange, AddressTaken, Edited, Identity, SignedIn, User};
 use rollcall_domain::username::{Claims, NamingRefusal, Username};
-use rollcall_store::users::{ProfileWriter, UserDirectory, UserReader};
+use rollcall_store::users::{IdentityLinker, LinkKeeper, ProfileWriter, UserDirectory, UserReader};
 use rollcall_store::{Capability, PortErrorClass, Tables};
 
 use crate::world::World;
@@ -25,8 +26,8 @@ fn user(number: u64) -> User {
     joining(number).user
 }
 
-fn joining(number: u64) -> SignedIn {
-    let identity = Identity {
+fn identity(number: u64) -> Identity {
+    Identity {
         issuer: "https://provider.example".to_owned(),
         subject: number.to_string(),
         email: None,
@@ -34,8 +35,11 @@ fn joining(number: u64) -> SignedIn {
         given_name: "Ada".to_owned(),
         family_name: "Lovelace".to_owned(),
         roles: Vec::new(),
-    };
-    User::join(identity, None, at(0), &SeededRandom::new(number)).unwrap()
+    }
+}
+
+fn joining(number: u64) -> SignedIn {
+    User::join(identity(number), None, at(0), &SeededRandom::new(number)).unwrap()
 }
 
 fn naming(name: &str) -> Patch {
@@ -245,4 +249,33 @@ async fn an_address_that_moves_is_given_up_and_taken_in_one_write() {
     let found = directory.find_by_identity(&again.user.issuer, &again.user.subject).await;
     assert_eq!(found.unwrap(), Some(again.user));
     world.check_grants_are_used::<UserDirectory>();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_19_of_many_who_link_one_identity_at_once_one_does_and_what_waited_is_gone() {
+    let world = World::start().await;
+    let name = std::any::type_name::<IdentityLinker>();
+    let connection = world.acting_as(name, IdentityLinker::GRANTS);
+    let links = IdentityLinker::new(&Tables::new(&connection, "dev"));
+    let address = "ada@example.org";
+    let ada = joining_with(1, address);
+    let directory = UserDirectory::new(&world.operator());
+    directory.join(&ada, "trace").await.unwrap();
+    let taken = AddressTaken { address: address.to_owned(), owner: ada.user.id.clone() };
+    let random = SeededRandom::new(3);
+    let (link, _cookie) = PendingLink::begin(&identity(2), &taken, at(0), &random);
+    LinkKeeper::new(&world.operator()).keep(&link, "trace").await.unwrap();
+    assert_eq!(links.pending(&link.hash).await.unwrap(), Some(link.clone()));
+    let linked = links.find(&ada.user.id).await.unwrap().unwrap().link(&link, at(1)).unwrap();
+    let linking = (0..AT_A_TIME).map(|_| links.link(&linked, &link, at(1), "trace"));
+    let results = futures::future::join_all(linking).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for error in results.into_iter().filter_map(Result::err) {
+        assert_eq!(error.class, PortErrorClass::Conflict, "{error:?}");
+    }
+    assert_eq!(links.pending(&link.hash).await.unwrap(), None);
+    assert_eq!(links.owner(&link).await.unwrap(), Some(ada.user.id));
+    let found = directory.find_by_identity(&link.issuer, &link.subject).await.unwrap();
+    assert_eq!(found, Some(linked));
+    world.check_grants_are_used::<IdentityLinker>();
 }
