@@ -5,6 +5,8 @@ import type { Catalogue, FunctionDeclaration, Statement, Trigger } from "./catal
 
 /** API Gateway gives up after 30 s; a function that may run longer would answer nobody. */
 const HTTP_TIMEOUT_SECONDS_MAX = 29;
+/** Cognito gives up after 5 s and calls again. */
+const POOL_TIMEOUT_SECONDS_MAX = 5;
 
 export function catalogueFaults(catalogue: Catalogue): string[] {
   return [
@@ -14,6 +16,7 @@ export function catalogueFaults(catalogue: Catalogue): string[] {
     ...repeated("secret", catalogue.secrets),
     ...repeated("setting", catalogue.settings.map(({ name }) => name)),
     ...repeated("route", catalogue.functions.flatMap(routeKeys)),
+    ...repeated("user pool trigger", catalogue.functions.flatMap(poolTriggers)),
     ...catalogue.functions.flatMap((declaration) => functionFaults(catalogue, declaration)),
     ...queueFaults(catalogue),
   ];
@@ -27,6 +30,12 @@ function repeated(what: string, names: string[]): string[] {
 function routeKeys(declaration: FunctionDeclaration): string[] {
   return declaration.triggers.flatMap((trigger) =>
     trigger.kind === "http" ? [`${trigger.method} ${trigger.path}`] : [],
+  );
+}
+
+function poolTriggers(declaration: FunctionDeclaration): string[] {
+  return declaration.triggers.flatMap((trigger) =>
+    trigger.kind === "cognito" ? [trigger.trigger] : [],
   );
 }
 
@@ -46,6 +55,9 @@ function functionFaults(catalogue: Catalogue, declaration: FunctionDeclaration):
   if (kinds.has("http") && declaration.timeout_seconds > HTTP_TIMEOUT_SECONDS_MAX) {
     faults.push(`behind the HTTP API a function has ${HTTP_TIMEOUT_SECONDS_MAX} s at most`);
   }
+  if (kinds.has("cognito") && declaration.timeout_seconds > POOL_TIMEOUT_SECONDS_MAX) {
+    faults.push(`a user pool waits ${POOL_TIMEOUT_SECONDS_MAX} s at most`);
+  }
   return faults.map((fault) => `function ${declaration.name}: ${fault}`);
 }
 
@@ -60,6 +72,7 @@ function triggerFaults(catalogue: Catalogue, trigger: Trigger): string[] {
       return resourceFaults(catalogue, { kind: "queue", queue: trigger.queue });
     case "http":
     case "schedule":
+    case "cognito":
       return [];
   }
 }

@@ -28,6 +28,10 @@ const streamTrigger = z.strictObject({
 });
 const queueTrigger = z.strictObject({ kind: z.literal("queue"), queue: name, batch_size: count });
 const scheduleTrigger = z.strictObject({ kind: z.literal("schedule"), every_minutes: count });
+const cognitoTrigger = z.strictObject({
+  kind: z.literal("cognito"),
+  trigger: z.enum(["post-confirmation", "pre-token-generation"]),
+});
 
 const resource = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("table"), table: name }),
@@ -46,7 +50,13 @@ const lambdaFunction = z.strictObject({
   purpose: z.string().min(1).max(256),
   access: z.string(),
   triggers: z.array(
-    z.discriminatedUnion("kind", [httpTrigger, streamTrigger, queueTrigger, scheduleTrigger]),
+    z.discriminatedUnion("kind", [
+      httpTrigger,
+      streamTrigger,
+      queueTrigger,
+      scheduleTrigger,
+      cognitoTrigger,
+    ]),
   ),
   statements: z.array(statement),
   settings: z.array(z.string()),
@@ -98,6 +108,7 @@ export type HttpTrigger = z.infer<typeof httpTrigger>;
 export type StreamTrigger = z.infer<typeof streamTrigger>;
 export type QueueTrigger = z.infer<typeof queueTrigger>;
 export type ScheduleTrigger = z.infer<typeof scheduleTrigger>;
+export type CognitoTrigger = z.infer<typeof cognitoTrigger>;
 
 /** Checks a catalogue's shape and that its parts fit together; throws with every fault it has. */
 export function parseCatalogue(value: unknown): Catalogue {
@@ -120,4 +131,9 @@ export function readCatalogue(file: URL): Catalogue {
 /** Whether a function is behind the HTTP API; all others are behind streams, queues and schedules. */
 export function isHttp(declaration: FunctionDeclaration): boolean {
   return declaration.triggers.some((trigger) => trigger.kind === "http");
+}
+
+/** Whether a user pool alone calls a function. */
+export function isPoolOnly(declaration: FunctionDeclaration): boolean {
+  return declaration.triggers.every((trigger) => trigger.kind === "cognito");
 }

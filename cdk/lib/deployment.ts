@@ -16,12 +16,28 @@ const url = issuer.refine((text) => !text.endsWith("/"), {
   error: "must not end in a slash",
 });
 
+/** Who vouches for people: a user pool of ours, or a provider that is there already. */
+const identity = z.discriminatedUnion("provider", [
+  z.strictObject({
+    provider: z.literal("user_pool"),
+    /** What the host of the hosted pages begins with; unique in the region. */
+    domain_prefix: z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/).refine(
+      (text) => !/aws|amazon|cognito/.test(text),
+      { error: "must not contain aws, amazon or cognito" },
+    ),
+  }),
+  z.strictObject({
+    provider: z.literal("other"),
+    issuer,
+    client_id: z.string().min(1),
+    profile: z.enum(["cognito", "generic"]),
+  }),
+]);
+
 const deployment = z.strictObject({
   /** Where people use Rollcall; the API trusts this origin and no other. */
   site_url: origin,
-  oidc_issuer: issuer,
-  oidc_client_id: z.string().min(1),
-  oidc_profile: z.enum(["cognito", "generic"]),
+  identity,
   hubspot_url: url,
   hubspot_api: z.string().min(1),
   hubspot_key: z.enum(["rollcall_user_id", "email"]),

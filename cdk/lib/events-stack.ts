@@ -1,11 +1,11 @@
-// Queues, and the functions behind streams, queues and schedules.
+// Queues, and the functions behind streams, queues, schedules and the user pool.
 
 import { Stack } from "aws-cdk-lib";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
 
-import { isHttp, type Catalogue, type FunctionDeclaration } from "./catalogue.ts";
-import { mapQueue, mapStream, schedule } from "./constructs/event-sources.ts";
+import { isHttp, isPoolOnly, type Catalogue, type FunctionDeclaration } from "./catalogue.ts";
+import { allowUserPool, mapQueue, mapStream, schedule } from "./constructs/event-sources.ts";
 import { DeclaredFunction, type FunctionSurroundings } from "./constructs/function.ts";
 import { QueuePair } from "./constructs/queue.ts";
 import { fullName } from "./names.ts";
@@ -15,6 +15,8 @@ export interface EventsStackProps {
   readonly around: FunctionSurroundings;
   /** Who is told of dead letters. */
   readonly deadLetterTopic: ITopic | undefined;
+  /** The user pool; without one, functions for it alone are not deployed. */
+  readonly userPoolArn: string | undefined;
 }
 
 export class EventsStack extends Stack {
@@ -23,8 +25,11 @@ export class EventsStack extends Stack {
   constructor(scope: Construct, private readonly props: EventsStackProps) {
     super(scope, "events");
     this.pairs = new Map(this.createQueues());
-    for (const declaration of props.catalogue.functions.filter((each) => !isHttp(each))) {
-      this.createFunction(declaration);
+    const behindEvents = props.catalogue.functions.filter((each) => !isHttp(each));
+    for (const declaration of behindEvents) {
+      if (props.userPoolArn !== undefined || !isPoolOnly(declaration)) {
+        this.createFunction(declaration);
+      }
     }
   }
 
@@ -61,6 +66,9 @@ export class EventsStack extends Stack {
           break;
         case "schedule":
           schedule(declared, declared.lambda, trigger);
+          break;
+        case "cognito":
+          allowUserPool(declared.lambda, this.props.userPoolArn);
           break;
         case "http":
           throw new Error(`function ${declaration.name} belongs to the HTTP API`);

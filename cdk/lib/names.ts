@@ -27,6 +27,16 @@ export function tableArn(scope: Construct, stage: StageName, table: string, part
   return Stack.of(scope).formatArn({ service: "dynamodb", resource: "table", resourceName });
 }
 
+/** The ARN of a function, for those that name it before it is there. */
+export function functionArn(scope: Construct, stage: StageName, name: string): string {
+  return Stack.of(scope).formatArn({
+    service: "lambda",
+    resource: "function",
+    resourceName: fullName(stage, name),
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
 export function queueArn(scope: Construct, stage: StageName, queue: string): string {
   return Stack.of(scope).formatArn({ service: "sqs", resource: fullName(stage, queue) });
 }

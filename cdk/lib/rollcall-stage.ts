@@ -1,6 +1,6 @@
 // All stacks of one stage. Nothing is shared between stages.
 //
-// `identity` (user pool), `edge` (CDN, firewall, console) and `delivery` (deploy roles) join here.
+// `edge` (CDN, firewall, console) and `delivery` (deploy roles) join here.
 
 import { Stage as CdkStage } from "aws-cdk-lib";
 import type { Construct } from "constructs";
@@ -12,8 +12,9 @@ import type { FunctionSurroundings } from "./constructs/function.ts";
 import { DataStack } from "./data-stack.ts";
 import type { Deployment } from "./deployment.ts";
 import { EventsStack } from "./events-stack.ts";
+import { IdentityStack } from "./identity-stack.ts";
 import { ObservabilityStack } from "./observability-stack.ts";
-import { origins, settingValues } from "./settings.ts";
+import { origins, settingValues, type IdentityProvider } from "./settings.ts";
 import type { Stage } from "./stage.ts";
 
 export interface RollcallStageProps {
@@ -25,6 +26,8 @@ export interface RollcallStageProps {
 
 export class RollcallStage extends CdkStage {
   readonly data: DataStack;
+  /** Only where people are in a user pool of ours. */
+  readonly identity: IdentityStack | undefined;
   readonly events: EventsStack;
   readonly api: ApiStack;
   /** Only where somebody is to be notified. */
@@ -36,9 +39,19 @@ export class RollcallStage extends CdkStage {
     this.data = new DataStack(this, stage, catalogue);
     this.observability =
       stage.topics.length > 0 ? new ObservabilityStack(this, stage) : undefined;
+    const { identity } = deployment;
+    this.identity =
+      identity.provider === "user_pool"
+        ? new IdentityStack(this, {
+            stage,
+            catalogue,
+            deployment,
+            domainPrefix: identity.domain_prefix,
+          })
+        : undefined;
     const around: FunctionSurroundings = {
       stage,
-      settings: settingValues(stage, deployment),
+      settings: settingValues(stage, deployment, this.provider(deployment)),
       artefacts: props.artefacts,
       streamArns: (table) => this.data.streamArn(table),
     };
@@ -46,10 +59,21 @@ export class RollcallStage extends CdkStage {
       catalogue,
       around,
       deadLetterTopic: this.observability?.topic("high"),
+      userPoolArn: this.identity?.userPoolArn,
     });
     this.api = new ApiStack(this, { catalogue, around, origins: origins(deployment) });
     // Functions find tables and queues by name, which CDK cannot see: they must exist before.
     this.events.addStackDependency(this.data);
     this.api.addStackDependency(this.events);
+  }
+
+  private provider({ identity }: Deployment): IdentityProvider {
+    if (identity.provider === "other") {
+      return { issuer: identity.issuer, clientId: identity.client_id, profile: identity.profile };
+    }
+    if (this.identity === undefined) {
+      throw new Error("the user pool is made before what asks for it");
+    }
+    return this.identity.provider;
   }
 }

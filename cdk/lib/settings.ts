@@ -5,8 +5,19 @@ import type { FunctionDeclaration } from "./catalogue.ts";
 import type { Deployment } from "./deployment.ts";
 import type { Stage } from "./stage.ts";
 
+/** The identity provider as functions must know it. */
+export interface IdentityProvider {
+  readonly issuer: string;
+  readonly clientId: string;
+  readonly profile: "cognito" | "generic";
+}
+
 /** The value of every setting in a stage. */
-export function settingValues(stage: Stage, deployment: Deployment): Readonly<Record<string, string>> {
+export function settingValues(
+  stage: Stage,
+  deployment: Deployment,
+  provider: IdentityProvider,
+): Readonly<Record<string, string>> {
   return {
     ROLLCALL_STAGE: stage.name,
     // As declared in every stage; more is for load tests on a local cloud.
@@ -14,15 +25,20 @@ export function settingValues(stage: Stage, deployment: Deployment): Readonly<Re
     ROLLCALL_ORIGINS: origins(deployment).join(" "),
     ROLLCALL_SITE_URL: deployment.site_url,
     ROLLCALL_LANDING_PATH: "/",
-    ROLLCALL_OIDC_ISSUER: deployment.oidc_issuer,
-    ROLLCALL_OIDC_CLIENT_ID: deployment.oidc_client_id,
-    ROLLCALL_OIDC_REDIRECT_URI: `${deployment.site_url}/auth/callback`,
-    ROLLCALL_OIDC_PROFILE: deployment.oidc_profile,
+    ROLLCALL_OIDC_ISSUER: provider.issuer,
+    ROLLCALL_OIDC_CLIENT_ID: provider.clientId,
+    ROLLCALL_OIDC_REDIRECT_URI: callbackUrl(deployment),
+    ROLLCALL_OIDC_PROFILE: provider.profile,
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,
   };
+}
+
+/** Where the identity provider sends browsers back to. */
+export function callbackUrl(deployment: Deployment): string {
+  return `${deployment.site_url}/auth/callback`;
 }
 
 /** The origins that the gateway answers with credentials, and that functions take cookies from. */

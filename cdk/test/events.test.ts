@@ -72,7 +72,7 @@ for (const synthesis of SYNTHESES) {
     );
     const permissions = ofType(synthesis, "AWS::Lambda::Permission")
       .map(({ Properties }) => Properties)
-      .filter((permission) => permission["Principal"] !== "apigateway.amazonaws.com");
+      .filter((permission) => permission["Principal"] === "events.amazonaws.com");
     assert.deepEqual(
       permissions.map((permission) => [
         permission["Principal"],

@@ -4,14 +4,33 @@ import { test } from "node:test";
 import { App } from "aws-cdk-lib";
 
 import { readDeployments } from "../lib/deployment.ts";
-import { settingValues } from "../lib/settings.ts";
+import { settingValues, type IdentityProvider } from "../lib/settings.ts";
 import { STAGE_NAMES } from "../lib/stage.ts";
-import { context, fixture, generated, ofType, SYNTHESES, synthesise, type Synthesis } from "./support.ts";
+import {
+  context,
+  fixture,
+  generated,
+  ofType,
+  only,
+  poolClient,
+  SYNTHESES,
+  synthesise,
+  type Synthesis,
+} from "./support.ts";
 import { at } from "./template.ts";
+
+/** The user pool, as functions must know it. */
+function userPool(synthesis: Synthesis): IdentityProvider {
+  return {
+    issuer: `${only(synthesis, "AWS::Cognito::UserPool").id}.ProviderURL`,
+    clientId: poolClient(synthesis, "site").id,
+    profile: "cognito",
+  };
+}
 
 for (const synthesis of SYNTHESES) {
   test(`${synthesis.title}: every function has the settings it declares and no other`, () => {
-    const values = settingValues(synthesis.stage, synthesis.deployment);
+    const values = settingValues(synthesis.stage, synthesis.deployment, userPool(synthesis));
     const environments = ofType(synthesis, "AWS::Lambda::Function").map((resource) => [
       resource.Properties["FunctionName"],
       at(resource.Properties, "Environment", "Variables"),
@@ -24,9 +43,9 @@ for (const synthesis of SYNTHESES) {
   });
 }
 
-const values = (what: string, { stage, deployment }: Synthesis, expected: Record<string, string>) => {
+const values = (what: string, synthesis: Synthesis, expected: Record<string, string>) => {
   test(`the values that follow from the stage: ${what}`, () => {
-    const all = settingValues(stage, deployment);
+    const all = settingValues(synthesis.stage, synthesis.deployment, userPool(synthesis));
     const found = Object.keys(expected).map((name) => [name, all[name]]);
     assert.deepEqual(Object.fromEntries(found), expected);
   });
@@ -46,9 +65,10 @@ values("prod has a client secret and its own host", synthesise("prod", fixture()
 
 test("no value is kept for a setting that the code does not declare", () => {
   const declared = generated().settings.map(({ name }) => name);
-  for (const { stage, deployment } of SYNTHESES) {
+  for (const synthesis of SYNTHESES) {
+    const { stage, deployment } = synthesis;
     assert.deepEqual(
-      Object.keys(settingValues(stage, deployment)).sort(),
+      Object.keys(settingValues(stage, deployment, userPool(synthesis))).sort(),
       declared.sort(),
     );
   }
@@ -76,5 +96,10 @@ const refuses = (what: string, stage: string, values: Record<string, unknown>, m
 refuses("every origin", "dev", { site_url: "*" }, /site_url/);
 refuses("an origin with a path", "dev", { site_url: "http://localhost:3000/" }, /site_url/);
 refuses("a site without TLS", "prod", { site_url: "http://www.rollcall.example" }, /https/);
-refuses("an issuer without TLS", "dev", { oidc_issuer: "http://id.rollcall.example" }, /oidc_issuer/);
+const other = { provider: "other", client_id: "web", profile: "generic" };
+const insecure = { ...other, issuer: "http://id.rollcall.example" };
+refuses("an issuer without TLS", "dev", { identity: insecure }, /issuer/);
+refuses("a provider without an issuer", "dev", { identity: other }, /issuer/);
+const reserved = { provider: "user_pool", domain_prefix: "rollcall-cognito" };
+refuses("a domain that Cognito refuses", "prod", { identity: reserved }, /domain_prefix/);
 refuses("a misspelt key", "dev", { hubspot_token: "x" }, /hubspot_token/);

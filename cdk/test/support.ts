@@ -8,7 +8,7 @@ import { parseCatalogue, readCatalogue, type Catalogue } from "../lib/catalogue.
 import { readDeployments, type Deployment } from "../lib/deployment.ts";
 import { RollcallStage } from "../lib/rollcall-stage.ts";
 import { STAGE_NAMES, STAGES, type Stage, type StageName } from "../lib/stage.ts";
-import { readResources, type Resource } from "./template.ts";
+import { at, readResources, type Resource } from "./template.ts";
 
 /** A catalogue, synthesised for a stage. */
 export interface Synthesis {
@@ -40,8 +40,15 @@ export function generated(): Catalogue {
   return readCatalogue(GENERATED);
 }
 
-export function synthesise(name: StageName, catalogue: Catalogue, title: string = name): Synthesis {
-  const app = new App({ context: context() });
+export function synthesise(
+  name: StageName,
+  catalogue: Catalogue,
+  title: string = name,
+  values: Record<string, unknown> = {},
+): Synthesis {
+  const changed = context();
+  Object.assign(at(changed, "rollcall", name) as object, values);
+  const app = new App({ context: changed });
   const stage = STAGES[name];
   const deployment = readDeployments(app.node)[name];
   const artefacts = { folder: "no such folder: placeholders", required: false };
@@ -51,7 +58,7 @@ export function synthesise(name: StageName, catalogue: Catalogue, title: string 
     deployment,
     artefacts,
   });
-  const stacks = [whole.data, whole.observability, whole.events, whole.api];
+  const stacks = [whole.data, whole.observability, whole.identity, whole.events, whole.api];
   return { title, catalogue, stage, deployment, app: whole, resources: readResources(stacks) };
 }
 
@@ -65,4 +72,24 @@ export const SYNTHESES: readonly Synthesis[] = STAGE_NAMES.flatMap((name) => {
 
 export function ofType(synthesis: Synthesis, type: string): Resource[] {
   return synthesis.resources.filter((resource) => resource.Type === type);
+}
+
+/** The one resource of a type; fails the test where there is another number of them. */
+export function only(synthesis: Synthesis, type: string): Resource {
+  const [resource, ...others] = ofType(synthesis, type);
+  if (resource === undefined || others.length > 0) {
+    throw new Error(`${others.length + 1} or no ${type} in ${synthesis.title}`);
+  }
+  return resource;
+}
+
+/** The client of this name at the user pool. */
+export function poolClient(synthesis: Synthesis, name: string): Resource {
+  const full = `rollcall-${synthesis.stage.name}-${name}`;
+  const clients = ofType(synthesis, "AWS::Cognito::UserPoolClient");
+  const client = clients.find(({ Properties }) => Properties["ClientName"] === full);
+  if (client === undefined) {
+    throw new Error(`no client ${full}`);
+  }
+  return client;
 }

@@ -5,7 +5,7 @@ mod access;
 mod audit;
 mod callback;
 mod canary;
-mod catalogue;
+mod cognito;
 mod crowd;
 mod dev;
 mod edge;

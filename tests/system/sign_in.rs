@@ -150,7 +150,7 @@ async fn who_turns_back_at_the_providers_form_reads_that_nobody_is_signed_in() {
     world.finish(Outcome::Clean).await;
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub(crate) fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let (_, rest) = text.split_once(before).unwrap();
     rest.split_once(after).unwrap().0
 }

@@ -5,6 +5,7 @@ import { Duration } from "aws-cdk-lib";
 import { Rule, Schedule } from "aws-cdk-lib/aws-events";
 import { LambdaFunction as LambdaTarget } from "aws-cdk-lib/aws-events-targets";
 import {
+  CfnPermission,
   EventSourceMapping,
   StartingPosition,
   type Function as LambdaFunction,
@@ -60,4 +61,16 @@ export function schedule(scope: Construct, target: LambdaFunction, trigger: Sche
     schedule: Schedule.rate(every),
     targets: [new LambdaTarget(target, { maxEventAge })],
   });
+}
+
+/** Lets the user pool call a function, and no other pool. */
+export function allowUserPool(target: LambdaFunction, userPoolArn: string | undefined): void {
+  if (userPoolArn !== undefined && target.node.tryFindChild("UserPool") === undefined) {
+    new CfnPermission(target, "UserPool", {
+      action: "lambda:InvokeFunction",
+      functionName: target.functionArn,
+      principal: "cognito-idp.amazonaws.com",
+      sourceArn: userPoolArn,
+    });
+  }
 }

@@ -36,6 +36,7 @@ fn trigger(trigger: &Trigger) -> String {
         Trigger::Stream(stream) => format!("stream of `{}`", stream.table.name()),
         Trigger::Queue(queue) => format!("queue `{}`", queue.queue.name()),
         Trigger::Schedule { every_minutes } => format!("every {every_minutes} min"),
+        Trigger::Cognito(trigger) => format!("user pool, {}", trigger.name()),
     }
 }
 

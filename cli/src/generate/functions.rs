@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_resources::{Queue, Resource, SecretName, Table, queue, table};
+use rollcall_resources::{Queue, Resource, SecretName, Table, table};
 use rollcall_runtime::Function;
 use rollcall_runtime::declaration::{CORS, Trigger};
 use serde_json::{Value, json};
@@ -80,6 +80,7 @@ fn of_trigger(trigger: &Trigger) -> Value {
         Trigger::Schedule { every_minutes } => {
             json!({ "kind": "schedule", "every_minutes": every_minutes })
         }
+        Trigger::Cognito(trigger) => json!({ "kind": "cognito", "trigger": trigger.name() }),
     }
 }
 
@@ -117,7 +118,7 @@ fn of_queue(queue: Queue) -> Value {
     json!({
         "name": queue.name(),
         "visibility_timeout_seconds": queue.visibility_timeout_seconds(),
-        "retention_seconds": queue::RETENTION_SECONDS,
+        "retention_seconds": queue.retention_seconds(),
         "redrive": queue.redrive().map(|redrive| json!({
             "dead_letter_queue": redrive.dead_letter_queue.name(),
             "receives_max": redrive.receives_max,

@@ -1,5 +1,5 @@
-//! The identity context: signing in at an OpenID Connect provider, sessions, who is
-//! signed in, profiles.
+//! The identity context: signing in at an OpenID Connect provider, what a user pool asks of us on the
+//! way, sessions, who is signed in, profiles.
 
 use rollcall_runtime::Function;
 
@@ -14,16 +14,21 @@ pub mod auth_refresh;
 pub mod auth_session_end;
 pub mod auth_session_list;
 pub mod auth_signup;
+pub mod cognito_post_confirmation;
+pub mod cognito_pre_token;
 mod departure;
 mod page;
+mod pool;
 mod provider;
 pub mod settings;
 pub mod site;
 mod upstream;
 pub mod user_get;
 pub mod user_public;
+pub mod user_sweep;
 pub mod user_update;
 mod user_view;
+mod welcome;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
@@ -36,7 +41,10 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_session_end::FUNCTION,
     &auth_session_list::FUNCTION,
     &auth_signup::FUNCTION,
+    &cognito_post_confirmation::FUNCTION,
+    &cognito_pre_token::FUNCTION,
     &user_get::FUNCTION,
     &user_public::FUNCTION,
+    &user_sweep::FUNCTION,
     &user_update::FUNCTION,
 ];

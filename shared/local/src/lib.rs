@@ -7,6 +7,7 @@
 //! of Rollcall: the caller hands in functions, settings and sample users.
 
 pub mod cloud;
+mod pool;
 mod sources;
 mod start;
 

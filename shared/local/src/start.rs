@@ -21,6 +21,7 @@ use rollcall_runtime::Function;
 use rollcall_runtime::declaration::{CORS, QueueTrigger, StreamTrigger, Trigger};
 
 use crate::cloud::{ACCOUNT, Addresses, Cloud, REGION, STAGE};
+use crate::pool::PoolTriggers;
 use crate::sources::{MessageQueue, TableStream};
 
 /// Processes of functions at once; AWS starts at 1 000, a laptop has fewer cores.
@@ -179,8 +180,6 @@ impl Cloud {
         let (clock, iam, shutdown) = (LocalClock::new(), Iam::new(), Shutdown::new());
         let dynamodb = open_dynamodb(&options, &clock, &iam)?;
         let messages = open_messages(&options, &addresses, &clock, &iam)?;
-        let provider =
-            Provider::open((options.provider)(&addresses, options.folder.clone(), clock.clone()))?;
         let (tokens, settings) = options.hubspot.clone();
         let hubspot = HubSpot::open(rollcall_local_hubspot::Options {
             folder: options.folder.clone(),
@@ -199,6 +198,12 @@ impl Cloud {
             warm_per_function_max: WARM_PROCESSES_MAX,
         });
         add_functions(&options, &addresses, &lambda, &iam)?;
+        let provider = (options.provider)(&addresses, options.folder.clone(), clock.clone());
+        let triggers = PoolTriggers::new(&options.functions, &lambda);
+        let provider = Provider::open(rollcall_local_provider::Options {
+            triggers: Some(Arc::new(triggers)),
+            ..provider
+        })?;
         let schedules = schedules(&options.functions, &lambda, &clock, &shutdown);
         tokio::spawn(dynamodb.clone().keep_house(shutdown.clone()));
         servers.dynamodb.serve(dynamodb.router(), shutdown.clone());
@@ -235,7 +240,7 @@ impl Cloud {
                         self.start_stream(function, stream, checkpoints)?;
                     }
                     Trigger::Queue(queue) => self.start_queue(function, *queue),
-                    Trigger::Http(_) | Trigger::Schedule { .. } => {}
+                    Trigger::Http(_) | Trigger::Schedule { .. } | Trigger::Cognito(_) => {}
                 }
             }
         }
@@ -341,7 +346,7 @@ fn open_messages(
         let definition = QueueDefinition {
             name: queue.full_name(STAGE),
             visibility_timeout_seconds: queue.visibility_timeout_seconds(),
-            retention_seconds: rollcall_resources::queue::RETENTION_SECONDS,
+            retention_seconds: queue.retention_seconds(),
             redrive,
         };
         let created = messages.create_queue(&definition);
@@ -411,7 +416,7 @@ fn schedules(
     let schedule = |function: &&'static Function| {
         let minutes = function.triggers.iter().find_map(|trigger| match trigger {
             Trigger::Schedule { every_minutes } => Some(*every_minutes),
-            Trigger::Http(_) | Trigger::Stream(_) | Trigger::Queue(_) => None,
+            Trigger::Http(_) | Trigger::Stream(_) | Trigger::Queue(_) | Trigger::Cognito(_) => None,
         })?;
         let every = Duration::from_secs(u64::from(minutes) * 60);
         Some(Schedule { function: function.name.to_owned(), every })

@@ -21,4 +21,4 @@ pub use client::{Client, Refreshed, Tokens};
 pub use error::{Endpoint, ErrorClass, OidcError};
 pub use pkce::code_challenge;
 pub use settings::{Entrance, ProviderProfile, Settings, SettingsError};
-pub use verify::{AccessClaims, IdClaims, TokenRefusal};
+pub use verify::{AccessClaims, IdClaims, PROVIDER_GROUPS, TokenRefusal};

@@ -17,6 +17,11 @@ use sha2::{Digest, Sha256};
 use crate::key_set::{Key, KeySet};
 use crate::settings::ProviderProfile;
 
+/// The claim of an id token in which a user pool that shows our roles among its groups keeps what its
+/// own groups are. Roles that we granted would otherwise come back as the provider's, and could never
+/// be withdrawn.
+pub const PROVIDER_GROUPS: &str = "rollcall:provider_groups";
+
 /// How far the provider's clock may differ from ours.
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
 /// Bytes of a token; longer ones are not even parsed.
@@ -90,7 +95,7 @@ pub struct IdClaims {
     pub family_name: Option<String>,
     /// The name the person signs in with (`cognito:username`, else `preferred_username`).
     pub username: Option<String>,
-    /// Groups at the provider (`cognito:groups`, else `groups`).
+    /// Groups at the provider ([`PROVIDER_GROUPS`], else `cognito:groups`, else `groups`).
     pub groups: Vec<String>,
     /// Names the family of tokens of this sign-in, at Cognito.
     pub origin_jti: Option<String>,
@@ -209,6 +214,8 @@ struct Claims {
     groups: Option<Value>,
     #[serde(rename = "cognito:groups")]
     cognito_groups: Option<Value>,
+    #[serde(rename = "rollcall:provider_groups")]
+    provider_groups: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -245,7 +252,7 @@ pub fn verify_id_token(
     {
         return Err(TokenRefusal::WrongAccessTokenHash);
     }
-    believe(claims, expires_at)
+    believe(claims, expected.profile, expires_at)
 }
 
 /// Checks an access token. An id token is refused even where it names the same parties: it says who
@@ -424,7 +431,11 @@ fn access_token_hash(access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(left)
 }
 
-fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefusal> {
+fn believe(
+    claims: Claims,
+    profile: ProviderProfile,
+    expires_at: Timestamp,
+) -> Result<IdClaims, TokenRefusal> {
     let subject = subject(claims.sub)?;
     // Some providers write flags as text. Anything but a clear yes is a no.
     let email_verified = match &claims.email_verified {
@@ -432,6 +443,8 @@ fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefus
         Some(Value::String(text)) => text == "true",
         _ => false,
     };
+    // Only at Cognito is the name ours; another provider may let people write claims.
+    let own = claims.provider_groups.filter(|_| profile == ProviderProfile::Cognito);
     Ok(IdClaims {
         issuer: claims.iss.ok_or(TokenRefusal::WrongIssuer)?,
         subject,
@@ -440,7 +453,7 @@ fn believe(claims: Claims, expires_at: Timestamp) -> Result<IdClaims, TokenRefus
         given_name: claims.given_name,
         family_name: claims.family_name,
         username: claims.cognito_username.or(claims.preferred_username),
-        groups: groups(claims.cognito_groups.or(claims.groups)),
+        groups: groups(own.or(claims.cognito_groups).or(claims.groups)),
         origin_jti: claims.origin_jti,
         authenticated_at: claims.auth_time.map(instant).transpose()?,
         expires_at,

@@ -11,6 +11,10 @@ pub enum Queue {
     CrmStreamFailures,
     /// What failed in [`Queue::CrmStreamFailures`] again and again.
     CrmStreamFailuresDead,
+    /// People whose account could not be stored when they signed up: what the provider vouched for.
+    UserSweep,
+    /// What failed in [`Queue::UserSweep`] again and again.
+    UserSweepDead,
 }
 
 /// When a message is given up.
@@ -23,12 +27,22 @@ pub struct Redrive {
 }
 
 /// Messages wait this long at most: SQS's own maximum of 14 days, so that a weekend loses nothing.
-pub const RETENTION_SECONDS: u32 = 14 * 24 * 60 * 60;
+const RETENTION_SECONDS: u32 = 14 * 24 * 60 * 60;
+/// How long what a person told may wait. It is less than the seven days between the wish to be erased
+/// and the erasure, so nothing about anybody is left in a queue when that comes. A message keeps its
+/// age when it becomes a dead letter.
+const PERSONAL_RETENTION_SECONDS: u32 = 6 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 4] =
-        [Self::CrmDrain, Self::CrmDrainDead, Self::CrmStreamFailures, Self::CrmStreamFailuresDead];
+    pub const ALL: [Self; 6] = [
+        Self::CrmDrain,
+        Self::CrmDrainDead,
+        Self::CrmStreamFailures,
+        Self::CrmStreamFailuresDead,
+        Self::UserSweep,
+        Self::UserSweepDead,
+    ];
 
     /// The name without prefix and stage.
     pub const fn name(self) -> &'static str {
@@ -37,6 +51,8 @@ impl Queue {
             Self::CrmDrainDead => "crm-drain-dead",
             Self::CrmStreamFailures => "crm-stream-failures",
             Self::CrmStreamFailuresDead => "crm-stream-failures-dead",
+            Self::UserSweep => "user-sweep",
+            Self::UserSweepDead => "user-sweep-dead",
         }
     }
 
@@ -49,8 +65,19 @@ impl Queue {
     /// function that takes it, as AWS advises for queues that trigger functions.
     pub const fn visibility_timeout_seconds(self) -> u32 {
         match self {
-            Self::CrmDrain | Self::CrmStreamFailures => 360,
-            Self::CrmDrainDead | Self::CrmStreamFailuresDead => 30,
+            Self::CrmDrain | Self::CrmStreamFailures | Self::UserSweep => 360,
+            Self::CrmDrainDead | Self::CrmStreamFailuresDead | Self::UserSweepDead => 30,
+        }
+    }
+
+    /// How long a message waits at most, in seconds.
+    pub const fn retention_seconds(self) -> u32 {
+        match self {
+            Self::CrmDrain
+            | Self::CrmDrainDead
+            | Self::CrmStreamFailures
+            | Self::CrmStreamFailuresDead => RETENTION_SECONDS,
+            Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
         }
     }
 
@@ -63,7 +90,11 @@ impl Queue {
             Self::CrmStreamFailures => {
                 Some(Redrive { dead_letter_queue: Self::CrmStreamFailuresDead, receives_max: 5 })
             }
-            Self::CrmDrainDead | Self::CrmStreamFailuresDead => None,
+            // Every six minutes for half a day: as long as an outage of the tables may last.
+            Self::UserSweep => {
+                Some(Redrive { dead_letter_queue: Self::UserSweepDead, receives_max: 120 })
+            }
+            Self::CrmDrainDead | Self::CrmStreamFailuresDead | Self::UserSweepDead => None,
         }
     }
 }

@@ -73,6 +73,29 @@ pub enum Trigger {
         /// Minutes between two invocations.
         every_minutes: u32,
     },
+    /// The user pool, if the identity provider is Cognito.
+    Cognito(CognitoTrigger),
+}
+
+/// When a user pool calls a function ("Customizing user pool workflows with Lambda triggers"). The
+/// answer is the event with its `response` filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CognitoTrigger {
+    /// Somebody has proven their address. What fails here is shown to them, although the account is
+    /// made; a function that must not be in the way never fails.
+    PostConfirmation,
+    /// Tokens are about to be made; events of version `V2_0`. Who fails here keeps people out.
+    PreTokenGeneration,
+}
+
+impl CognitoTrigger {
+    /// The name in generated files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PostConfirmation => "post-confirmation",
+            Self::PreTokenGeneration => "pre-token-generation",
+        }
+    }
 }
 
 /// A method and a path such as `/courses/{slug}`.
@@ -292,6 +315,8 @@ pub const CORS: Cors = Cors {
 
 /// Time-out of functions behind the HTTP API, below the API's own limit of 30 s.
 pub const HTTP_TIMEOUT_SECONDS: u32 = 29;
+/// Time-out of functions that a user pool calls: it waits no longer, and calls three times.
+pub const COGNITO_TIMEOUT_SECONDS: u32 = 5;
 /// Time-out of functions behind streams, queues and schedules.
 pub const EVENT_TIMEOUT_SECONDS: u32 = 60;
 /// Memory of a function unless it says otherwise.
@@ -321,7 +346,10 @@ impl Function {
     pub fn routes(&self) -> impl Iterator<Item = Route> {
         self.triggers.iter().filter_map(|trigger| match trigger {
             Trigger::Http(route) => Some(*route),
-            Trigger::Stream(_) | Trigger::Queue(_) | Trigger::Schedule { .. } => None,
+            Trigger::Stream(_)
+            | Trigger::Queue(_)
+            | Trigger::Schedule { .. }
+            | Trigger::Cognito(_) => None,
         })
     }
 
@@ -371,7 +399,7 @@ impl Function {
                     Resource::Queue(queue.queue),
                     &["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
                 ),
-                Trigger::Http(_) | Trigger::Schedule { .. } => {}
+                Trigger::Http(_) | Trigger::Schedule { .. } | Trigger::Cognito(_) => {}
             }
         }
         actions

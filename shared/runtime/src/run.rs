@@ -91,8 +91,7 @@ fn invocation(context: &lambda_runtime::Context) -> Invocation {
     }
 }
 
-/// How AWS is reached, from the variables that every AWS tool reads; otherwise all that are missing.
-pub fn aws_environment() -> Result<Environment, Vec<String>> {
+fn aws_environment() -> Result<Environment, Vec<String>> {
     let mut faults = Vec::new();
     let mut required = |name: &str| {
         variable(name).unwrap_or_else(|| {

@@ -19,7 +19,7 @@ use rollcall_domain::user::{Edited, User};
 use rollcall_domain::username::{Claim, Claims, Username};
 use rollcall_resources::{Grant, Table};
 
-pub use self::directory::UserDirectory;
+pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{
     CLAIM, ClaimItem, LINK, PROFILE, PointerItem, UserItem, email_key, identity_key, user_key,
     username_key,

@@ -24,7 +24,9 @@ mod random;
 mod sign_up;
 mod state;
 mod token;
+mod trigger;
 mod user_info;
 
 pub use options::{Client, OpenError, Options, Profile, User};
 pub use provider::Provider;
+pub use trigger::{TRIGGER_TIMEOUT, Trigger, TriggerError, Triggers};

@@ -12,6 +12,7 @@ use crate::options::{KeyError, Profile, User};
 use crate::provider::{Failure, Provider};
 use crate::random;
 use crate::state::Grant;
+use crate::trigger::Override;
 
 /// How long id and access tokens are valid.
 pub(crate) const TOKEN_SECONDS: i64 = 3600;
@@ -22,21 +23,26 @@ pub(crate) struct Minted {
     pub(crate) id_token: Option<String>,
 }
 
-/// Makes the tokens for a person. A fault that was ordered for the next tokens spoils both.
+/// Makes the tokens for a person, with what a function of the pool changed in them. A fault that was
+/// ordered for the next tokens spoils both.
 pub(crate) fn mint(
     provider: &Provider,
     user: &User,
     grant: &Grant,
     nonce: Option<&str>,
+    changes: &Override,
 ) -> Result<Minted, Failure> {
     let now = provider.now();
     let fault = provider.fault(Place::Tokens);
     let keys = provider.read(|state| state.keys.clone());
     let header = access_header(provider.profile());
-    let claims = access_claims(provider, user, grant, now);
+    let user = &changes.person(user);
+    let mut claims = access_claims(provider, user, grant, now);
+    changes.access.apply(&mut claims);
     let access_token = sign(&keys.access, header, claims, fault, now)?;
     let id_token = if grant.scopes.iter().any(|scope| scope == "openid") {
         let mut claims = id_claims(provider, user, grant, now);
+        changes.id.apply(&mut claims);
         claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
         claims.insert("at_hash".to_owned(), json!(at_hash(&access_token)));
         let header = Header { typ: None, ..Header::default() };

@@ -1,11 +1,14 @@
 //! What the caller decides: users, clients, profile, place.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rollcall_local_kit::LocalClock;
 use rollcall_local_kit::snapshot::SnapshotError;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
+
+use crate::trigger::Triggers;
 
 /// A person who can sign in.
 #[derive(Clone, Serialize, Deserialize)]
@@ -77,6 +80,8 @@ pub struct Options {
     pub users: Vec<User>,
     /// Which applications may ask.
     pub clients: Vec<Client>,
+    /// What calls the functions of the pool's triggers, in the `cognito` profile.
+    pub triggers: Option<Arc<dyn Triggers>>,
 }
 
 /// Why a provider cannot be opened. Each message says what to do.

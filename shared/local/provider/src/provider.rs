@@ -20,6 +20,7 @@ use crate::fault::{Endpoint, HELD_REQUEST_SECONDS, Kind, Place, Plan};
 use crate::key::{Keys, SigningKey};
 use crate::options::{Client, KeyError, OpenError, Options, Profile, User};
 use crate::state::{Account, State};
+use crate::trigger::Triggers;
 use crate::{authorize, control, discovery, login, logout, sign_up, token, user_info};
 
 /// More than any client should read of an answer.
@@ -38,6 +39,7 @@ struct Inner {
     profile: Profile,
     users: Vec<User>,
     clients: Vec<Client>,
+    triggers: Option<Arc<dyn Triggers>>,
     snapshot: Snapshot,
     state: Mutex<State>,
     faults: Mutex<Plan>,
@@ -87,6 +89,7 @@ impl Provider {
                 profile: options.profile,
                 users: options.users,
                 clients: options.clients,
+                triggers: options.triggers,
                 snapshot,
                 state: Mutex::new(state),
                 faults: Mutex::default(),
@@ -125,6 +128,23 @@ impl Provider {
             .route("/_emulator/users", get(control::users))
             .layer(middleware::from_fn_with_state(self.clone(), break_transport))
             .with_state(self.clone())
+    }
+
+    /// What calls the functions of the pool's triggers; a provider that is no user pool has none.
+    pub(crate) fn triggers(&self) -> Option<&Arc<dyn Triggers>> {
+        match self.inner.profile {
+            Profile::Cognito => self.inner.triggers.as_ref(),
+            Profile::Generic => None,
+        }
+    }
+
+    pub(crate) fn pool_id(&self) -> &str {
+        &self.inner.pool_id
+    }
+
+    /// The region, which a pool's id begins with.
+    pub(crate) fn region(&self) -> &str {
+        self.inner.pool_id.split('_').next().unwrap_or_default()
     }
 
     pub(crate) fn base_url(&self) -> &str {

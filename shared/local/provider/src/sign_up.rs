@@ -9,6 +9,7 @@ use crate::login;
 use crate::page;
 use crate::parameters::Parameters;
 use crate::provider::{Failure, Provider};
+use crate::trigger::{self, Obstacle};
 
 /// The password policy of Rollcall's user pools.
 const PASSWORD_CHARACTERS_MIN: usize = 12;
@@ -77,7 +78,13 @@ pub(crate) async fn confirm(
     let username = form.get("username").unwrap_or("");
     let code = form.get("code").unwrap_or("").trim();
     match provider.change(|state| state.confirm(username, code))? {
-        Some(user) => login::sign_in(&provider, &request, &user),
+        // The account is made all the same; the person can go on at the sign-in form.
+        Some(user) => {
+            match trigger::post_confirmation(&provider, &request.client_id, &user).await {
+                Ok(()) => login::sign_in(&provider, &request, &user),
+                Err(Obstacle(reason)) => Ok(page::sign_in(&query, &user.email, Some(&reason))),
+            }
+        }
         None => Ok(page::confirm(&query, username, "", Some(WRONG_CODE))),
     }
 }

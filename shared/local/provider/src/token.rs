@@ -16,6 +16,7 @@ use crate::options::{Client, Profile};
 use crate::parameters::Parameters;
 use crate::provider::{Failure, Provider, equal};
 use crate::state::{Code, Presented};
+use crate::trigger::{Obstacle, Occasion, pre_token_generation};
 
 /// Why the token endpoint refuses (RFC 6749 §5.2).
 pub(crate) enum Refusal {
@@ -23,8 +24,16 @@ pub(crate) enum Refusal {
     Invalid(&'static str, Option<&'static str>),
     /// The client did not prove who it is; the profile decides between 400 and 401.
     Client(Profile),
+    /// A function of the pool's keeps the person out.
+    Obstacle(Obstacle),
     /// Our own failure.
     Failure(Failure),
+}
+
+impl From<Obstacle> for Refusal {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::Obstacle(obstacle)
+    }
 }
 
 impl From<Failure> for Refusal {
@@ -52,6 +61,10 @@ impl IntoResponse for Refusal {
                 let challenge = HeaderValue::from_static("Basic realm=\"provider\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 response
+            }
+            Self::Obstacle(Obstacle(reason)) => {
+                let body = json!({ "error": "invalid_request", "error_description": reason });
+                answer(StatusCode::BAD_REQUEST, &body)
             }
             Self::Failure(failure) => failure.into_response(),
         }
@@ -87,8 +100,8 @@ pub(crate) async fn token(
     }
     let client = authenticate(&provider, &headers, &form)?;
     let tokens = match form.get("grant_type") {
-        Some("authorization_code") => redeem_code(&provider, client, &form)?,
-        Some("refresh_token") => refresh(&provider, client, &form)?,
+        Some("authorization_code") => redeem_code(&provider, client, &form).await?,
+        Some("refresh_token") => refresh(&provider, client, &form).await?,
         Some("client_credentials") => client_credentials(&provider, client, &form)?,
         Some(_) => return Err(Refusal::Invalid("unsupported_grant_type", None)),
         None => return Err(INVALID_REQUEST),
@@ -115,7 +128,11 @@ pub(crate) async fn revoke(
     Ok(StatusCode::OK.into_response())
 }
 
-fn redeem_code(provider: &Provider, client: &Client, form: &Parameters) -> Result<Tokens, Refusal> {
+async fn redeem_code(
+    provider: &Provider,
+    client: &Client,
+    form: &Parameters,
+) -> Result<Tokens, Refusal> {
     let value = form.get("code").ok_or(INVALID_REQUEST)?;
     let redirect_uri = form.get("redirect_uri").ok_or(INVALID_REQUEST)?;
     let now = provider.now();
@@ -132,7 +149,9 @@ fn redeem_code(provider: &Provider, client: &Client, form: &Parameters) -> Resul
         return Err(INVALID_GRANT);
     }
     let user = provider.user(&code.grant.username).ok_or(INVALID_GRANT)?;
-    let minted = mint(provider, &user, &code.grant, code.nonce.as_deref())?;
+    let occasion = Occasion::HostedAuth;
+    let changes = pre_token_generation(provider, occasion, &code.grant, &user).await?;
+    let minted = mint(provider, &user, &code.grant, code.nonce.as_deref(), &changes)?;
     let refresh_token = provider.change(|state| state.issue_refresh(code.grant, now))?;
     Ok(Tokens {
         access_token: minted.access_token,
@@ -155,7 +174,11 @@ fn proves_possession(code: &Code, verifier: Option<&str>) -> bool {
     }
 }
 
-fn refresh(provider: &Provider, client: &Client, form: &Parameters) -> Result<Tokens, Refusal> {
+async fn refresh(
+    provider: &Provider,
+    client: &Client,
+    form: &Parameters,
+) -> Result<Tokens, Refusal> {
     let value = form.get("refresh_token").ok_or(INVALID_REQUEST)?;
     let now = provider.now();
     let profile = provider.profile();
@@ -172,7 +195,9 @@ fn refresh(provider: &Provider, client: &Client, form: &Parameters) -> Result<To
         })?
         .ok_or(INVALID_GRANT)?;
     let user = provider.user(&grant.username).ok_or(INVALID_GRANT)?;
-    let minted = mint(provider, &user, &grant, None)?;
+    let occasion = Occasion::RefreshTokens;
+    let changes = pre_token_generation(provider, occasion, &grant, &user).await?;
+    let minted = mint(provider, &user, &grant, None, &changes)?;
     Ok(Tokens {
         access_token: minted.access_token,
         id_token: minted.id_token,

@@ -2,17 +2,24 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lambda_events::cognito::{
+    CognitoEventUserPoolsPostConfirmation, CognitoEventUserPoolsPreTokenGenV2,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::BoxFuture;
 use http::{StatusCode, header};
 use reqwest::Response;
 use reqwest::redirect::Policy;
 use rollcall_local_kit::{LocalClock, Server, Shutdown};
-use rollcall_local_provider::{Client, OpenError, Options, Profile, Provider, User};
+use rollcall_local_provider::{
+    Client, OpenError, Options, Profile, Provider, Trigger, TriggerError, Triggers, User,
+};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use url::Url;
@@ -77,6 +84,7 @@ fn options(base_url: String, profile: Profile, folder: Option<&Path>) -> Options
                 scopes: vec!["openid".to_owned()],
             },
         ],
+        triggers: None,
     }
 }
 
@@ -97,8 +105,21 @@ fn browser() -> reqwest::Client {
 }
 
 async fn world_in(profile: Profile, folder: Option<&Path>) -> World {
+    open(folder, profile, None).await
+}
+
+async fn world_with(profile: Profile, functions: &Arc<Functions>) -> World {
+    let functions: Arc<Functions> = Arc::clone(functions);
+    open(None, profile, Some(functions)).await
+}
+
+async fn open(
+    folder: Option<&Path>,
+    profile: Profile,
+    triggers: Option<Arc<dyn Triggers>>,
+) -> World {
     let server = Server::bind(0).await.unwrap();
-    let options = options(server.base_url(), profile, folder);
+    let options = Options { triggers, ..options(server.base_url(), profile, folder) };
     let (base, clock, shutdown) = (server.base_url(), options.clock.clone(), Shutdown::new());
     server.serve(Provider::open(options).unwrap().router(), shutdown.clone());
     World { base, clock, shutdown, http: browser() }
@@ -546,6 +567,153 @@ async fn a_strict_provider_shows_the_sign_up_form_to_who_asks_for_it() {
     let cognito = world(Profile::Cognito).await;
     let callback = location(&cognito.get("/oauth2/authorize", &pairs).await);
     assert_eq!(query(&callback, "error").as_deref(), Some("invalid_request"));
+}
+
+/// Functions that answer what the test says, and remember what they were asked.
+#[derive(Default)]
+struct Functions {
+    asked: Mutex<Vec<Value>>,
+    answers: Mutex<BTreeMap<&'static str, Answer>>,
+}
+
+type Answer = fn(Value) -> Result<Value, TriggerError>;
+
+impl Triggers for Functions {
+    fn invoke(
+        &self,
+        trigger: Trigger,
+        event: Value,
+    ) -> Option<BoxFuture<'_, Result<Value, TriggerError>>> {
+        let name = match trigger {
+            Trigger::PostConfirmation => "post-confirmation",
+            Trigger::PreTokenGeneration => "pre-token-generation",
+        };
+        let answer = *self.answers.lock().unwrap().get(name)?;
+        self.asked.lock().unwrap().push(event.clone());
+        Some(Box::pin(async move { answer(event) }))
+    }
+}
+
+impl Functions {
+    fn answer(&self, name: &'static str, answer: Answer) {
+        self.answers.lock().unwrap().insert(name, answer);
+    }
+
+    fn asked(&self) -> Vec<Value> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_function_changes_groups_and_claims_and_nothing_that_is_the_pools() {
+    let functions = Arc::new(Functions::default());
+    let world = world_with(Profile::Cognito, &functions).await;
+    let unchanged: Answer = Ok;
+    let changed: Answer = |mut event| {
+        event["response"]["claimsAndScopeOverrideDetails"] = json!({
+            "groupOverrideDetails": { "groupsToOverride": ["recruiter"] },
+            "idTokenGeneration": {
+                "claimsToAddOrOverride": { "own": ["admin"], "sub": "x", "cognito:username": "x" },
+                "claimsToSuppress": ["email", "aud", "iss"],
+            },
+        });
+        Ok(event)
+    };
+    let suppressed: Answer = |mut event| {
+        event["response"] = json!({ "claimsAndScopeOverrideDetails": {} });
+        Ok(event)
+    };
+    for (answer, groups, own) in [
+        (unchanged, json!(["admin"]), Value::Null),
+        (changed, json!(["recruiter"]), json!(["admin"])),
+        (suppressed, Value::Null, Value::Null),
+    ] {
+        functions.answer("pre-token-generation", answer);
+        let first = world.tokens().await;
+        let (_, second) = world.refresh(&first["refresh_token"]).await;
+        let sources = ["TokenGeneration_HostedAuth", "TokenGeneration_RefreshTokens"];
+        for ((tokens, event), source) in [first, second].iter().zip(functions.asked()).zip(sources)
+        {
+            let (id, access) = (claims(&tokens["id_token"]), claims(&tokens["access_token"]));
+            assert_eq!((&id["cognito:groups"], &access["cognito:groups"]), (&groups, &groups));
+            assert_eq!((&id["own"], access.get("own")), (&own, None));
+            assert_eq!((&id["cognito:username"], &id["aud"]), (&json!("ada"), &json!("web")));
+            assert_eq!(id["sub"], "3b9d2f7e-0d5c-4f7a-9a55-3f3b8a3a5f10");
+            assert_eq!((&event["triggerSource"], &event["version"]), (&json!(source), &json!("2")));
+            let parsed: CognitoEventUserPoolsPreTokenGenV2 = serde_json::from_value(event).unwrap();
+            assert_eq!(parsed.request.group_configuration.groups_to_override, ["admin"]);
+            assert_eq!(parsed.request.user_attributes["email_verified"], "true");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_fails_or_does_not_give_its_event_back_keeps_people_out() {
+    let functions = Arc::new(Functions::default());
+    let world = world_with(Profile::Cognito, &functions).await;
+    let fails: Answer = |_| Err(TriggerError::Failed("no".to_owned()));
+    let nothing: Answer = |_| Ok(Value::Null);
+    let another: Answer = |mut event| {
+        event["userName"] = json!("grace");
+        Ok(event)
+    };
+    for (answer, reason) in [
+        (fails, "PreTokenGeneration failed with error no."),
+        (nothing, "PreTokenGeneration failed with error Unrecognizable lambda output."),
+        (another, "PreTokenGeneration failed with error Unrecognizable lambda output."),
+    ] {
+        functions.answer("pre-token-generation", answer);
+        let (status, answer) = world.redeem(&world.code("web").await).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer["error_description"], reason);
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_is_told_once_and_a_failure_is_shown_although_the_account_stands() {
+    for fails in [false, true] {
+        let functions = Arc::new(Functions::default());
+        let answer: Answer =
+            if fails { |_| Err(TriggerError::Failed("no".to_owned())) } else { Ok };
+        functions.answer("post-confirmation", answer);
+        let world = world_with(Profile::Cognito, &functions).await;
+        let login = location(&world.get("/oauth2/authorize", &authorize_pairs("web")).await);
+        let person = [("email", "new@example.org"), ("password", "Correct-horse-1")];
+        let page = world.form(&login.replace("/login?", "/signup?"), &person).await;
+        let page = page.text().await.unwrap();
+        let pairs = [
+            ("username", between(&page, "value=\"", "\"")),
+            ("code", between(&page, "<code>", "</code>")),
+        ];
+        let confirm = login.replace("/login?", "/confirmUser?");
+        let confirmed = world.form(&confirm, &pairs).await;
+        assert_eq!(confirmed.status() == StatusCode::FOUND, !fails);
+        assert_eq!(world.form(&confirm, &pairs).await.status(), StatusCode::BAD_REQUEST);
+        let asked = functions.asked();
+        let [event] = asked.as_slice() else { panic!("{asked:?}") };
+        assert_eq!(event["triggerSource"], "PostConfirmation_ConfirmSignUp");
+        let parsed: CognitoEventUserPoolsPostConfirmation =
+            serde_json::from_value(event.clone()).unwrap();
+        let attributes = parsed.request.user_attributes;
+        assert_eq!(attributes["sub"], pairs[0].1);
+        assert_eq!(attributes["email"], "new@example.org");
+        if fails {
+            let page = confirmed.text().await.unwrap();
+            assert!(page.contains("PostConfirmation failed with error no."), "{page}");
+        }
+        let person = [("username", "new@example.org"), ("password", "Correct-horse-1")];
+        assert_eq!(world.form(&login, &person).await.status(), StatusCode::FOUND);
+    }
+}
+
+#[tokio::test]
+async fn a_strict_provider_calls_no_functions() {
+    let functions = Arc::new(Functions::default());
+    let answer: Answer = |_| Err(TriggerError::Failed("no".to_owned()));
+    functions.answer("pre-token-generation", answer);
+    let world = world_with(Profile::Generic, &functions).await;
+    world.tokens().await;
+    assert!(functions.asked().is_empty());
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {

@@ -157,6 +157,25 @@ fn a_good_token_says_who_signed_in() {
 }
 
 #[test]
+fn groups_that_a_user_pool_shows_in_our_name_are_not_taken_for_its_own() {
+    let groups = |own: Option<Value>, profile| {
+        let mut token = good();
+        token.claims["cognito:groups"] = json!(["admin", "recruiter"]);
+        if let Some(own) = own {
+            token.claims[PROVIDER_GROUPS] = own;
+        }
+        verdict(&token.encode(), profile).ok().unwrap().groups
+    };
+    let cognito = ProviderProfile::Cognito;
+    assert_eq!(groups(None, cognito), ["admin", "recruiter"]);
+    assert_eq!(groups(Some(json!(["recruiter"])), cognito), ["recruiter"]);
+    assert_eq!(groups(Some(json!([])), cognito), [""; 0]);
+    // Elsewhere the claim may be anybody's.
+    let elsewhere = groups(Some(json!(["instructor"])), ProviderProfile::Generic);
+    assert_eq!(elsewhere, ["admin", "recruiter"]);
+}
+
+#[test]
 fn a_token_of_another_party_is_refused() {
     use TokenRefusal::{
         MissingAuthorizedParty, UnusableSubject, WrongAudience, WrongAuthorizedParty, WrongIssuer,

@@ -46,20 +46,7 @@ impl UserDirectory {
     /// Stores a new user together with the claims on its identity and its address; `Conflict`, and
     /// nothing is stored, when another sign-in of the same person or address was first.
     pub async fn join(&self, signed_in: &SignedIn, trace_id: &str) -> Result<(), PortError> {
-        let user = &signed_in.user;
-        let (tables, now) = (&self.tables, user.joined_at);
-        let identity = (user.issuer.as_str(), user.subject.as_str());
-        let link = (identity_key(identity.0, identity.1), LINK);
-        let link = PointerItem::new(link, &user.id, now, trace_id);
-        let listed = IdentityItem::new(&user.id, identity, now, trace_id);
-        let item = UserItem::new(user, now, trace_id);
-        let mut parts = vec![
-            tables.put_version_part(Table::Users, &link, 1)?,
-            tables.put_version_part(Table::Users, &listed, 1)?,
-            tables.put_version_part(Table::Users, &item, user.version)?,
-        ];
-        parts.extend(address_parts(tables, signed_in, trace_id)?);
-        tables.transact("store a new user", parts).await
+        join(&self.tables, signed_in, trace_id).await
     }
 
     /// Stores a user who signed in again; `Conflict`, and nothing is stored, when somebody else
@@ -75,6 +62,49 @@ impl UserDirectory {
         parts.extend(address);
         tables.transact("store a user with a new address", parts).await
     }
+}
+
+capability! {
+    /// Stores people who signed up and have not signed in yet.
+    UserJoiner, Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"])
+}
+
+impl UserJoiner {
+    /// The user that an identity names, strongly consistent.
+    pub async fn find_by_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<User>, PortError> {
+        find_by_identity(&self.tables, issuer, subject).await
+    }
+
+    /// Whose a verified address is, as [`UserDirectory::owner`] says.
+    pub async fn owner(&self, address: &str) -> Result<Option<UserId>, PortError> {
+        find_by_pointer(&self.tables, &email_key(address), CLAIM).await
+    }
+
+    /// Stores a new user as [`UserDirectory::join`] does.
+    pub async fn join(&self, signed_in: &SignedIn, trace_id: &str) -> Result<(), PortError> {
+        join(&self.tables, signed_in, trace_id).await
+    }
+}
+
+async fn join(tables: &Tables, signed_in: &SignedIn, trace_id: &str) -> Result<(), PortError> {
+    let user = &signed_in.user;
+    let now = user.joined_at;
+    let identity = (user.issuer.as_str(), user.subject.as_str());
+    let link = (identity_key(identity.0, identity.1), LINK);
+    let link = PointerItem::new(link, &user.id, now, trace_id);
+    let listed = IdentityItem::new(&user.id, identity, now, trace_id);
+    let item = UserItem::new(user, now, trace_id);
+    let mut parts = vec![
+        tables.put_version_part(Table::Users, &link, 1)?,
+        tables.put_version_part(Table::Users, &listed, 1)?,
+        tables.put_version_part(Table::Users, &item, user.version)?,
+    ];
+    parts.extend(address_parts(tables, signed_in, trace_id)?);
+    tables.transact("store a new user", parts).await
 }
 
 /// What is to be stored about addresses together with the user.
