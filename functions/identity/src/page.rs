@@ -24,6 +24,15 @@ pub(crate) fn begin_again() -> Response {
     )
 }
 
+/// Newcomers are not sent to the sign-up form at the moment.
+pub(crate) fn sign_up_closed() -> Response {
+    Response::page(
+        403,
+        "New accounts are not open right now",
+        "Please come back later. If you have an account already, you can sign in as always.",
+    )
+}
+
 /// The page for a failure of the provider, which is logged here.
 pub(crate) fn of_provider(error: &OidcError) -> Response {
     let (class, text) = (error.class(), chain(error));

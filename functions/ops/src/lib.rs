@@ -1,9 +1,13 @@
-//! The operations context: is Rollcall well, and who did what to it?
+//! The operations context: is Rollcall well, and who did what to it, and what is open?
 
 use rollcall_runtime::Function;
 
 pub mod audit_list;
+pub mod flag_list;
+pub mod flag_set;
+mod flag_view;
 pub mod health;
 
 /// Every function of this context.
-pub static FUNCTIONS: &[&Function] = &[&audit_list::FUNCTION, &health::FUNCTION];
+pub static FUNCTIONS: &[&Function] =
+    &[&audit_list::FUNCTION, &flag_list::FUNCTION, &flag_set::FUNCTION, &health::FUNCTION];

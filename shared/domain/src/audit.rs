@@ -36,6 +36,8 @@ pub enum Subject {
     User(UserId),
     /// A change that the CRM refused.
     DeadLetter(DeadLetterId),
+    /// A feature flag, by its name.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Subject {
@@ -43,6 +45,7 @@ impl fmt::Display for Subject {
         match self {
             Self::User(user) => user.fmt(formatter),
             Self::DeadLetter(letter) => letter.fmt(formatter),
+            Self::Flag(name) => write!(formatter, "flag:{name}"),
         }
     }
 }
@@ -58,6 +61,13 @@ pub enum Action {
         /// Of which facet.
         facet: Facet,
     },
+    /// A feature was opened or closed for some.
+    FlagSet {
+        /// The value before.
+        from: String,
+        /// The value since.
+        to: String,
+    },
 }
 
 /// What an action's entry says beside its name: texts by their names.
@@ -68,6 +78,7 @@ impl Action {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
+            Self::FlagSet { .. } => "flag-set",
         }
     }
 
@@ -77,6 +88,7 @@ impl Action {
             Self::DeadLetterReplayed { user, facet } => {
                 details([("user_id", user.as_str()), ("facet", facet.as_str())])
             }
+            Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use rollcall_domain::cursor::{CursorScope, InvalidCursor};
+use rollcall_domain::secret::Secret;
 use rollcall_resources::{Grant, SecretName};
 use rollcall_runtime::declaration::Parameter;
 use rollcall_runtime::{Startup, StartupError};
@@ -84,9 +85,10 @@ impl Cursors {
         let Some(cursor) = cursor else {
             return Ok(None);
         };
-        let key = self.key.read(context.now).await.map_err(|error| Problem::port(&error))?;
-        let position = self.scope(caller).open(&key, cursor);
-        position.map(Some).map_err(|error| invalid(&error))
+        let check = |key: &Secret| self.scope(caller).open(key, cursor).ok();
+        let opened = self.key.verify(context.now, check).await;
+        let opened = opened.map_err(|error| Problem::port(&error))?;
+        opened.map(Some).ok_or_else(|| invalid(&InvalidCursor))
     }
 
     /// The cursor that holds a position, for this caller.
@@ -99,8 +101,8 @@ impl Cursors {
         let Some(position) = position else {
             return Ok(None);
         };
-        let key = self.key.read(context.now).await.map_err(|error| Problem::port(&error))?;
-        let cursor = self.scope(caller).seal(&key, position);
+        let keys = self.key.keys(context.now).await.map_err(|error| Problem::port(&error))?;
+        let cursor = self.scope(caller).seal(keys.signing(context.now), position);
         cursor.map(Some).map_err(|_error| Problem::new(&INTERNAL))
     }
 

@@ -8,6 +8,7 @@
 
 pub mod condition;
 pub mod cursor;
+pub mod flags;
 mod idempotency;
 mod limits;
 pub mod problem;
@@ -17,6 +18,7 @@ pub mod serve;
 pub mod session;
 
 pub use cursor::{Cursors, Page};
+pub use flags::Flags;
 pub use problem::{FieldError, Problem};
 pub use request::{Context, FromRequest, HttpRequest, NoInput};
 pub use response::Response;

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod crm;
 pub mod enrollments;
 mod error;
+pub mod flags;
 pub mod idempotency;
 mod item;
 pub mod learner;

@@ -157,6 +157,18 @@ impl Messages {
         }
     }
 
+    /// Gives a secret another value, as a rotation would: the one it had becomes the previous one.
+    /// The new value was made `age` ago. Whether there is such a secret.
+    pub fn rotate_secret(&self, name: &str, value: &str, age: Duration) -> bool {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let made_ms = self.shared.clock.now_ms().saturating_sub(age_ms);
+        let rotated = self.lock().secrets.rotate(name, value, made_ms);
+        if rotated {
+            self.save_soon();
+        }
+        rotated
+    }
+
     /// Creates a plain parameter with this value, unless there is one of that name, whose value is
     /// kept.
     pub fn put_parameter(&self, name: &str, value: &str) {

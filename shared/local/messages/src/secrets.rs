@@ -82,6 +82,14 @@ impl Secrets {
         }
         absent
     }
+
+    /// Makes a value the current one; the one there was becomes the previous one.
+    pub(crate) fn rotate(&mut self, name: &str, value: &str, made_ms: i64) -> bool {
+        let Some(secret) = self.secrets.get_mut(name) else { return false };
+        let value = SecretValue::SecretString(value.to_owned());
+        secret.put(&new_id(), value, &[CURRENT.to_owned()], made_ms);
+        true
+    }
 }
 
 impl Secret {
