@@ -87,6 +87,8 @@ function resourceFaults(catalogue: Catalogue, resource: Statement["resource"]): 
       const known = catalogue.secrets.includes(resource.secret);
       return known ? [] : [`secret ${resource.secret} is not declared`];
     }
+    case "mail":
+      return [];
     case "table":
     case "index":
     case "stream":

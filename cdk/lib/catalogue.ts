@@ -39,6 +39,7 @@ const resource = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("stream"), table: name }),
   z.strictObject({ kind: z.literal("queue"), queue: name }),
   z.strictObject({ kind: z.literal("secret"), secret: name }),
+  z.strictObject({ kind: z.literal("mail") }),
 ]);
 // Actions are named one by one: there is no way to write a wildcard.
 const action = z.string().regex(/^[a-z]+:[A-Za-z]+$/);

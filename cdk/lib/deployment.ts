@@ -34,10 +34,15 @@ const identity = z.discriminatedUnion("provider", [
   }),
 ]);
 
+/** An address, with or without a display name before it. */
+const MAIL_FROM = /^(?:[^<>@]+<)?[^<>@\s]+@(?<domain>[a-z0-9.-]+)>?$/;
+
 const deployment = z.strictObject({
   /** Where people use Rollcall; the API trusts this origin and no other. */
   site_url: origin,
   identity,
+  /** Who mail comes from; its domain must be verified at SES. */
+  mail_from: z.string().regex(MAIL_FROM),
   hubspot_url: url,
   hubspot_api: z.string().min(1),
   hubspot_key: z.enum(["rollcall_user_id", "email"]),
@@ -56,6 +61,15 @@ const deployments = z
   });
 
 export type Deployment = z.infer<typeof deployment>;
+
+/** The domain that a deployment's mail comes from. */
+export function mailDomain(deployment: Deployment): string {
+  const domain = MAIL_FROM.exec(deployment.mail_from)?.groups?.["domain"];
+  if (domain === undefined) {
+    throw new Error(`${deployment.mail_from} is no address that mail can come from`);
+  }
+  return domain;
+}
 
 /** Reads the deployments of all stages from the app's context. */
 export function readDeployments(node: Node): Readonly<Record<StageName, Deployment>> {

@@ -41,6 +41,11 @@ export function queueArn(scope: Construct, stage: StageName, queue: string): str
   return Stack.of(scope).formatArn({ service: "sqs", resource: fullName(stage, queue) });
 }
 
+/** The ARN of the identity at SES that a deployment's mail comes from: its domain. */
+export function mailIdentityArn(scope: Construct, domain: string): string {
+  return Stack.of(scope).formatArn({ service: "ses", resource: "identity", resourceName: domain });
+}
+
 /** The ARN of a secret. Secrets Manager adds a dash and six characters of its own to the name. */
 export function secretArn(scope: Construct, stage: StageName, secret: string): string {
   return Stack.of(scope).formatArn({

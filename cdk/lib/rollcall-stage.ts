@@ -10,7 +10,7 @@ import type { Artefacts } from "./artefacts.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { FunctionSurroundings } from "./constructs/function.ts";
 import { DataStack } from "./data-stack.ts";
-import type { Deployment } from "./deployment.ts";
+import { mailDomain, type Deployment } from "./deployment.ts";
 import { EventsStack } from "./events-stack.ts";
 import { IdentityStack } from "./identity-stack.ts";
 import { ObservabilityStack } from "./observability-stack.ts";
@@ -54,6 +54,7 @@ export class RollcallStage extends CdkStage {
       settings: settingValues(stage, deployment, this.provider(deployment)),
       artefacts: props.artefacts,
       streamArns: (table) => this.data.streamArn(table),
+      mailDomain: mailDomain(deployment),
     };
     this.events = new EventsStack(this, {
       catalogue,

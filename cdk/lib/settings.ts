@@ -30,6 +30,7 @@ export function settingValues(
     ROLLCALL_OIDC_REDIRECT_URI: callbackUrl(deployment),
     ROLLCALL_OIDC_PROFILE: provider.profile,
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
+    ROLLCALL_MAIL_FROM: deployment.mail_from,
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,

@@ -6,9 +6,15 @@ import { test } from "node:test";
 
 import { artefactFolder } from "../lib/artefacts.ts";
 import type { Statement } from "../lib/catalogue.ts";
+import type { StageName } from "../lib/stage.ts";
 import { ofType, SYNTHESES, type Synthesis } from "./support.ts";
 import { at, list } from "./template.ts";
 
+const MAIL_DOMAINS = {
+  dev: "dev.rollcall.example",
+  staging: "staging.rollcall.example",
+  prod: "rollcall.example",
+};
 const LOG_RETENTION_DAYS = { dev: 7, staging: 14, prod: 30 };
 
 for (const synthesis of SYNTHESES) {
@@ -120,7 +126,7 @@ function allowed(synthesis: Synthesis, roleArn: unknown): string[] {
 }
 
 /** What a declared statement means in AWS, written down a second time on purpose. */
-function permissions(stage: string, { actions, resource }: Statement): string[] {
+function permissions(stage: StageName, { actions, resource }: Statement): string[] {
   const dynamodb = "arn:aws:dynamodb:region:account:table/rollcall-" + stage;
   const arn = (action: string): string => {
     switch (resource.kind) {
@@ -139,6 +145,8 @@ function permissions(stage: string, { actions, resource }: Statement): string[] 
           "arn:aws:secretsmanager:region:account:secret:" +
           `rollcall/${stage}/${resource.secret}-??????`
         );
+      case "mail":
+        return `arn:aws:ses:region:account:identity/${MAIL_DOMAINS[stage]}`;
     }
   };
   return actions.map((action) => `${action} on ${arn(action)}`);

@@ -61,6 +61,7 @@ values("prod has a client secret and its own host", synthesise("prod", fixture()
   ROLLCALL_ORIGINS: "https://www.rollcall.example",
   ROLLCALL_OIDC_REDIRECT_URI: "https://www.rollcall.example/auth/callback",
   ROLLCALL_OIDC_CLIENT_AUTHENTICATION: "secret",
+  ROLLCALL_MAIL_FROM: "Rollcall <mail@rollcall.example>",
 });
 
 test("no value is kept for a setting that the code does not declare", () => {
@@ -102,4 +103,5 @@ refuses("an issuer without TLS", "dev", { identity: insecure }, /issuer/);
 refuses("a provider without an issuer", "dev", { identity: other }, /issuer/);
 const reserved = { provider: "user_pool", domain_prefix: "rollcall-cognito" };
 refuses("a domain that Cognito refuses", "prod", { identity: reserved }, /domain_prefix/);
+refuses("mail from no address", "dev", { mail_from: "Rollcall" }, /mail_from/);
 refuses("a misspelt key", "dev", { hubspot_token: "x" }, /hubspot_token/);

@@ -147,6 +147,7 @@ pub fn options(
             vec![hubspot::Token { value: HUBSPOT_TOKEN.to_owned(), scopes: hubspot::Scopes::All }],
             hubspot::Settings::default(),
         ),
+        mail_domains: vec![MAIL_DOMAIN.to_owned()],
         origins,
     }
 }
@@ -211,6 +212,7 @@ pub async fn publish_catalog(cloud: &Cloud) -> Result<(), SampleError> {
 pub fn operator(addresses: &Addresses) -> Connection {
     let dynamodb = Addresses::url(addresses.dynamodb);
     let messages = Addresses::url(addresses.messages);
+    let mail = Addresses::url(addresses.mail);
     Connection::new(Environment {
         region: "us-east-1".to_owned(),
         access_key_id: OPERATOR_ACCESS_KEY_ID.to_owned(),
@@ -221,6 +223,7 @@ pub fn operator(addresses: &Addresses) -> Connection {
             (Service::DynamoDbStreams, dynamodb),
             (Service::Sqs, messages.clone()),
             (Service::SecretsManager, messages),
+            (Service::Email, mail),
         ],
     })
 }
@@ -238,6 +241,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (RATE_LIMIT_FACTOR.name, "1".to_owned()),
         (rollcall_edge::session::ORIGINS.name, origins(addresses).join(" ")),
         (identity::SITE_URL.name, api.clone()),
+        (identity::MAIL_FROM.name, format!("Rollcall <mail@{MAIL_DOMAIN}>")),
         (identity::LANDING_PATH.name, "/auth/me".to_owned()),
         (identity::OIDC_ISSUER.name, format!("{provider}/{POOL}")),
         (identity::OIDC_CLIENT_ID.name, CLIENT_ID.to_owned()),
@@ -250,6 +254,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
     ])
 }
 
+const MAIL_DOMAIN: &str = "rollcall.example";
 const POOL: &str = "us-east-1_rollcall";
 const MONITOR_ID: &str = "rollcall-monitor";
 const MONITOR_SECRET: &str = "a-monitor-secret-for-local-use-only";

@@ -69,7 +69,7 @@ fn free_ports() -> u16 {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let process = u16::try_from(std::process::id() % 300).unwrap();
     std::iter::repeat_with(|| 21_000 + 100 * process + 10 * TAKEN.fetch_add(1, Ordering::SeqCst))
-        .find(|base| (0..5).all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok()))
+        .find(|base| (0..6).all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok()))
         .unwrap()
 }
 
@@ -80,6 +80,7 @@ fn addresses(port: u16) -> Addresses {
         hubspot: port + 2,
         dynamodb: port + 3,
         messages: port + 4,
+        mail: port + 5,
     }
 }
 

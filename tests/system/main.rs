@@ -15,6 +15,7 @@ mod flags;
 mod idempotency;
 mod limits;
 mod linking;
+mod mail;
 mod outage;
 mod peer;
 mod profile;

@@ -26,6 +26,8 @@ export interface FunctionSurroundings {
   readonly settings: Readonly<Record<string, string>>;
   readonly artefacts: Artefacts;
   readonly streamArns: StreamArns;
+  /** The domain that mail comes from. */
+  readonly mailDomain: string;
 }
 
 export class DeclaredFunction extends Construct {
@@ -46,6 +48,7 @@ export class DeclaredFunction extends Construct {
       declaration,
       logGroup,
       streamArns: around.streamArns,
+      mailDomain: around.mailDomain,
     });
     this.lambda = new LambdaFunction(this, "Function", {
       functionName: fullName(stage.name, declaration.name),

@@ -5,7 +5,7 @@ import type { ILogGroup } from "aws-cdk-lib/aws-logs";
 import type { Construct } from "constructs";
 
 import type { FunctionDeclaration, Statement } from "../catalogue.ts";
-import { queueArn, secretArn, tableArn } from "../names.ts";
+import { mailIdentityArn, queueArn, secretArn, tableArn } from "../names.ts";
 import type { StageName } from "../stage.ts";
 
 /** Knows the ARN of a table's stream, which ends in a label that only AWS knows beforehand. */
@@ -16,6 +16,8 @@ export interface RoleProps {
   readonly declaration: FunctionDeclaration;
   readonly logGroup: ILogGroup;
   readonly streamArns: StreamArns;
+  /** The domain that mail comes from. */
+  readonly mailDomain: string;
 }
 
 export function createRole(scope: Construct, props: RoleProps): Role {
@@ -52,6 +54,8 @@ function declared(scope: Construct, props: RoleProps, statement: Statement): Pol
       return [allow(actions, queueArn(scope, props.stage, resource.queue))];
     case "secret":
       return [allow(actions, secretArn(scope, props.stage, resource.secret))];
+    case "mail":
+      return [allow(actions, mailIdentityArn(scope, props.mailDomain))];
     case "stream": {
       // Listing streams is authorized before a stream is known: AWS's example policy "Access for a
       // DynamoDB stream only" names it on all streams of one table.

@@ -93,6 +93,7 @@ fn of_resource(resource: Resource) -> Value {
         Resource::Stream(table) => json!({ "kind": "stream", "table": table.name() }),
         Resource::Queue(queue) => json!({ "kind": "queue", "queue": queue.name() }),
         Resource::Secret(secret) => json!({ "kind": "secret", "secret": secret.name() }),
+        Resource::Mail => json!({ "kind": "mail" }),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
     let facet = match table {
         Table::Users => Facet::Identity,
         Table::Enrollments | Table::Progress => Facet::Learning,
-        Table::Catalog | Table::Crm | Table::Edge | Table::Audit => return None,
+        Table::Catalog | Table::Crm | Table::Edge | Table::Audit | Table::Mail => return None,
     };
     let user: UserId = key.strip_prefix("user#")?.parse().ok()?;
     Some(Dirty { user, facet, trace_id })

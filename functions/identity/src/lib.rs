@@ -1,5 +1,7 @@
 //! The identity context: signing in at an OpenID Connect provider, what a user pool asks of us on the
 //! way, sessions, who is signed in, profiles.
+//! The identity context: signing in at an OpenID Connect provider, sessions, who is
+//! signed in, profiles, and the mail that all of it needs.
 
 use rollcall_runtime::Function;
 
@@ -17,6 +19,7 @@ pub mod auth_signup;
 pub mod cognito_post_confirmation;
 pub mod cognito_pre_token;
 mod departure;
+pub mod mail_send;
 mod page;
 mod pool;
 mod provider;
@@ -43,6 +46,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_signup::FUNCTION,
     &cognito_post_confirmation::FUNCTION,
     &cognito_pre_token::FUNCTION,
+    &mail_send::FUNCTION,
     &user_get::FUNCTION,
     &user_public::FUNCTION,
     &user_sweep::FUNCTION,

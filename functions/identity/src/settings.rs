@@ -16,6 +16,13 @@ pub static LANDING_PATH: Setting = Setting {
     kind: SettingKind::Text,
 };
 
+/// Who mail comes from.
+pub static MAIL_FROM: Setting = Setting {
+    name: "ROLLCALL_MAIL_FROM",
+    description: "The address that mail comes from, such as Rollcall <mail@rollcall.example>; its domain must be verified at the mail service.",
+    kind: SettingKind::Text,
+};
+
 /// Who vouches for people. A text and not a URL of ours: issuers are compared letter by letter and
 /// some end with a slash.
 pub static OIDC_ISSUER: Setting = Setting {

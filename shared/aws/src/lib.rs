@@ -38,9 +38,15 @@ pub enum Service {
     Sqs,
     /// Secrets Manager.
     SecretsManager,
+    /// SES, version 2 of its API.
+    Email,
 }
 
 impl Service {
+    /// Every service.
+    pub const ALL: [Self; 5] =
+        [Self::DynamoDb, Self::DynamoDbStreams, Self::Sqs, Self::SecretsManager, Self::Email];
+
     /// The variable by which AWS SDKs take another endpoint for the service.
     pub const fn endpoint_variable(self) -> &'static str {
         match self {
@@ -48,6 +54,7 @@ impl Service {
             Self::DynamoDbStreams => "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
             Self::Sqs => "AWS_ENDPOINT_URL_SQS",
             Self::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            Self::Email => "AWS_ENDPOINT_URL_SESV2",
         }
     }
 }

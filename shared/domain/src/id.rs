@@ -96,6 +96,8 @@ ids! {
     EventId = "evt";
     /// A signed-in browser, as its user sees it in a list.
     SessionId = "ses";
+    /// A mail that is sent, was sent, or cannot be.
+    MailId = "mai";
 }
 
 #[cfg(test)]

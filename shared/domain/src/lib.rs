@@ -16,6 +16,7 @@ pub mod learning;
 pub mod limits;
 pub mod linking;
 pub mod login;
+pub mod mail;
 pub mod port;
 pub mod profile;
 pub mod progress;

@@ -57,6 +57,17 @@ pub const LINKING_SECONDS: i64 = 10 * 60;
 /// Identities that sign in as one user.
 pub const IDENTITIES_PER_USER_MAX: u32 = 10;
 
+/// A mail that could not be sent waits this long after its first failure.
+pub const MAIL_RETRY_SECONDS_MIN: i64 = 60;
+/// A mail that could not be sent is tried again at least this often.
+pub const MAIL_RETRY_SECONDS_MAX: i64 = 60 * 60;
+/// Whoever took a mail to send it has this long until another may: longer than an invocation may
+/// last, so that nobody sends a mail that somebody is sending.
+pub const MAIL_LEASE_SECONDS: i64 = 2 * 60;
+/// What is left of a mail that was sent or refused, without its reader and its words, is kept this
+/// long.
+pub const MAIL_KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;
+
 /// Items that one DynamoDB transaction may hold (the service's own limit).
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Entries of one kind in the catalogue.

@@ -6,6 +6,7 @@ use rollcall_local_dynamodb::DynamoDb;
 use rollcall_local_hubspot::HubSpot;
 use rollcall_local_kit::{Iam, LocalClock, Shutdown};
 use rollcall_local_lambda::{Lambda, LogSink, Schedules};
+use rollcall_local_mail::Mail;
 use rollcall_local_messages::Messages;
 use rollcall_local_provider::Provider;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,6 +32,8 @@ pub struct Addresses {
     pub dynamodb: u16,
     /// SQS, Secrets Manager and Parameter Store.
     pub messages: u16,
+    /// SES and the mailbox.
+    pub mail: u16,
 }
 
 impl Addresses {
@@ -52,6 +55,8 @@ pub struct Cloud {
     pub dynamodb: DynamoDb,
     /// SQS, Secrets Manager and Parameter Store.
     pub messages: Messages,
+    /// SES and the mailbox.
+    pub mail: Mail,
     /// The functions.
     pub lambda: Lambda,
     /// What the functions wrote.
@@ -68,24 +73,26 @@ pub struct Cloud {
 impl Cloud {
     /// Whether every part answers over HTTP, the API through a function of its own.
     pub async fn answers(&self, health_path: &str) -> bool {
-        let Addresses { api, provider, hubspot, dynamodb, messages } = self.addresses;
+        let Addresses { api, provider, hubspot, dynamodb, messages, mail } = self.addresses;
         let discovery = "/us-east-1_rollcall/.well-known/openid-configuration";
         status(api, health_path).await == Some(200)
             && status(provider, discovery).await == Some(200)
             && status(hubspot, "/_emulator/calls").await == Some(200)
             && status(dynamodb, "/").await.is_some()
             && status(messages, "/").await.is_some()
+            && status(mail, "/").await == Some(200)
     }
 
     /// Every part with its address, for people.
     pub fn places(&self) -> BTreeMap<u16, &'static str> {
-        let Addresses { api, provider, hubspot, dynamodb, messages } = self.addresses;
+        let Addresses { api, provider, hubspot, dynamodb, messages, mail } = self.addresses;
         BTreeMap::from([
             (api, "API"),
             (provider, "identity provider"),
             (hubspot, "HubSpot"),
             (dynamodb, "DynamoDB and streams"),
             (messages, "SQS, Secrets Manager, Parameter Store"),
+            (mail, "SES and the mailbox"),
         ])
     }
 

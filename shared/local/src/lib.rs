@@ -16,6 +16,7 @@ pub use rollcall_local_dynamodb as dynamodb;
 pub use rollcall_local_hubspot as hubspot;
 pub use rollcall_local_kit as kit;
 pub use rollcall_local_lambda as lambda;
+pub use rollcall_local_mail as mail;
 pub use rollcall_local_provider as provider;
 pub use start::{Options, PortChoice, ProviderChoice, SettingsChoice, StartError};
 

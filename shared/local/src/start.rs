@@ -14,6 +14,7 @@ use rollcall_local_lambda::{
     Backoff, Cors, FunctionSpec, GatewayOptions, Lambda, LogSink, MappingOptions, QueueMapping,
     RouteSpec, Schedule, Schedules, StreamMapping, gateway, router, start_queue, start_stream,
 };
+use rollcall_local_mail::Mail;
 use rollcall_local_messages::{Messages, QueueDefinition, Redrive};
 use rollcall_local_provider::Provider;
 use rollcall_resources::{Queue, SecretName, Table, table};
@@ -69,6 +70,8 @@ pub struct Options {
     pub provider: ProviderChoice,
     /// HubSpot's tokens and account.
     pub hubspot: (Vec<rollcall_local_hubspot::Token>, rollcall_local_hubspot::Settings),
+    /// Domains that mail may come from.
+    pub mail_domains: Vec<String>,
     /// Origins whose pages may call the API, once the addresses are known.
     pub origins: fn(&Addresses) -> Vec<String>,
 }
@@ -137,6 +140,7 @@ struct Servers {
     hubspot: Server,
     dynamodb: Server,
     messages: Server,
+    mail: Server,
 }
 
 impl Servers {
@@ -151,6 +155,7 @@ impl Servers {
             hubspot: bind(port(2)).await?,
             dynamodb: bind(port(3)).await?,
             messages: bind(port(4)).await?,
+            mail: bind(port(5)).await?,
         })
     }
 
@@ -161,6 +166,7 @@ impl Servers {
             hubspot: self.hubspot.address().port(),
             dynamodb: self.dynamodb.address().port(),
             messages: self.messages.address().port(),
+            mail: self.mail.address().port(),
         }
     }
 }
@@ -180,6 +186,12 @@ impl Cloud {
         let (clock, iam, shutdown) = (LocalClock::new(), Iam::new(), Shutdown::new());
         let dynamodb = open_dynamodb(&options, &clock, &iam)?;
         let messages = open_messages(&options, &addresses, &clock, &iam)?;
+        let mail = Mail::open(rollcall_local_mail::Options {
+            folder: options.folder.clone(),
+            clock: clock.clone(),
+            iam: iam.clone(),
+            domains: options.mail_domains.clone(),
+        })?;
         let (tokens, settings) = options.hubspot.clone();
         let hubspot = HubSpot::open(rollcall_local_hubspot::Options {
             folder: options.folder.clone(),
@@ -208,6 +220,7 @@ impl Cloud {
         tokio::spawn(dynamodb.clone().keep_house(shutdown.clone()));
         servers.dynamodb.serve(dynamodb.router(), shutdown.clone());
         servers.messages.serve(messages.router(), shutdown.clone());
+        servers.mail.serve(mail.router(), shutdown.clone());
         servers.provider.serve(provider.router(), shutdown.clone());
         servers.hubspot.serve(hubspot.router(), shutdown.clone());
         let api = gateway_options(&options, &addresses, &lambda, &clock);
@@ -218,6 +231,7 @@ impl Cloud {
             iam,
             dynamodb,
             messages,
+            mail,
             lambda,
             logs,
             provider,
@@ -395,12 +409,13 @@ fn add_functions(
 }
 
 fn endpoints(addresses: &Addresses) -> BTreeMap<String, String> {
-    let Addresses { dynamodb, messages, .. } = *addresses;
+    let Addresses { dynamodb, messages, mail, .. } = *addresses;
     [
         (Service::DynamoDb, dynamodb),
         (Service::DynamoDbStreams, dynamodb),
         (Service::Sqs, messages),
         (Service::SecretsManager, messages),
+        (Service::Email, mail),
     ]
     .into_iter()
     .map(|(service, port)| (service.endpoint_variable().to_owned(), Addresses::url(port)))

@@ -17,6 +17,8 @@ pub enum Resource {
     Queue(Queue),
     /// A secret.
     Secret(SecretName),
+    /// The identity at the mail service that our mail comes from.
+    Mail,
 }
 
 /// IAM actions on one resource. There is no way to say "all".
@@ -56,6 +58,11 @@ impl Grant {
         Self { resource: Resource::Queue(queue), actions: &["sqs:GetQueueUrl", "sqs:SendMessage"] }
     }
 
+    /// Sending mail.
+    pub const fn mail() -> Self {
+        Self { resource: Resource::Mail, actions: &["ses:SendEmail"] }
+    }
+
     /// Reading a secret.
     pub const fn secret(secret: SecretName) -> Self {
         Self { resource: Resource::Secret(secret), actions: &["secretsmanager:GetSecretValue"] }
@@ -63,7 +70,8 @@ impl Grant {
 }
 
 impl Resource {
-    /// The resource's ARN. Streams and secrets end in `*`, since AWS adds a label of its own.
+    /// The resource's ARN. Streams and secrets end in `*`, since AWS adds a label of its own, and so
+    /// does the mail identity, whose name differs by deployment and stands in the deployment alone.
     pub fn arn(self, stage: &str, region: &str, account: &str) -> String {
         let dynamodb = |table: Table, rest: &str| {
             let name = table.full_name(stage);
@@ -80,6 +88,7 @@ impl Resource {
                 let name = secret.full_name(stage);
                 format!("arn:aws:secretsmanager:{region}:{account}:secret:{name}-*")
             }
+            Self::Mail => format!("arn:aws:ses:{region}:{account}:identity/*"),
         }
     }
 }

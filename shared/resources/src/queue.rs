@@ -15,6 +15,10 @@ pub enum Queue {
     UserSweep,
     /// What failed in [`Queue::UserSweep`] again and again.
     UserSweepDead,
+    /// Where Lambda reports stream batches of mails that could not be handled: metadata only.
+    MailStreamFailures,
+    /// What failed in [`Queue::MailStreamFailures`] again and again.
+    MailStreamFailuresDead,
 }
 
 /// When a message is given up.
@@ -35,13 +39,15 @@ const PERSONAL_RETENTION_SECONDS: u32 = 6 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::CrmDrain,
         Self::CrmDrainDead,
         Self::CrmStreamFailures,
         Self::CrmStreamFailuresDead,
         Self::UserSweep,
         Self::UserSweepDead,
+        Self::MailStreamFailures,
+        Self::MailStreamFailuresDead,
     ];
 
     /// The name without prefix and stage.
@@ -53,6 +59,8 @@ impl Queue {
             Self::CrmStreamFailuresDead => "crm-stream-failures-dead",
             Self::UserSweep => "user-sweep",
             Self::UserSweepDead => "user-sweep-dead",
+            Self::MailStreamFailures => "mail-stream-failures",
+            Self::MailStreamFailuresDead => "mail-stream-failures-dead",
         }
     }
 
@@ -65,8 +73,14 @@ impl Queue {
     /// function that takes it, as AWS advises for queues that trigger functions.
     pub const fn visibility_timeout_seconds(self) -> u32 {
         match self {
-            Self::CrmDrain | Self::CrmStreamFailures | Self::UserSweep => 360,
-            Self::CrmDrainDead | Self::CrmStreamFailuresDead | Self::UserSweepDead => 30,
+            Self::CrmDrain
+            | Self::CrmStreamFailures
+            | Self::UserSweep
+            | Self::MailStreamFailures => 360,
+            Self::CrmDrainDead
+            | Self::CrmStreamFailuresDead
+            | Self::UserSweepDead
+            | Self::MailStreamFailuresDead => 30,
         }
     }
 
@@ -76,7 +90,9 @@ impl Queue {
             Self::CrmDrain
             | Self::CrmDrainDead
             | Self::CrmStreamFailures
-            | Self::CrmStreamFailuresDead => RETENTION_SECONDS,
+            | Self::CrmStreamFailuresDead
+            | Self::MailStreamFailures
+            | Self::MailStreamFailuresDead => RETENTION_SECONDS,
             Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
         }
     }
@@ -94,7 +110,13 @@ impl Queue {
             Self::UserSweep => {
                 Some(Redrive { dead_letter_queue: Self::UserSweepDead, receives_max: 120 })
             }
-            Self::CrmDrainDead | Self::CrmStreamFailuresDead | Self::UserSweepDead => None,
+            Self::MailStreamFailures => {
+                Some(Redrive { dead_letter_queue: Self::MailStreamFailuresDead, receives_max: 5 })
+            }
+            Self::CrmDrainDead
+            | Self::CrmStreamFailuresDead
+            | Self::UserSweepDead
+            | Self::MailStreamFailuresDead => None,
         }
     }
 }

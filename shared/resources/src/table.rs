@@ -25,6 +25,8 @@ pub enum Table {
     Edge,
     /// Who did what; only ever added to.
     Audit,
+    /// Mails that wait to be sent.
+    Mail,
 }
 
 /// A global secondary index; it carries whole items.
@@ -48,10 +50,12 @@ pub const AUDIT_ACTOR: Index =
     Index { name: "actor", partition_key: "actor", sort_key: "entry_id" };
 /// Audit entries of one day, by time.
 pub const AUDIT_DAY: Index = Index { name: "day", partition_key: "day", sort_key: "entry_id" };
+/// Mails that wait, by the time they are due.
+pub const MAIL_DUE: Index = Index { name: "due", partition_key: "due_shard", sort_key: "due_at" };
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
@@ -59,6 +63,7 @@ impl Table {
         Self::Crm,
         Self::Edge,
         Self::Audit,
+        Self::Mail,
     ];
 
     /// The name without prefix and stage.
@@ -71,6 +76,7 @@ impl Table {
             Self::Crm => "crm",
             Self::Edge => "edge",
             Self::Audit => "audit",
+            Self::Mail => "mail",
         }
     }
 
@@ -81,12 +87,12 @@ impl Table {
 
     /// Whether the table has a stream of new and old images.
     pub const fn has_stream(self) -> bool {
-        matches!(self, Self::Users | Self::Enrollments | Self::Progress)
+        matches!(self, Self::Users | Self::Enrollments | Self::Progress | Self::Mail)
     }
 
     /// Whether items carry [`EXPIRES_AT`].
     pub const fn expires(self) -> bool {
-        matches!(self, Self::Crm | Self::Edge)
+        matches!(self, Self::Crm | Self::Edge | Self::Mail)
     }
 
     /// The table's indexes.
@@ -94,6 +100,7 @@ impl Table {
         match self {
             Self::Crm => &[CRM_DUE, CRM_OPEN],
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
+            Self::Mail => &[MAIL_DUE],
             Self::Users | Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
         }
     }

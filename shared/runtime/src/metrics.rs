@@ -42,11 +42,17 @@ pub enum Metric {
     CrmLag,
     /// Calls to the CRM.
     CrmCalls,
+    /// Mails that the mail service took.
+    MailSent,
+    /// Mails that wait because the mail service could not take them.
+    MailDelayed,
+    /// Mails that the mail service refused for good.
+    MailRefused,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,
@@ -60,6 +66,9 @@ impl Metric {
         Self::CrmDead,
         Self::CrmLag,
         Self::CrmCalls,
+        Self::MailSent,
+        Self::MailDelayed,
+        Self::MailRefused,
     ];
 
     /// The name in CloudWatch.
@@ -78,6 +87,9 @@ impl Metric {
             Self::CrmDead => "CrmDead",
             Self::CrmLag => "CrmLag",
             Self::CrmCalls => "CrmCalls",
+            Self::MailSent => "MailSent",
+            Self::MailDelayed => "MailDelayed",
+            Self::MailRefused => "MailRefused",
         }
     }
 
@@ -95,7 +107,10 @@ impl Metric {
             | Self::CrmUnchanged
             | Self::CrmPending
             | Self::CrmDead
-            | Self::CrmCalls => "Count",
+            | Self::CrmCalls
+            | Self::MailSent
+            | Self::MailDelayed
+            | Self::MailRefused => "Count",
         }
     }
 }

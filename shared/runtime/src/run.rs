@@ -99,14 +99,12 @@ fn aws_environment() -> Result<Environment, Vec<String>> {
             String::new()
         })
     };
-    let services =
-        [Service::DynamoDb, Service::DynamoDbStreams, Service::Sqs, Service::SecretsManager];
     let environment = Environment {
         region: required("AWS_REGION"),
         access_key_id: required("AWS_ACCESS_KEY_ID"),
         secret_access_key: required("AWS_SECRET_ACCESS_KEY"),
         session_token: variable("AWS_SESSION_TOKEN"),
-        endpoints: services
+        endpoints: Service::ALL
             .into_iter()
             .filter_map(|service| Some((service, variable(service.endpoint_variable())?)))
             .collect(),

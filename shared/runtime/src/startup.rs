@@ -131,5 +131,6 @@ fn describe(resource: Resource) -> String {
         Resource::Stream(table) => format!("stream of table {}", table.name()),
         Resource::Queue(queue) => format!("queue {}", queue.name()),
         Resource::Secret(secret) => format!("secret {}", secret.name()),
+        Resource::Mail => "mail".to_owned(),
     }
 }

@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::{PortError, PortErrorClass};
-use rollcall_domain::time::Timestamp;
 use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
 use rollcall_resources::{Grant, Table};
 
@@ -30,6 +29,7 @@ pub use dead_letters::{DeadLetterCursor, InvalidCursor};
 pub use states::UserStates;
 
 use crate::audit;
+use crate::item::sortable;
 use crate::tables::{Tables, capability};
 
 /// The table `crm`. It serves all ports; which of them may be used is up to the grants of the
@@ -79,11 +79,6 @@ purposes! {
 
 fn user_key(user: &UserId) -> String {
     format!("user#{user}")
-}
-
-/// An instant as a text whose order is the order of time.
-fn sortable(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The value that has this name in tables.

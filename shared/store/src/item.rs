@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_domain::time::Timestamp;
 use rollcall_resources::table::{PARTITION_KEY, SORT_KEY};
 use rollcall_resources::{Index, Table};
 use serde::Serialize;
@@ -26,6 +27,11 @@ pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
 /// A number attribute.
 pub(crate) fn number(value: impl Into<i128>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
+}
+
+/// An instant as a text whose order is the order of time.
+pub(crate) fn sortable(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// The key of an item.

@@ -14,6 +14,7 @@ pub mod idempotency;
 mod item;
 pub mod learner;
 pub mod logins;
+pub mod mail;
 pub mod rate_limits;
 pub mod refresh;
 pub mod sessions;
