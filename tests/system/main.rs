@@ -6,6 +6,7 @@ mod audit;
 mod callback;
 mod canary;
 mod cognito;
+mod contact_erasure;
 mod crowd;
 mod dev;
 mod edge;

@@ -28,6 +28,7 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
         pending = tally.pending,
         dead = tally.dead,
         blocked = tally.blocked,
+        removed = tally.removed,
         failed = report.failed.len(),
         calls = report.calls,
         "changes were looked at"

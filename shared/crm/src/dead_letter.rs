@@ -25,11 +25,14 @@ pub enum Status {
     Superseded,
     /// Sending it again succeeded.
     Resolved,
+    /// Its user left the CRM. What it showed of the request is gone with them.
+    Withdrawn,
 }
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 4] = [Self::Open, Self::Replaying, Self::Superseded, Self::Resolved];
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::Replaying, Self::Superseded, Self::Resolved, Self::Withdrawn];
 
     /// The name in tables and answers.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +41,7 @@ impl Status {
             Self::Replaying => "replaying",
             Self::Superseded => "superseded",
             Self::Resolved => "resolved",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }
@@ -103,7 +107,8 @@ pub enum DeadLetterChange {
     Close {
         /// Which.
         id: DeadLetterId,
-        /// [`Status::Superseded`] or [`Status::Resolved`].
+        /// [`Status::Superseded`], [`Status::Resolved`], or [`Status::Withdrawn`], which also takes
+        /// request and message off the letter.
         status: Status,
         /// When.
         at: Timestamp,
@@ -111,6 +116,11 @@ pub enum DeadLetterChange {
 }
 
 impl Cause {
+    /// Why something was refused that carried no properties. `personal` is not to be shown.
+    pub fn bare(personal: &Properties, failure: &Failure) -> Self {
+        Self { request: BTreeMap::new(), ..Self::new(personal, failure) }
+    }
+
     /// Why `properties` were refused, without anything personal.
     pub fn new(properties: &Properties, failure: &Failure) -> Self {
         let message = redact(&failure.message, properties);

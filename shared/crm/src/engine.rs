@@ -28,6 +28,7 @@ use crate::projection::{Projected, project};
 use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
 
 mod calls;
+mod removals;
 
 /// What the engine works with.
 #[derive(Clone)]
@@ -73,6 +74,15 @@ impl Report {
     fn give_back(&mut self, user: UserId, error: PortError) {
         self.failed.insert(user);
         self.error.get_or_insert(error);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.tally.add(other.tally);
+        self.calls += other.calls;
+        self.failed.extend(other.failed);
+        self.error = self.error.take().or(other.error);
+        self.stopped |= other.stopped;
+        self.first_due = self.first_due.into_iter().chain(other.first_due).min();
     }
 
     fn waits(&mut self, marks: &[Mark], reschedules: &[Reschedule]) {
@@ -181,10 +191,16 @@ impl Engine {
 
     async fn run(&self, works: Vec<Work>, report: &mut Report) {
         let trace_id = works.iter().find_map(Work::trace_id).unwrap_or_else(|| self.token());
-        let candidates = self.open_all(works, report).await;
-        if candidates.is_empty() {
-            return;
+        let opened = self.open_all(works, report).await;
+        let (leaving, candidates): (Vec<_>, Vec<_>) =
+            opened.into_iter().partition(|candidate| candidate.ledger.removal.is_some());
+        if !candidates.is_empty() {
+            self.run_over(candidates, &trace_id, report).await;
         }
+        self.remove_all(leaving, &trace_id, report).await;
+    }
+
+    async fn run_over(&self, candidates: Vec<Candidate>, trace_id: &str, report: &mut Report) {
         let schema_known = match self.ports.budget.load().await {
             Ok(versioned) => calls::knows_schema(&versioned.budget),
             Err(error) => {
@@ -194,7 +210,7 @@ impl Engine {
         };
         let mut run = Run::new(candidates, self.ports.crm.key(), schema_known);
         while let Some(task) = run.next_task() {
-            if let Err(error) = self.perform(task, &mut run, &trace_id, report).await {
+            if let Err(error) = self.perform(task, &mut run, trace_id, report).await {
                 report.error.get_or_insert(error);
                 run.stop(Reason::Paced);
             }
@@ -226,7 +242,10 @@ impl Engine {
         match self.ports.ledger.take_lease(&work.user, &lease, now).await? {
             LeaseAttempt::Busy => Ok(Opened::Busy(work)),
             LeaseAttempt::Taken { ledger, abandoned } => {
-                let state = self.ports.source.load(&work.user).await?;
+                let state = match ledger.removal {
+                    Some(_) => None,
+                    None => self.ports.source.load(&work.user).await?,
+                };
                 let state: BTreeMap<Facet, Projected> = state
                     .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
                     .map_or_else(BTreeMap::new, BTreeMap::from);
@@ -248,6 +267,10 @@ impl Engine {
 
     async fn settle(&self, run: &mut Run, report: &mut Report) {
         let settlements = run.settle(self.settling());
+        self.store_all(settlements, report).await;
+    }
+
+    async fn store_all(&self, settlements: Vec<Settlement>, report: &mut Report) {
         let storing = settlements.into_iter().map(|settlement| -> BoxFuture<'_, _> {
             Box::pin(async move {
                 let stored = self.store(&settlement).await;

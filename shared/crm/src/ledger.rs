@@ -6,6 +6,8 @@ use rollcall_domain::facet::Facet;
 use rollcall_domain::id::DeadLetterId;
 use rollcall_domain::time::Timestamp;
 
+use crate::removal::Removal;
+
 /// What the CRM acknowledged of one facet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -42,6 +44,8 @@ pub struct Ledger {
     pub contact_id: Option<String>,
     /// Facet by facet.
     pub facets: BTreeMap<Facet, FacetEntry>,
+    /// The contact has to leave the CRM or has left it: nothing is sent about this user.
+    pub removal: Option<Removal>,
 }
 
 /// The right to send about one user: at most one sender at a time.

@@ -19,5 +19,6 @@ pub mod pending;
 pub mod port;
 pub mod portal;
 pub mod projection;
+pub mod removal;
 pub mod run;
 pub mod schema;

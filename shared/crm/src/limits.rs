@@ -17,6 +17,12 @@ pub const BUDGET_TRIES_MAX: u32 = 25;
 pub const BUDGET_RETRY_MS_MAX: i64 = 40;
 /// Tasks of one run: the first call, its bisections, splits, adoptions and schema repair.
 pub const RUN_TASKS_MAX: usize = 400;
+/// Calls of one removal: to find the contacts, to remove them, to look again, and once with new
+/// credentials.
+pub const REMOVAL_CALLS_MAX: usize = 10;
+
+/// Removals that run at once, so that one waits for the answers of another only by its turn to call.
+pub const REMOVALS_AT_ONCE: usize = 8;
 
 /// Calls per window that every HubSpot tier allows.
 pub const LIMIT_CALLS_DEFAULT: u32 = 100;

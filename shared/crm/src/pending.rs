@@ -40,11 +40,13 @@ pub enum Reason {
     Recovered,
     /// An operator asked for it.
     Replay,
+    /// The user's contact has to leave the CRM.
+    Removal,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Portal,
         Self::Paced,
         Self::Busy,
@@ -52,6 +54,7 @@ impl Reason {
         Self::Unknown,
         Self::Recovered,
         Self::Replay,
+        Self::Removal,
     ];
 
     /// The name in tables and answers.
@@ -64,6 +67,7 @@ impl Reason {
             Self::Unknown => "unknown",
             Self::Recovered => "recovered",
             Self::Replay => "replay",
+            Self::Removal => "removal",
         }
     }
 }

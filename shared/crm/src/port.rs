@@ -15,6 +15,7 @@ use crate::ledger::{Lease, LeaseAttempt, Ledger};
 use crate::pending::{Mark, PendingRow, Reschedule};
 use crate::portal::{Budget, Quota};
 use crate::projection::{Properties, UserState};
+use crate::removal::RemovalKind;
 use crate::schema::Schema;
 
 /// How the CRM finds the contact of an input.
@@ -76,6 +77,15 @@ pub struct Reply {
     pub quota: Quota,
 }
 
+/// Whose some contacts are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The value of our key on each contact that was found, by contact id.
+    pub found: BTreeMap<String, Option<String>>,
+    /// Whether there is certainly no contact at the other addresses.
+    pub is_complete: bool,
+}
+
 /// The parts of a schema, in the order in which they must be declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaPart {
@@ -110,12 +120,12 @@ pub trait Crm: Send + Sync {
     /// Declares a part of the schema; what exists already counts as done.
     async fn declare(&self, schema: &Schema, part: SchemaPart, trace_id: &str) -> Reply;
 
-    /// The value of our key on each of these contacts, by contact id; missing contacts are left out.
-    async fn owners(
-        &self,
-        contact_ids: &[String],
-        trace_id: &str,
-    ) -> Result<BTreeMap<String, Option<String>>, Reply>;
+    /// Whose the contacts at these addresses are; the addresses are of one kind. A contact that was
+    /// merged into another is not found by its old id.
+    async fn owners(&self, addresses: &[Address], trace_id: &str) -> Result<Owners, Reply>;
+
+    /// Takes a contact out of the CRM; one that is not there counts as taken out.
+    async fn remove(&self, contact_id: &str, kind: RemovalKind, trace_id: &str) -> Reply;
 }
 
 /// Our own state of users.
@@ -147,7 +157,8 @@ pub trait LedgerStore: Send + Sync {
     ) -> Result<LeaseAttempt, PortError>;
 
     /// Stores the ledger and changes of dead letters and releases the lease: all or nothing, and
-    /// nothing unless the lease is still held with `token`.
+    /// nothing unless the lease is still held with `token`. A ledger without a removal leaves one
+    /// alone that was wished meanwhile; a ledger with one is stored only while it is the last wish.
     async fn confirm(
         &self,
         user: &UserId,

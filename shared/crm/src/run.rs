@@ -18,10 +18,12 @@ use crate::portal::{Health, PauseReason};
 use crate::projection::Projected;
 use crate::schema;
 
+mod removal;
 mod settle;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use removal::{RemovalOutcome, RemovalStep};
 pub use settle::{Settlement, Tally};
 pub(crate) use settle::{Settling, busy};
 
@@ -148,6 +150,13 @@ impl Run {
             schema_declared: !schema_known,
             credentials_renewed: false,
         }
+    }
+
+    /// A run that only tells the portal the schema.
+    pub(crate) fn declaring(key: KeyKind) -> Self {
+        let mut run = Self::new(Vec::new(), key, false);
+        run.tasks.push_back(Task::DeclareSchema);
+        run
     }
 
     /// What to do next; `None` when everything is decided.

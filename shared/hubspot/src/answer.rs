@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use rollcall_crm::classifier::{Failure, ITEM};
-use rollcall_crm::port::{CallOutcome, Input, ItemResult, Reply};
+use rollcall_crm::port::{Address, CallOutcome, Input, ItemResult, Owners, Reply};
 use rollcall_crm::portal::Quota;
 use rollcall_crm::schema;
 use rollcall_domain::time::SignedDuration;
@@ -20,6 +20,8 @@ use crate::wire::{BatchAnswer, ErrorAnswer};
 const CONTACT_ID_DIGITS_MAX: usize = 20;
 /// Category of what was there before.
 const ALREADY_EXISTS: &str = "OBJECT_ALREADY_EXISTS";
+/// Category of what is not there.
+const NOT_FOUND: &str = "OBJECT_NOT_FOUND";
 
 /// How far a call came.
 #[derive(Debug)]
@@ -51,10 +53,7 @@ pub(crate) struct Success<T> {
 impl Exchange {
     /// The body of a success; every other way in which a call can end is the same for all calls.
     pub(crate) fn success<T: DeserializeOwned>(self) -> Result<Success<T>, Box<Reply>> {
-        let quota = match &self {
-            Self::Answered(answer) => answer.quota(),
-            Self::NotSent | Self::Unanswered => Quota::default(),
-        };
+        let quota = self.quota();
         let outcome = match self {
             Self::NotSent => CallOutcome::NotSent,
             Self::Unanswered => CallOutcome::Unknown,
@@ -66,6 +65,31 @@ impl Exchange {
             Self::Answered(answer) => CallOutcome::Refused(answer.failure()),
         };
         Err(Box::new(Reply { outcome, quota }))
+    }
+
+    /// What became of a call whose success has nothing to tell (RFC 9110 §15.3.5). Any other success
+    /// was not HubSpot's.
+    pub(crate) fn done(self) -> Reply {
+        let quota = self.quota();
+        match self {
+            Self::Answered(answer) if answer.status == StatusCode::NO_CONTENT => {
+                Reply { outcome: CallOutcome::Answered(BTreeMap::new()), quota }
+            }
+            Self::Answered(answer) if answer.status.is_success() => {
+                Reply { outcome: CallOutcome::Unknown, quota }
+            }
+            Self::NotSent | Self::Unanswered | Self::Answered(_) => match self.success::<Value>() {
+                Err(reply) => *reply,
+                Ok(_) => Reply { outcome: CallOutcome::Unknown, quota },
+            },
+        }
+    }
+
+    fn quota(&self) -> Quota {
+        match self {
+            Self::Answered(answer) => answer.quota(),
+            Self::NotSent | Self::Unanswered => Quota::default(),
+        }
     }
 }
 
@@ -171,25 +195,39 @@ pub(crate) fn already_exists(failure: &Failure) -> bool {
     failure.status == StatusCode::CONFLICT.as_u16() || failure.category == ALREADY_EXISTS
 }
 
-/// The value of our key on the contacts that were asked for. A contact of which the answer does not
-/// show the property is left out: it may be somebody's.
-pub(crate) fn owners(
-    contact_ids: &[String],
-    answer: &BatchAnswer,
-) -> Option<BTreeMap<String, Option<String>>> {
+/// Whether something was refused only because it is not there.
+pub(crate) fn is_missing(failure: &Failure) -> bool {
+    failure.status == StatusCode::NOT_FOUND.as_u16() || failure.category == NOT_FOUND
+}
+
+/// Whose the contacts are that were asked for. A contact of which the answer does not show our key may
+/// be somebody's, so it is not among those found; nor is one that an old id led to after a merge.
+/// `None`: nothing was answered.
+pub(crate) fn owners(addresses: &[Address], answer: &BatchAnswer) -> Option<Owners> {
     if answer.results.is_empty() && answer.errors.is_empty() {
         return None;
     }
-    let asked_for = answer.results.iter().filter(|result| contact_ids.contains(&result.id));
-    let owner = asked_for.filter_map(|result| {
-        let owner = match result.properties.get(schema::USER_ID)? {
-            Value::Null => None,
-            Value::String(owner) => Some(owner.clone()).filter(|owner| !owner.is_empty()),
-            _ => return None,
-        };
-        Some((result.id.clone(), owner))
+    let asked_for = answer.results.iter().filter(|result| {
+        addresses.iter().any(|address| match address {
+            Address::ContactId(id) => *id == result.id,
+            Address::UserId(_) | Address::Email(_) => is_contact_id(&result.id),
+        })
     });
-    Some(owner.collect())
+    let mut owners = Owners { found: BTreeMap::new(), is_complete: true };
+    for result in asked_for {
+        let owner = match result.properties.get(schema::USER_ID) {
+            Some(Value::Null) => None,
+            Some(Value::String(owner)) => Some(owner.clone()).filter(|owner| !owner.is_empty()),
+            Some(_) | None => {
+                owners.is_complete = false;
+                continue;
+            }
+        };
+        owners.found.insert(result.id.clone(), owner);
+    }
+    let missing = answer.errors.iter().map(|error| failure(ITEM, error));
+    owners.is_complete &= missing.into_iter().all(|failure| is_missing(&failure));
+    Some(owners)
 }
 
 #[cfg(test)]

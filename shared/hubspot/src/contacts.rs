@@ -1,12 +1,13 @@
-//! The CRM port over HubSpot's contacts: upsert by our key or by e-mail, update by HubSpot's id, and
-//! the definitions that must be there first.
+//! The CRM port over HubSpot's contacts: upsert by our key or by e-mail, update by HubSpot's id, erase
+//! and archive, and the definitions that must be there first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Reply, SchemaPart};
+use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Owners, Reply, SchemaPart};
 use rollcall_crm::portal::Quota;
+use rollcall_crm::removal::RemovalKind;
 use rollcall_crm::schema::Schema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +16,7 @@ use crate::answer::{self, Success};
 use crate::http::Http;
 use crate::settings::{Settings, SettingsError};
 use crate::token::TokenSource;
-use crate::wire::{BatchAnswer, ContactRead, GroupAnswer, GroupCreate, Inputs};
+use crate::wire::{BatchAnswer, ContactErase, ContactRead, GroupAnswer, GroupCreate, Inputs};
 
 /// HubSpot.
 pub struct HubSpotCrm {
@@ -84,18 +85,35 @@ impl Crm for HubSpotCrm {
         reply
     }
 
-    async fn owners(
-        &self,
-        contact_ids: &[String],
-        trace_id: &str,
-    ) -> Result<BTreeMap<String, Option<String>>, Reply> {
+    async fn owners(&self, addresses: &[Address], trace_id: &str) -> Result<Owners, Reply> {
         let url = format!("{}/batch/read", self.objects);
-        let body = ContactRead::owners(contact_ids);
+        let body = ContactRead::owners(addresses);
         match self.call::<BatchAnswer>(url, &body, trace_id).await {
-            Ok(Success { body, quota }) => answer::owners(contact_ids, &body)
+            Ok(Success { body, quota }) => answer::owners(addresses, &body)
                 .ok_or(Reply { outcome: CallOutcome::Unknown, quota }),
             Err(reply) => Err(*reply),
         }
+    }
+
+    async fn remove(&self, contact_id: &str, kind: RemovalKind, trace_id: &str) -> Reply {
+        let exchange = match kind {
+            RemovalKind::Erase => {
+                let url = format!("{}/gdpr-delete", self.objects);
+                self.http.post(&url, &ContactErase::new(contact_id), trace_id).await
+            }
+            RemovalKind::Archive => {
+                let url = format!("{}/batch/archive", self.objects);
+                self.http.post(&url, &Inputs::contact(contact_id), trace_id).await
+            }
+        };
+        let mut reply = exchange.done();
+        // Whoever asks looks afterwards whether the contact is gone, so this may believe it.
+        if let CallOutcome::Refused(failure) = &reply.outcome
+            && answer::is_missing(failure)
+        {
+            reply.outcome = CallOutcome::Answered(BTreeMap::new());
+        }
+        reply
     }
 }
 

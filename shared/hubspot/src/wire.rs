@@ -35,13 +35,23 @@ pub(crate) struct ContactInput<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContactRead<'a> {
     inputs: Vec<ContactId<'a>>,
+    /// Absent: the ids are HubSpot's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_property: Option<&'static str>,
     properties: [&'static str; 1],
     properties_with_history: [&'static str; 0],
 }
 
 #[derive(Debug, Serialize)]
-struct ContactId<'a> {
-    id: &'a str,
+pub(crate) struct ContactId<'a> {
+    id: Cow<'a, str>,
+}
+
+/// Body of `gdpr-delete`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContactErase<'a> {
+    object_id: &'a str,
 }
 
 /// Body of a group's creation.
@@ -68,11 +78,7 @@ impl<'a> Inputs<ContactInput<'a>> {
     /// HubSpot stores addresses in lower case and compares ids in that form.
     pub(crate) fn contacts(inputs: &'a [Input]) -> Self {
         let contact = |input: &'a Input| {
-            let (id, id_property) = match &input.address {
-                Address::UserId(user) => (Cow::Borrowed(user.as_str()), Some(schema::USER_ID)),
-                Address::Email(email) => (lower_case(email), Some(schema::EMAIL)),
-                Address::ContactId(contact) => (Cow::Borrowed(contact.as_str()), None),
-            };
+            let (id, id_property) = found_by(&input.address);
             let properties = input.properties.iter().map(|(name, value)| match *name {
                 schema::EMAIL => (*name, lower_case(value)),
                 name => (name, Cow::Borrowed(value.as_str())),
@@ -88,17 +94,41 @@ impl<'a> Inputs<ContactInput<'a>> {
     }
 }
 
+/// An id, and the property that holds it; none if it is HubSpot's own.
+fn found_by(address: &Address) -> (Cow<'_, str>, Option<&'static str>) {
+    match address {
+        Address::UserId(user) => (Cow::Borrowed(user.as_str()), Some(schema::USER_ID)),
+        Address::Email(email) => (lower_case(email), Some(schema::EMAIL)),
+        Address::ContactId(contact) => (Cow::Borrowed(contact.as_str()), None),
+    }
+}
+
 fn lower_case(email: &str) -> Cow<'_, str> {
     Cow::Owned(email.to_lowercase())
 }
 
 impl<'a> ContactRead<'a> {
-    pub(crate) fn owners(contact_ids: &'a [String]) -> Self {
+    /// Of contacts at addresses of one kind.
+    pub(crate) fn owners(addresses: &'a [Address]) -> Self {
         Self {
-            inputs: contact_ids.iter().map(|id| ContactId { id }).collect(),
+            inputs: addresses.iter().map(|a| ContactId { id: found_by(a).0 }).collect(),
+            id_property: addresses.first().and_then(|address| found_by(address).1),
             properties: [schema::USER_ID],
             properties_with_history: [],
         }
+    }
+}
+
+impl<'a> ContactErase<'a> {
+    pub(crate) fn new(contact_id: &'a str) -> Self {
+        Self { object_id: contact_id }
+    }
+}
+
+impl<'a> Inputs<ContactId<'a>> {
+    /// One contact, by HubSpot's id.
+    pub(crate) fn contact(id: &'a str) -> Self {
+        Self { inputs: vec![ContactId { id: Cow::Borrowed(id) }] }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | partition key | sort key | item |
 //! |---|---|---|
-//! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, and who may send now |
+//! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, who may send now, and whether the contact has to go or is gone |
 //! | `user#{id}` | `pending#{facet}` | a facet that waits; listed by the index `due` |
 //! | `dead#{id}` | `letter` | a dead letter; while it is open, listed by the index `open` |
 //! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
@@ -16,6 +16,7 @@ mod dead_letters;
 mod ledger;
 mod overview;
 mod pending;
+mod removals;
 mod states;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
 use rollcall_resources::{Grant, Table};
 
 pub use dead_letters::{DeadLetterCursor, InvalidCursor};
+pub use removals::ContactErasure;
 pub use states::UserStates;
 
 use crate::audit;

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "crm/removals.rs"]
+mod removals;
 #[path = "crm/states.rs"]
 mod states;
 #[path = "crm/streams.rs"]
@@ -92,7 +94,7 @@ fn letter(number: i64, user: &UserId) -> DeadLetter {
 fn refused(letter: &DeadLetter) -> Ledger {
     let refused = Refused { hash: "hash".to_owned(), dead_letter: letter.id.clone() };
     let entry = FacetEntry { acknowledged: None, refused: Some(refused) };
-    Ledger { contact_id: None, facets: BTreeMap::from([(letter.facet, entry)]) }
+    Ledger { facets: BTreeMap::from([(letter.facet, entry)]), ..Ledger::default() }
 }
 
 /// Takes the lease and confirms `changes` under it.
@@ -188,8 +190,8 @@ async fn the_next_holder_sees_exactly_what_was_confirmed() {
     let facets =
         BTreeMap::from([(Facet::Identity, FacetEntry::default()), (Facet::Learning, full)]);
     let ledgers = [
-        Ledger { contact_id: Some("512".to_owned()), facets },
-        Ledger { contact_id: Some("513".to_owned()), facets: BTreeMap::new() },
+        Ledger { contact_id: Some("512".to_owned()), facets, removal: None },
+        Ledger { contact_id: Some("513".to_owned()), ..Ledger::default() },
         Ledger::default(),
     ];
     let mut before = Ledger::default();

@@ -5,7 +5,7 @@ use rollcall_domain::time::{SignedDuration, Timestamp, after};
 use super::{Engine, Report};
 use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
 use crate::pending::Reason;
-use crate::port::{PortError, SchemaPart};
+use crate::port::{Address, PortError, SchemaPart};
 use crate::portal::{Admission, Budget, Health, Quota};
 use crate::run::{Run, Slot, Task};
 use crate::schema::SCHEMA;
@@ -99,14 +99,14 @@ impl Engine {
             run.stop(Reason::Paced);
             return Ok(());
         }
-        let mut contacts: Vec<String> =
-            slots.iter().filter_map(|slot| slot.adopt.clone()).collect();
+        let contacts = slots.iter().filter_map(|slot| slot.adopt.clone());
+        let mut contacts: Vec<Address> = contacts.map(Address::ContactId).collect();
         contacts.sort_unstable();
         contacts.dedup();
         report.calls += 1;
         match self.ports.crm.owners(&contacts, trace_id).await {
             Ok(owners) => {
-                run.absorb_owners(slots, &owners, self.ports.clock.now());
+                run.absorb_owners(slots, &owners.found, self.ports.clock.now());
                 Ok(())
             }
             Err(reply) => match run.absorb_declared(&reply.outcome) {
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// Waits for our turn to call and says how many inputs the call may carry. `None`: not soon.
-    async fn turn(&self) -> Result<Option<usize>, PortError> {
+    pub(super) async fn turn(&self) -> Result<Option<usize>, PortError> {
         for _ in 0..BUDGET_TRIES_MAX {
             let versioned = self.ports.budget.load().await?;
             match versioned.budget.admit(self.ports.clock.now()) {
@@ -134,7 +134,7 @@ impl Engine {
         Ok(None)
     }
 
-    async fn note(&self, health: Health, quota: Quota) -> Result<(), PortError> {
+    pub(super) async fn note(&self, health: Health, quota: Quota) -> Result<(), PortError> {
         let (now, fraction) = (self.ports.clock.now(), self.fraction());
         self.change_budget(|budget| {
             let next = budget.after_call(health, quota, now, fraction);

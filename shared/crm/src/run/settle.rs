@@ -24,6 +24,8 @@ pub struct Tally {
     pub dead: usize,
     /// An open dead letter, or the lack of an address, holds them up.
     pub blocked: usize,
+    /// Contacts that are gone, as they had to be.
+    pub removed: usize,
 }
 
 impl Tally {
@@ -34,6 +36,7 @@ impl Tally {
         self.pending += other.pending;
         self.dead += other.dead;
         self.blocked += other.blocked;
+        self.removed += other.removed;
     }
 }
 
@@ -78,8 +81,29 @@ impl Run {
 }
 
 impl Member {
-    fn settle(self, settling: Settling<'_>) -> Settlement {
-        let mut settlement = Settlement {
+    pub(super) fn settle(self, settling: Settling<'_>) -> Settlement {
+        let mut settlement = self.unsettled();
+        for (facet, verdict) in &self.verdicts {
+            self.settle_facet(*facet, verdict, &mut settlement, settling);
+        }
+        settlement.if_lost = self.if_lost(settling);
+        // Without a confirmation nothing counts as done.
+        if self.keep_lease {
+            settlement.resolved.clear();
+        }
+        settlement
+    }
+
+    /// What is to be done instead when somebody else took the lease: everything again.
+    pub(super) fn if_lost(&self, settling: Settling<'_>) -> Vec<Mark> {
+        let retry = after(settling.now, SignedDuration::from_millis(BUSY_RETRY_MS));
+        let facets = self.verdicts.keys();
+        facets.map(|facet| self.mark(*facet, Reason::Busy, 0, retry, settling)).collect()
+    }
+
+    /// A settlement that says nothing yet.
+    pub(super) fn unsettled(&self) -> Settlement {
+        Settlement {
             user: self.candidate.work.user.clone(),
             marks: Vec::new(),
             reschedules: Vec::new(),
@@ -89,17 +113,7 @@ impl Member {
             resolved: Vec::new(),
             if_lost: Vec::new(),
             tally: Tally::default(),
-        };
-        for (facet, verdict) in &self.verdicts {
-            self.settle_facet(*facet, verdict, &mut settlement, settling);
-            let retry = after(settling.now, SignedDuration::from_millis(BUSY_RETRY_MS));
-            settlement.if_lost.push(self.mark(*facet, Reason::Busy, 0, retry, settling));
         }
-        // Without a confirmation nothing counts as done.
-        if self.keep_lease {
-            settlement.resolved.clear();
-        }
-        settlement
     }
 
     fn settle_facet(
@@ -152,6 +166,13 @@ impl Member {
         if let Some(row) = self.row(facet) {
             settlement.resolved.push((facet, row.mark.clone()));
         }
+    }
+
+    /// Names what is to be sent of `facet`; of a user who has to leave, it is the wish that is.
+    fn hash(&self, facet: Facet) -> String {
+        let removal = self.candidate.ledger.removal.as_ref().map(|removal| &removal.id);
+        let projected = self.candidate.state.get(&facet).map(|projected| &projected.hash);
+        removal.or(projected).cloned().unwrap_or_default()
     }
 
     fn wait(
@@ -233,7 +254,7 @@ impl Member {
         settling: Settling<'_>,
     ) {
         let Settling { now, random, function_version } = settling;
-        let hash = self.candidate.state.get(&facet).map(|projected| projected.hash.clone());
+        let hash = self.hash(facet);
         let entry = settlement.ledger.facets.entry(facet).or_default();
         let (cause, function_version) = (cause.clone(), function_version.to_owned());
         let (id, change) = if let Some(refused) = entry.refused.take() {
@@ -256,7 +277,7 @@ impl Member {
             };
             (id, DeadLetterChange::Open(Box::new(letter)))
         };
-        entry.refused = Some(Refused { hash: hash.unwrap_or_default(), dead_letter: id });
+        entry.refused = Some(Refused { hash, dead_letter: id });
         settlement.dead_letters.push(change);
     }
 }

@@ -5,6 +5,7 @@ use crate::dead_letter::{DeadLetterChange, Status};
 use crate::ledger::{Acknowledged, FacetEntry, Refused};
 use crate::pending::Dirty;
 use crate::projection::hash;
+use crate::removal::{Removal, RemovalKind};
 use rollcall_domain::id::DeadLetterId;
 use rollcall_domain::random::SeededRandom;
 
@@ -38,6 +39,7 @@ fn known() -> Ledger {
     Ledger {
         contact_id: Some("7".to_owned()),
         facets: Facet::ALL.map(|facet| (facet, acknowledged("old"))).into(),
+        removal: None,
     }
 }
 
@@ -198,4 +200,87 @@ fn only_a_day_of_refusals_makes_a_transient_one_a_dead_letter() {
         send(&mut run, now, item("INTERNAL_ERROR", ""));
         assert_eq!(settle(&mut run, now).tally.dead, dead);
     }
+}
+
+/// A user who has to leave the CRM; the row stands for that.
+fn leaver(removal: &Removal, forced: bool) -> Candidate {
+    let refused = Refused { hash: "old".to_owned(), dead_letter: letter() };
+    let entry = FacetEntry { acknowledged: None, refused: Some(refused) };
+    let facets = BTreeMap::from([(Facet::Learning, entry)]);
+    let ledger = Ledger { facets, removal: Some(removal.clone()), ..known() };
+    Candidate { state: BTreeMap::new(), ..candidate(ledger, forced) }
+}
+
+fn settling(random: &SeededRandom) -> Settling<'_> {
+    Settling { now: at(10), random, function_version: "1" }
+}
+
+#[test]
+fn a_refused_removal_waits_at_the_desk_until_somebody_asks_again() {
+    let random = SeededRandom::new(3);
+    let email = Some("a@example.org".to_owned());
+    let removal = Removal::new("wish".to_owned(), RemovalKind::Erase, email, at(0));
+    let failure =
+        Failure { status: 400, message: "no a@example.org".to_owned(), ..Failure::default() };
+    let outcome = Some(RemovalOutcome::Refused(failure));
+    assert!(!leaver(&removal, false).is_settled(&removal), "an older refusal does not hold it up");
+    let settlement = leaver(&removal, false).removed(&removal, outcome, settling(&random));
+    let [DeadLetterChange::Open(opened)] = &settlement.dead_letters[..] else {
+        panic!("{settlement:?}");
+    };
+    assert_eq!((opened.facet, opened.cause.message.as_str()), (Facet::Identity, "no …"));
+    assert_eq!(opened.cause.request, BTreeMap::new());
+    assert_eq!(settlement.ledger.removal, Some(removal.clone()));
+
+    for (forced, is_settled) in [(false, true), (true, false)] {
+        let ledger = settlement.ledger.clone();
+        let again = Candidate { ledger, ..leaver(&removal, forced) };
+        assert_eq!(again.is_settled(&removal), is_settled);
+    }
+    let last = Candidate { ledger: settlement.ledger, ..leaver(&removal, true) };
+    let settlement = last.removed(&removal, Some(RemovalOutcome::Done), settling(&random));
+    let statuses = settlement.dead_letters.iter().map(|change| match change {
+        DeadLetterChange::Close { status, .. } => *status,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(statuses.collect::<Vec<_>>(), [Status::Withdrawn, Status::Withdrawn]);
+    let tombstone = Ledger { removal: Some(removal.done(at(10))), ..Ledger::default() };
+    assert_eq!(settlement.ledger, tombstone);
+    assert_eq!(settlement.marks, []);
+}
+
+#[test]
+fn a_removal_that_never_succeeds_becomes_a_letter_after_a_day() {
+    let random = SeededRandom::new(3);
+    let removal = Removal::new("wish".to_owned(), RemovalKind::Archive, None, at(0));
+    for (now, letters, later) in [(ROW_AGE_SECONDS_MAX, 0, 1), (ROW_AGE_SECONDS_MAX + 1, 1, 0)] {
+        let outcome = RemovalOutcome::Later { reason: Reason::Transient, outage: false };
+        let settling = Settling { now: at(now), ..settling(&random) };
+        let settlement = leaver(&removal, false).removed(&removal, Some(outcome), settling);
+        assert_eq!(settlement.dead_letters.len(), letters);
+        assert_eq!(settlement.reschedules.len(), later);
+    }
+}
+
+#[test]
+fn an_answer_to_a_removal_means_what_it_means_to_a_write() {
+    let refused = |status| CallOutcome::Refused(Failure { status, ..Failure::default() });
+    let later = |reason, outage| RemovalOutcome::Later { reason, outage };
+    let postponed = RemovalOutcome::Postponed(Reason::Portal);
+    let ill = |reason| Health::Ill { reason, retry_after: None };
+    let bad = RemovalOutcome::Refused(Failure { status: 400, ..Failure::default() });
+    for (outcome, expected, health) in [
+        (CallOutcome::NotSent, postponed.clone(), ill(PauseReason::Outage)),
+        (CallOutcome::Unknown, later(Reason::Unknown, true), ill(PauseReason::Outage)),
+        (refused(503), later(Reason::Portal, true), ill(PauseReason::Outage)),
+        (refused(429), postponed.clone(), ill(PauseReason::RateLimit)),
+        (refused(403), postponed.clone(), ill(PauseReason::Permission)),
+        (refused(401), postponed, ill(PauseReason::Credentials)),
+        (refused(409), later(Reason::Transient, false), Health::Well),
+        (refused(400), bad, Health::Well),
+    ] {
+        let step = RemovalStep::after(&outcome, true);
+        assert_eq!(step, RemovalStep::Stop(expected, health), "{outcome:?}");
+    }
+    assert_eq!(RemovalStep::after(&refused(401), false), RemovalStep::RenewCredentials);
 }

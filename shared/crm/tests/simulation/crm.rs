@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use rollcall_crm::classifier::{Failure, ITEM};
 use rollcall_crm::port::{
-    Address, CallOutcome, Crm, Input, ItemResult, KeyKind, Reply, SchemaPart,
+    Address, CallOutcome, Crm, Input, ItemResult, KeyKind, Owners, Reply, SchemaPart,
 };
 use rollcall_crm::portal::Quota;
+use rollcall_crm::removal::RemovalKind;
 use rollcall_crm::schema::{EMAIL, SCHEMA, Schema, USER_ID};
+use rollcall_domain::id::UserId;
 use rollcall_domain::time::SignedDuration;
 
-use super::world::{Commit, State, World, is_bad};
+use super::world::{Commit, Order, State, World, is_bad};
 
 /// What becomes of one call.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,7 +35,7 @@ const LATEST_COMMIT_MS: usize = 11_900;
 impl World {
     fn fate(&self) -> Fate {
         let now = self.state().now;
-        if self.fault(8) {
+        if self.chances.call > 0 && self.fault(8) {
             let minutes = 1 + self.below(10);
             self.state().outage_until = now + i64::try_from(minutes).unwrap() * 60_000;
         }
@@ -75,15 +77,48 @@ impl World {
         now
     }
 
-    /// Lets the CRM work on `inputs` at `at`; the answer is in `committed` afterwards.
-    fn schedule(&self, inputs: &[Input], at: i64) -> usize {
+    /// Lets the CRM work on `order` at `at`; the answer is in `committed` afterwards.
+    fn schedule(&self, order: Order, at: i64) -> usize {
         let id = self.below(usize::MAX);
         let mut state = self.state();
-        for input in inputs {
-            state.in_flight.insert(input.user.clone(), at);
+        if let Order::Write(inputs) = &order {
+            for input in inputs {
+                state.in_flight.insert(input.user.clone(), at);
+            }
         }
-        state.commits.push(Commit { id, at, inputs: inputs.to_vec() });
+        state.commits.push(Commit { id, at, order });
         id
+    }
+
+    /// What becomes of an order that arrived at `start`.
+    async fn exchange(&self, order: Order, start: i64) -> CallOutcome {
+        let fate = self.fate();
+        let latency = i64::try_from(5 + self.below(300)).unwrap();
+        let commit_at = match fate {
+            Fate::Good | Fate::WrittenThen(_) | Fate::Empty(true) => Some(start + latency / 2),
+            Fate::TimeOut(Some(late)) => Some(start + late),
+            Fate::NotSent | Fate::Status(_) | Fate::TimeOut(None) | Fate::Empty(false) => None,
+        };
+        let id = commit_at.map(|at| self.schedule(order, at));
+        let answer_at = match fate {
+            Fate::TimeOut(_) => start + CLIENT_GIVES_UP_MS,
+            _ => start + latency,
+        };
+        World::until(self, answer_at).await;
+        let results = id.and_then(|id| self.state().committed.remove(&id));
+        match fate {
+            Fate::Good => match results.unwrap() {
+                Err(message) => CallOutcome::Refused(failure(400, "VALIDATION_ERROR", &message)),
+                Ok(mut results) => {
+                    results.retain(|_, _| !self.fault(self.chances.item / 2));
+                    CallOutcome::Answered(results)
+                }
+            },
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::TimeOut(_) => CallOutcome::Unknown,
+            Fate::Empty(_) => CallOutcome::Answered(BTreeMap::new()),
+        }
     }
 
     /// Does what the CRM had taken in by now.
@@ -97,12 +132,23 @@ impl World {
             due.sort_by_key(|commit| commit.at);
             due
         };
-        for Commit { id, inputs, .. } in due {
-            let any_bad = inputs.iter().any(|input| is_bad(input.properties.values()));
-            let result = if self.chances.whole_calls && any_bad {
-                Err("Property values were not valid".to_owned())
-            } else {
-                Ok(inputs.iter().map(|input| self.commit(input)).collect())
+        for Commit { id, order, .. } in due {
+            let result = match order {
+                Order::Write(inputs) => {
+                    let any_bad = inputs.iter().any(|input| is_bad(input.properties.values()));
+                    if self.chances.whole_calls && any_bad {
+                        Err("Property values were not valid".to_owned())
+                    } else {
+                        Ok(inputs.iter().map(|input| self.commit(input)).collect())
+                    }
+                }
+                Order::Remove(contact, kind) => {
+                    let mut state = self.state();
+                    if let Some(properties) = state.contacts.remove(&contact) {
+                        state.removed.push((properties.get(USER_ID).cloned(), kind));
+                    }
+                    Ok(BTreeMap::new())
+                }
             };
             self.state().committed.insert(id, result);
         }
@@ -175,7 +221,10 @@ impl State {
             let message = format!("Contact already exists. Existing ID: {owner}");
             return Err(failure(ITEM, "CONFLICT", &message));
         }
-        let id = found.unwrap_or_else(|| (self.contacts.len() + 1).to_string());
+        let id = found.unwrap_or_else(|| {
+            self.last_contact += 1;
+            self.last_contact.to_string()
+        });
         let contact = self.contacts.entry(id.clone()).or_default();
         match &input.address {
             Address::UserId(user) => {
@@ -208,33 +257,7 @@ impl Crm for World {
 
     async fn write(&self, inputs: &[Input], _: &str) -> Reply {
         let start = self.arrive(inputs);
-        let fate = self.fate();
-        let latency = i64::try_from(5 + self.below(300)).unwrap();
-        let commit_at = match fate {
-            Fate::Good | Fate::WrittenThen(_) | Fate::Empty(true) => Some(start + latency / 2),
-            Fate::TimeOut(Some(late)) => Some(start + late),
-            Fate::NotSent | Fate::Status(_) | Fate::TimeOut(None) | Fate::Empty(false) => None,
-        };
-        let id = commit_at.map(|at| self.schedule(inputs, at));
-        let answer_at = match fate {
-            Fate::TimeOut(_) => start + CLIENT_GIVES_UP_MS,
-            _ => start + latency,
-        };
-        World::until(self, answer_at).await;
-        let results = id.and_then(|id| self.state().committed.remove(&id));
-        let outcome = match fate {
-            Fate::Good => match results.unwrap() {
-                Err(message) => CallOutcome::Refused(failure(400, "VALIDATION_ERROR", &message)),
-                Ok(mut results) => {
-                    results.retain(|_, _| !self.fault(self.chances.item / 2));
-                    CallOutcome::Answered(results)
-                }
-            },
-            Fate::NotSent => CallOutcome::NotSent,
-            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
-            Fate::TimeOut(_) => CallOutcome::Unknown,
-            Fate::Empty(_) => CallOutcome::Answered(BTreeMap::new()),
-        };
+        let outcome = self.exchange(Order::Write(inputs.to_vec()), start).await;
         Reply { outcome, quota: Quota::default() }
     }
 
@@ -257,25 +280,46 @@ impl Crm for World {
         Reply { outcome, quota: Quota::default() }
     }
 
-    async fn owners(
-        &self,
-        contact_ids: &[String],
-        _: &str,
-    ) -> Result<BTreeMap<String, Option<String>>, Reply> {
+    async fn owners(&self, addresses: &[Address], _: &str) -> Result<Owners, Reply> {
         self.arrive(&[]);
         self.step().await;
         let outcome = match self.fate() {
             Fate::Status(status) => self.refuse(status),
             Fate::TimeOut(_) => CallOutcome::Unknown,
             Fate::Good | Fate::NotSent | Fate::WrittenThen(_) | Fate::Empty(_) => {
+                let is_complete = !self.fault(self.chances.item);
                 let state = self.state();
-                let owner = |id: &String| {
-                    let contact = state.contacts.get(id)?;
-                    Some((id.clone(), contact.get(USER_ID).cloned()))
+                let owner = |address: &Address| {
+                    let id = match address {
+                        Address::UserId(user) => state.by(USER_ID, user.as_str())?,
+                        Address::Email(email) => state.by(EMAIL, email)?,
+                        Address::ContactId(id) => id.clone(),
+                    };
+                    let contact = state.contacts.get(&id)?;
+                    Some((id, contact.get(USER_ID).cloned()))
                 };
-                return Ok(contact_ids.iter().filter_map(owner).collect());
+                let found = addresses.iter().filter_map(owner).collect();
+                return Ok(Owners { found, is_complete });
             }
         };
         Err(Reply { outcome, quota: Quota::default() })
+    }
+
+    async fn remove(&self, contact_id: &str, kind: RemovalKind, _: &str) -> Reply {
+        let start = self.arrive(&[]);
+        {
+            let state = self.state();
+            let owner = state.contacts.get(contact_id).and_then(|contact| contact.get(USER_ID));
+            let owner = owner.and_then(|owner| owner.parse().ok());
+            let busy_until = owner.and_then(|owner: UserId| state.in_flight.get(&owner).copied());
+            assert!(
+                busy_until.is_none_or(|until| until <= start),
+                "seed {}: {contact_id} is removed while something is sent about it",
+                self.seed
+            );
+        }
+        let order = Order::Remove(contact_id.to_owned(), kind);
+        let outcome = self.exchange(order, start).await;
+        Reply { outcome, quota: Quota::default() }
     }
 }

@@ -67,6 +67,9 @@ impl Simulation {
             if self.world.below(800) == 0 {
                 self.replay();
             }
+            if self.world.below(2_000) == 0 {
+                self.world.leave();
+            }
             self.turn();
         }
     }

@@ -57,7 +57,13 @@ impl LedgerStore for World {
             if holder.as_ref().is_none_or(|holder| holder.token != token) {
                 return Confirmation::LeaseLost;
             }
-            *stored = ledger.clone();
+            let removal = stored.removal.clone();
+            if let Some(ours) = &ledger.removal
+                && removal.as_ref().is_none_or(|last| last.id != ours.id)
+            {
+                return Confirmation::LeaseLost;
+            }
+            *stored = Ledger { removal: ledger.removal.clone().or(removal), ..ledger.clone() };
             *holder = None;
             for change in dead_letters {
                 state.change_letter(change);
@@ -87,7 +93,12 @@ impl State {
                 self.letters.get_mut(id).unwrap().status = Status::Open;
             }
             DeadLetterChange::Close { id, status, .. } => {
-                self.letters.get_mut(id).unwrap().status = *status;
+                let letter = self.letters.get_mut(id).unwrap();
+                letter.status = *status;
+                if *status == Status::Withdrawn {
+                    letter.cause.request.clear();
+                    letter.cause.message.clear();
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The simulated world: our tables, the stream, the CRM's contacts and the clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use rollcall_crm::dead_letter::{DeadLetter, Status};
 use rollcall_crm::ledger::{Lease, Ledger};
-use rollcall_crm::pending::{Dirty, PendingRow};
+use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, token};
 use rollcall_crm::port::{Input, ItemResult, KeyKind, PortError, PortErrorClass, Versioned};
 use rollcall_crm::projection::{UserState, project};
+use rollcall_crm::removal::{Removal, RemovalKind};
 use rollcall_crm::schema;
 use rollcall_domain::catalog::Catalog;
 use rollcall_domain::enrollment::{Enrollment, Target};
@@ -57,7 +58,13 @@ pub(crate) const SHARDS: usize = 3;
 pub(crate) struct Commit {
     pub(crate) id: usize,
     pub(crate) at: i64,
-    pub(crate) inputs: Vec<Input>,
+    pub(crate) order: Order,
+}
+
+/// What the CRM was asked to do.
+pub(crate) enum Order {
+    Write(Vec<Input>),
+    Remove(String, RemovalKind),
 }
 
 pub(crate) struct State {
@@ -77,6 +84,12 @@ pub(crate) struct State {
     pub(crate) nudges: Vec<i64>,
     pub(crate) letters: BTreeMap<DeadLetterId, DeadLetter>,
     pub(crate) contacts: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) last_contact: usize,
+    /// Contacts that left the CRM: whose they were, and how.
+    pub(crate) removed: Vec<(Option<String>, RemovalKind)>,
+    /// Users whose contact has to leave the CRM.
+    pub(crate) leavers: BTreeMap<UserId, RemovalKind>,
+    pub(crate) joined: usize,
     pub(crate) declared: (bool, bool),
     pub(crate) commits: Vec<Commit>,
     pub(crate) committed: BTreeMap<usize, Result<BTreeMap<String, ItemResult>, String>>,
@@ -117,6 +130,10 @@ impl World {
             nudges: Vec::new(),
             letters: BTreeMap::new(),
             contacts: BTreeMap::from([("1".to_owned(), old)]),
+            last_contact: 1,
+            removed: Vec::new(),
+            leavers: BTreeMap::new(),
+            joined: USERS,
             declared: (false, false),
             commits: Vec::new(),
             committed: BTreeMap::new(),
@@ -194,7 +211,8 @@ impl World {
 
     /// A random write of a random user, published to a random shard.
     pub(crate) fn write(&self) {
-        let (place, kind, value) = (self.below(USERS), self.below(4), self.below(6));
+        let place = self.below(self.state().users.len());
+        let (kind, value) = (self.below(4), self.below(6));
         let bad = self.chance(self.chances.bad);
         let user = self.state().users.keys().nth(place).unwrap().clone();
         let facet = {
@@ -229,12 +247,88 @@ impl World {
         self.publish(&user, facet);
     }
 
+    /// A random user leaves the CRM, and another joins. Who is erased is gone from our tables too, and
+    /// records of what they did before still come; who is archived goes on.
+    pub(crate) fn leave(&self) {
+        let place = self.below(self.state().users.len());
+        let kind = RemovalKind::ALL[self.below(2)];
+        let id = token(&*self.random);
+        let leaver = {
+            let mut state = self.state();
+            let now = Timestamp::from_millisecond(state.now).unwrap();
+            let leaver = state.users.keys().nth(place).unwrap().clone();
+            let email = state.users[&leaver].user.email.clone();
+            let wished = state.leavers.contains_key(&leaver);
+            match kind {
+                RemovalKind::Erase => {
+                    state.users.remove(&leaver);
+                }
+                RemovalKind::Archive if wished => return,
+                RemovalKind::Archive => {}
+            }
+            state.leavers.insert(leaver.clone(), kind);
+            let removal = Removal::new(id.clone(), kind, email, now);
+            state.ledger.entry(leaver.clone()).or_default().0.removal = Some(removal);
+            let facet = Facet::Identity;
+            let dirty = Dirty { user: leaver.clone(), facet, trace_id: None };
+            let reason = Reason::Removal;
+            let mark = Mark { dirty, mark: id, reason, attempts: 0, now, due_at: now };
+            state.mark(&mark, false);
+            leaver
+        };
+        // Whoever asks changes the user's item, which the stream tells, unless that record is lost.
+        let lost = self.fault(300);
+        for _ in 0..self.below(3) + usize::from(!lost) {
+            self.publish(&leaver, Facet::ALL[self.below(2)]);
+        }
+        let (now, index) = {
+            let mut state = self.state();
+            state.joined += 1;
+            (state.now, state.joined)
+        };
+        let (id, joined) = user(index, now, &*self.random);
+        self.state().users.insert(id.clone(), joined);
+        for facet in Facet::ALL {
+            self.publish(&id, facet);
+        }
+    }
+
+    /// Nothing is left of who left, and nobody else is gone.
+    fn verify_leavers(&self) {
+        let (state, seed) = (self.state(), self.seed);
+        for (id, kind) in &state.leavers {
+            let (ledger, _) = &state.ledger[id];
+            let removal = ledger.removal.clone().unwrap();
+            assert_eq!(removal.kind, *kind, "seed {seed}");
+            assert!(removal.done_at.is_some(), "seed {seed}: {id} {removal:?}");
+            let tombstone = Ledger { removal: Some(removal.clone()), ..Ledger::default() };
+            assert_eq!((ledger, removal.email), (&tombstone, None), "seed {seed}");
+            let held =
+                state.contacts.values().filter(|c| c.get(schema::USER_ID) == Some(&id.to_string()));
+            assert_eq!(held.count(), 0, "seed {seed}: {id} is still in the CRM");
+            for letter in state.letters.values().filter(|letter| letter.user == *id) {
+                let shown = !letter.cause.request.is_empty() || !letter.cause.message.is_empty();
+                match letter.status {
+                    Status::Open | Status::Replaying => panic!("seed {seed}: {letter:?}"),
+                    Status::Withdrawn => assert!(!shown, "seed {seed}: {letter:?}"),
+                    Status::Superseded | Status::Resolved => {}
+                }
+            }
+        }
+        let leavers: BTreeSet<String> = state.leavers.keys().map(ToString::to_string).collect();
+        for (owner, kind) in &state.removed {
+            let owner = owner.as_ref().unwrap();
+            assert!(leavers.contains(owner), "seed {seed}: {owner} lost their contact, {kind:?}");
+        }
+    }
+
     /// What has to hold once everything is quiet.
     pub(crate) fn verify(&self) {
+        self.verify_leavers();
         let state = self.state();
         let seed = self.seed;
         let mut ours = 0;
-        for (id, entry) in &state.users {
+        for (id, entry) in state.users.iter().filter(|(id, _)| !state.leavers.contains_key(*id)) {
             let contacts: Vec<_> = state
                 .contacts
                 .values()

@@ -237,7 +237,7 @@ fn a_schema_is_declared_when_every_property_is_there() {
 
 #[test]
 fn a_contact_is_free_only_when_the_answer_shows_that_it_is() {
-    let ids = ["1", "2", "3", "4", "5"].map(str::to_owned);
+    let ids = ["1", "2", "3", "4", "5"].map(|id| Address::ContactId(id.to_owned()));
     let of = |id: &str, properties: Value| json!({"id": id, "properties": properties});
     let body = json!({"results": [
         of("1", json!({"rollcall_user_id": null})), of("2", json!({"rollcall_user_id": ""})),
@@ -246,8 +246,22 @@ fn a_contact_is_free_only_when_the_answer_shows_that_it_is() {
     ]});
     let expected = [("1", None), ("2", None), ("3", Some("usr_a".to_owned()))]
         .map(|(id, owner)| (id.to_owned(), owner));
-    assert_eq!(owners(&ids, &batch(&body)), Some(BTreeMap::from(expected)));
-    let missing = json!({"errors": [{"category": "OBJECT_NOT_FOUND"}]});
-    assert_eq!(owners(&ids, &batch(&missing)), Some(BTreeMap::new()));
+    let found = BTreeMap::from(expected);
+    assert_eq!(owners(&ids, &batch(&body)), Some(Owners { found, is_complete: false }));
     assert_eq!(owners(&ids, &batch(&json!({}))), None);
+}
+
+#[test]
+fn that_there_is_no_contact_is_believed_only_when_the_answer_says_so() {
+    let key = [Address::Email("a@b.c".to_owned())];
+    let nobody = |is_complete| Some(Owners { found: BTreeMap::new(), is_complete });
+    let missing = json!({"errors": [{"category": "OBJECT_NOT_FOUND"}]});
+    assert_eq!(owners(&key, &batch(&missing)), nobody(true));
+    let broken = json!({"errors": [{"category": "INTERNAL_ERROR"}]});
+    assert_eq!(owners(&key, &batch(&broken)), nobody(false));
+    let hidden = json!({"results": [{"id": "1", "properties": {}}]});
+    assert_eq!(owners(&key, &batch(&hidden)), nobody(false));
+    let shown = json!({"results": [{"id": "1", "properties": {"rollcall_user_id": "usr_a"}}]});
+    let found = BTreeMap::from([("1".to_owned(), Some("usr_a".to_owned()))]);
+    assert_eq!(owners(&key, &batch(&shown)), Some(Owners { found, is_complete: true }));
 }

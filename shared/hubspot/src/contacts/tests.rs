@@ -129,6 +129,13 @@ impl Portal {
         inputs.iter().map(contact).collect()
     }
 
+    /// Whose the contacts at these addresses are; nothing is left open.
+    async fn owners(&self, addresses: &[Address]) -> BTreeMap<String, Option<String>> {
+        let owners = self.crm.owners(addresses, TRACE).await.unwrap();
+        assert!(owners.is_complete, "{owners:?}");
+        owners.found
+    }
+
     /// Writes one input that HubSpot refuses.
     async fn refused(&self) -> (Failure, Quota) {
         let Reply { outcome, quota } = self.crm.write(&[input(1, "a@example.org")], TRACE).await;
@@ -228,10 +235,31 @@ async fn both_path_families_declare_create_update_and_read_as_published() {
             let users = [1, 2, 3].map(|number| Some(user(number).to_string()));
             assert_eq!(portal.values(schema::USER_ID), users);
 
-            let asked = [contacts[0].clone(), "1".to_owned()];
-            let owners = portal.crm.owners(&asked, TRACE).await.unwrap();
-            let expected = (contacts[0].clone(), Some(user(1).to_string()));
-            assert_eq!(owners, BTreeMap::from([expected]));
+            let known = Address::ContactId(contacts[0].clone());
+            let asked = [known.clone(), Address::ContactId("1".to_owned())];
+            let ada = (contacts[0].clone(), Some(user(1).to_string()));
+            assert_eq!(portal.owners(&asked).await, BTreeMap::from([ada]));
+
+            let bob = by_key(2, "bob@example.org").address;
+            for (address, contact, kind) in [
+                (bob, &contacts[1], RemovalKind::Erase),
+                (known, &contacts[0], RemovalKind::Archive),
+            ] {
+                let found = portal.owners(std::slice::from_ref(&address)).await;
+                assert_eq!(found.keys().collect::<Vec<_>>(), [contact]);
+                for _twice in 0..2 {
+                    let outcome = portal.crm.remove(contact, kind, TRACE).await.outcome;
+                    assert_eq!(outcome, CallOutcome::Answered(BTreeMap::new()), "{kind:?}");
+                    assert_eq!(
+                        portal.owners(std::slice::from_ref(&address)).await,
+                        BTreeMap::new()
+                    );
+                }
+            }
+            let left = portal.hubspot.contacts();
+            let left = left.iter().map(|contact| (contact.id.as_str(), contact.archived));
+            let archived = (contacts[0].as_str(), true);
+            assert_eq!(left.collect::<Vec<_>>(), [archived, (again[1].as_str(), false)]);
             assert_eq!(portal.hubspot.violations(), []);
             portal.check_published();
         }
@@ -288,9 +316,9 @@ async fn a_contact_that_was_there_before_us_can_be_adopted() {
     assert_eq!(existing_id(failure).as_ref(), contacts.first());
     assert!(matches!(results.get(user(2).as_str()), Some(ItemResult::Written { .. })));
 
-    let free = portal.crm.owners(&contacts, TRACE).await.unwrap();
-    assert_eq!(free, BTreeMap::from([(contacts[0].clone(), None)]));
     let address = Address::ContactId(contacts[0].clone());
+    let free = portal.owners(std::slice::from_ref(&address)).await;
+    assert_eq!(free, BTreeMap::from([(contacts[0].clone(), None)]));
     let adopting = addressed(address, input(1, "ada@example.org"));
     assert_eq!(portal.written(&[adopting]).await, contacts);
     assert_eq!(portal.written(&[input(1, "ada@example.org")]).await, contacts);
@@ -447,21 +475,25 @@ async fn an_answer_that_cannot_be_understood_leaves_the_call_unknown() {
 }
 
 #[tokio::test]
-async fn reading_owners_and_declaring_fail_in_the_same_ways() {
+async fn reading_owners_removing_and_declaring_fail_in_the_same_ways() {
     let portal = Setup::default().ready().await;
+    let contact = [Address::ContactId("501".to_owned())];
     for (fault, expected) in [
-        (json!({"kind": "drop_before", "count": 3}), CallOutcome::Unknown),
-        (json!({"kind": "status", "status": 200, "count": 3}), CallOutcome::Unknown),
+        (json!({"kind": "drop_before", "count": 5}), CallOutcome::Unknown),
+        (json!({"kind": "status", "status": 200, "count": 5}), CallOutcome::Unknown),
     ] {
         portal.fault(fault).await;
-        let owners = portal.crm.owners(&["501".to_owned()], TRACE).await;
+        let owners = portal.crm.owners(&contact, TRACE).await;
         assert_eq!(owners.map_err(|reply| reply.outcome), Err(expected.clone()));
+        for kind in RemovalKind::ALL {
+            assert_eq!(portal.crm.remove("501", kind, TRACE).await.outcome, expected);
+        }
         for part in [SchemaPart::Group, SchemaPart::Properties] {
             assert_eq!(portal.crm.declare(&SCHEMA, part, TRACE).await.outcome, expected);
         }
     }
     portal.fault(json!({"kind": "empty_results"})).await;
-    let owners = portal.crm.owners(&["501".to_owned()], TRACE).await;
+    let owners = portal.crm.owners(&contact, TRACE).await;
     assert_eq!(owners.map_err(|reply| reply.outcome), Err(CallOutcome::Unknown));
 }
 
@@ -476,7 +508,8 @@ async fn a_hubspot_that_does_not_listen_was_sent_nothing() {
     let nothing = Reply { outcome: CallOutcome::NotSent, quota: Quota::default() };
     assert_eq!(crm.write(&inputs, TRACE).await, nothing);
     assert_eq!(crm.declare(&SCHEMA, SchemaPart::Group, TRACE).await, nothing);
-    assert_eq!(crm.owners(&["1".to_owned()], TRACE).await, Err(nothing));
+    let contact = Address::ContactId("1".to_owned());
+    assert_eq!(crm.owners(&[contact], TRACE).await, Err(nothing));
     // Nor does a call without inputs go out.
     assert_eq!(portal.write(&[]).await, CallOutcome::Answered(BTreeMap::new()));
     assert_eq!(portal.calls(), 0);

@@ -34,8 +34,11 @@ struct LetterItem {
     dead_letter_id: DeadLetterId,
     user_id: UserId,
     facet: Facet,
+    // A letter whose user left the CRM lacks what it showed of the request.
+    #[serde(default)]
     request: BTreeMap<String, String>,
     category: String,
+    #[serde(default)]
     message: String,
     fingerprint: String,
     first_seen_at: Timestamp,
@@ -161,7 +164,13 @@ pub(super) fn update(change: &DeadLetterChange) -> Result<ItemUpdate, PortError>
         }
         DeadLetterChange::Close { id, status, at } => {
             let expires_at = after_seconds(*at, DEAD_LETTER_KEPT_SECONDS).as_second();
-            Ok(letter(id)
+            let closed = match status {
+                Status::Withdrawn => letter(id).remove("request").remove("message"),
+                Status::Open | Status::Replaying | Status::Superseded | Status::Resolved => {
+                    letter(id)
+                }
+            };
+            Ok(closed
                 .off_the_desk(*status)
                 .set(EXPIRES_AT, number(expires_at))
                 .only_if("attribute_exists(#status)"))

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use rollcall_crm::dead_letter::DeadLetterChange;
 use rollcall_crm::ledger::{Acknowledged, FacetEntry, Lease, LeaseAttempt, Ledger, Refused};
 use rollcall_crm::port::{Confirmation, LedgerStore};
+use rollcall_crm::removal::{Removal, RemovalKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::port::{PortError, PortErrorClass};
@@ -13,11 +14,11 @@ use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
 use serde::{Deserialize, Serialize};
 
-use super::{CrmTable, dead_letters, user_key};
+use super::{CrmTable, dead_letters, named, user_key};
 use crate::item::{from_item, number, text, to_value};
 use crate::update::{Applied, ItemUpdate};
 
-const LEDGER: &str = "ledger";
+pub(super) const LEDGER: &str = "ledger";
 const CONFIRM: &str = "confirm what the CRM acknowledged";
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +27,28 @@ struct LedgerItem {
     #[serde(default)]
     facets: BTreeMap<Facet, EntryItem>,
     lease_token: Option<String>,
+    removal: Option<String>,
+    removal_id: Option<String>,
+    removal_email: Option<String>,
+    removal_asked_at: Option<Timestamp>,
+    removed_at: Option<Timestamp>,
+}
+
+impl LedgerItem {
+    fn removal(&self) -> Result<Option<Removal>, PortError> {
+        let Some(kind) = &self.removal else { return Ok(None) };
+        let (Some(id), Some(asked_at)) = (&self.removal_id, self.removal_asked_at) else {
+            let text = "a removal without id or time";
+            return Err(PortError::new("decode an item", PortErrorClass::Corrupt, text));
+        };
+        Ok(Some(Removal {
+            id: id.clone(),
+            kind: named(&RemovalKind::ALL, RemovalKind::as_str, kind)?,
+            email: self.removal_email.clone().filter(|email| !email.is_empty()),
+            asked_at,
+            done_at: self.removed_at,
+        }))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,9 +120,10 @@ impl LedgerStore for CrmTable {
             return Ok(LeaseAttempt::Busy);
         };
         let item: LedgerItem = from_item(before)?;
+        let removal = item.removal()?;
         let facets = item.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
         Ok(LeaseAttempt::Taken {
-            ledger: Ledger { contact_id: item.contact_id, facets: facets.collect() },
+            ledger: Ledger { contact_id: item.contact_id, facets: facets.collect(), removal },
             abandoned: item.lease_token.is_some(),
         })
     }
@@ -118,8 +142,17 @@ impl LedgerStore for CrmTable {
             .set("facets", to_value(&facets)?)
             .remove("lease_token")
             .remove("lease_until")
-            .value("token", text(token))
-            .only_if("#lease_token = :token");
+            .value("token", text(token));
+        let update = match &ledger.removal {
+            None => update.only_if("#lease_token = :token"),
+            Some(removal) => update
+                // Empty and not absent: see how a wish is stored.
+                .set("removal_email", text(removal.email.as_deref().unwrap_or_default()))
+                .put("removed_at", removal.done_at.map(|at| text(at.to_string())))
+                .name("removal_id")
+                .value("removal_id", text(&removal.id))
+                .only_if("#lease_token = :token AND #removal_id = :removal_id"),
+        };
         if dead_letters.is_empty() {
             let applied = self.tables.apply(CONFIRM, Table::Crm, update).await?;
             return Ok(applied.map_or(Confirmation::LeaseLost, |_| Confirmation::Confirmed));
