@@ -3,6 +3,7 @@
 //! It links every function, so the local cloud can start each of them as a process of this program,
 //! and the generated files can be made from the declarations.
 
+pub mod catalog;
 pub mod catalogue;
 pub mod dev;
 pub mod generate;
@@ -48,6 +49,12 @@ enum Command {
         #[arg(long, default_value = "target/grants-used")]
         folder: PathBuf,
     },
+    /// Checks, compares or publishes a catalogue of courses.
+    Catalog {
+        /// What to do with it.
+        #[command(subcommand)]
+        action: catalog::Action,
+    },
     /// Lists the functions' names, one per line.
     Functions,
     /// Runs one function, as the local cloud does.
@@ -64,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Dev { port, reset, folder } => dev::run(port, reset, &folder),
         Command::Generate { check } => generate::run(check),
         Command::Grants { folder } => grants::run(&folder),
+        Command::Catalog { action } => catalog::run(&action),
         Command::Functions => {
             let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
             say(&names.join("\n"));

@@ -1,11 +1,11 @@
 //! The sample data of a local cloud: users, a catalogue, and the settings that tie the parts together.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rollcall_aws::{Connection, Environment, Service};
-use rollcall_domain::catalog::{Catalog, CatalogError, Course, Module, Pathway};
-use rollcall_domain::slug::Slug;
+use rollcall_content::FileFault;
+use rollcall_domain::catalog::Edition;
 use rollcall_domain::time::Clock;
 use rollcall_functions_crm::settings as crm;
 use rollcall_functions_identity::settings as identity;
@@ -19,7 +19,6 @@ use rollcall_runtime::settings::{RATE_LIMIT_FACTOR, STAGE};
 use rollcall_runtime::system::SystemClock;
 use rollcall_store::catalog::CatalogPublisher;
 use rollcall_store::{Capability, PortError, Tables};
-use serde::Deserialize;
 
 use crate::catalogue;
 
@@ -39,7 +38,6 @@ pub const CLIENT_ID: &str = "rollcall-web";
 pub const CLIENT_SECRET: &str = "a-client-secret-for-local-use-only";
 
 static USERS: &str = include_str!("../../sample/users.json");
-static CATALOG: &str = include_str!("../../sample/catalog.json");
 
 /// Why the sample data cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,47 +51,12 @@ pub enum SampleError {
         #[source]
         source: serde_json::Error,
     },
-    /// The catalogue contradicts itself.
-    #[error("sample/catalog.json is not a catalogue")]
-    Catalog(#[from] CatalogError),
+    /// The catalogue has faults.
+    #[error("the catalogue has faults: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Catalog(Vec<FileFault>),
     /// The catalogue could not be stored.
     #[error("the catalogue could not be published")]
     Publish(#[from] PortError),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CatalogFile {
-    pathways: Vec<PathwayEntry>,
-    courses: Vec<CourseEntry>,
-    modules: Vec<ModuleEntry>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PathwayEntry {
-    slug: Slug,
-    title: String,
-    summary: String,
-    courses: Vec<Slug>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CourseEntry {
-    slug: Slug,
-    title: String,
-    summary: String,
-    modules: Vec<Slug>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModuleEntry {
-    slug: Slug,
-    title: String,
-    summary: String,
-    estimated_minutes: u32,
 }
 
 /// The sample users; their passwords stand in the file and in the README.
@@ -101,23 +64,15 @@ pub fn users() -> Result<Vec<User>, SampleError> {
     serde_json::from_str(USERS).map_err(|source| SampleError::File { file: "users.json", source })
 }
 
+/// The folder of the sample catalogue, in the project this program was built in.
+pub fn catalog_folder() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../catalog"))
+}
+
 /// The sample catalogue.
-pub fn catalog() -> Result<Catalog, SampleError> {
-    let file: CatalogFile = serde_json::from_str(CATALOG)
-        .map_err(|source| SampleError::File { file: "catalog.json", source })?;
-    let pathways = file.pathways.into_iter().map(|entry| {
-        let PathwayEntry { slug, title, summary, courses } = entry;
-        Pathway { slug, title, summary, courses }
-    });
-    let courses = file.courses.into_iter().map(|entry| {
-        let CourseEntry { slug, title, summary, modules } = entry;
-        Course { slug, title, summary, modules }
-    });
-    let modules = file.modules.into_iter().map(|entry| {
-        let ModuleEntry { slug, title, summary, estimated_minutes } = entry;
-        Module { slug, title, summary, estimated_minutes }
-    });
-    Ok(Catalog::new(pathways.collect(), courses.collect(), modules.collect())?)
+pub fn edition() -> Result<Edition, SampleError> {
+    let files = rollcall_content::read(catalog_folder()).map_err(SampleError::Catalog)?;
+    rollcall_content::parse(&files).map_err(SampleError::Catalog)
 }
 
 /// A local cloud of every function, with `users` to sign in as.
@@ -202,9 +157,14 @@ fn change_provider(
 
 /// Stores the sample catalogue in a running local cloud.
 pub async fn publish_catalog(cloud: &Cloud) -> Result<(), SampleError> {
+    publish(cloud, &edition()?).await
+}
+
+/// Makes an edition the current catalogue of a running local cloud.
+pub async fn publish(cloud: &Cloud, edition: &Edition) -> Result<(), SampleError> {
     let connection = operator(&cloud.addresses);
     let publisher = CatalogPublisher::new(&Tables::new(&connection, "dev"));
-    publisher.publish(&catalog()?, SystemClock.now()).await?;
+    publisher.publish(edition, SystemClock.now()).await?;
     Ok(())
 }
 

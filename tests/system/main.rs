@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod callback;
 mod canary;
+mod catalogue;
 mod cognito;
 mod contact_erasure;
 mod crowd;

@@ -70,10 +70,20 @@ impl FromRequest for Input {
     }
 }
 
+/// One published entry, and the version of the catalogue it is of.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Output {
+    /// The version of the catalogue.
+    version: String,
+    /// The entry.
+    #[serde(flatten)]
+    entry: Entry,
+}
+
 /// One published entry.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
-enum Output {
+enum Entry {
     /// A pathway.
     Pathway(PathwayView),
     /// A course.
@@ -88,12 +98,22 @@ async fn handle(
     input: Input,
 ) -> Result<Response, CatalogGetError> {
     let catalog = ports.catalog.load(context.now).await?;
-    let output = match input.kind {
-        Kind::Pathway => catalog.pathway(&input.slug).map(|entry| Output::Pathway(entry.into())),
-        Kind::Course => catalog.course(&input.slug).map(|entry| Output::Course(entry.into())),
-        Kind::Module => catalog.module(&input.slug).map(|entry| Output::Module(entry.into())),
+    let slug = &input.slug;
+    let entry = match input.kind {
+        Kind::Pathway => catalog.pathway(slug).map(|entry| Entry::Pathway(entry.into())),
+        Kind::Course => {
+            catalog.course(slug).map(|entry| Entry::Course(CourseView::new(&catalog, entry)))
+        }
+        Kind::Module => match catalog.module(slug) {
+            Some(module) => {
+                let text = ports.catalog.text(catalog.version(), slug).await?.unwrap_or_default();
+                Some(Entry::Module(ModuleView::new(module, text)))
+            }
+            None => None,
+        },
     };
-    let output = output.ok_or(CatalogGetError::NotFound)?;
+    let entry = entry.ok_or(CatalogGetError::NotFound)?;
+    let output = Output { version: catalog.version().to_string(), entry };
     Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
 }
 

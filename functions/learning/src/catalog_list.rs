@@ -57,10 +57,20 @@ impl FromRequest for Input {
     }
 }
 
+/// The published entries of one kind, and the version of the catalogue they are of.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Output {
+    /// The version of the catalogue.
+    version: String,
+    /// The entries.
+    #[serde(flatten)]
+    entries: Entries,
+}
+
 /// The published entries of one kind, by slug.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Output {
+enum Entries {
     /// All pathways.
     Pathways(Vec<PathwayView>),
     /// All courses.
@@ -73,11 +83,14 @@ async fn handle(
     input: Input,
 ) -> Result<Response, CatalogListError> {
     let catalog = ports.catalog.load(context.now).await?;
-    let output = if input.pathways {
-        Output::Pathways(catalog.pathways().map(PathwayView::from).collect())
+    let entries = if input.pathways {
+        Entries::Pathways(catalog.pathways().map(PathwayView::from).collect())
     } else {
-        Output::Courses(catalog.courses().map(CourseView::from).collect())
+        Entries::Courses(
+            catalog.courses().map(|course| CourseView::new(&catalog, course)).collect(),
+        )
     };
+    let output = Output { version: catalog.version().to_string(), entries };
     Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
 }
 

@@ -1,7 +1,8 @@
 //! How catalogue entries and enrolments look on the wire.
 
-use rollcall_domain::catalog::{Course, Module, Pathway};
+use rollcall_domain::catalog::{Catalog, Course, Module, Pathway, Task, TaskKind, Terms};
 use rollcall_domain::enrollment::Enrollment;
+use rollcall_domain::quiz::QuizTerms;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,6 +17,8 @@ pub(crate) struct PathwayView {
     pub(crate) summary: String,
     /// The slugs of its courses, in order.
     pub(crate) courses: Vec<String>,
+    /// On which terms one may enrol.
+    pub(crate) enrollment: TermsView,
 }
 
 /// A course.
@@ -29,6 +32,25 @@ pub(crate) struct CourseView {
     pub(crate) summary: String,
     /// The slugs of its modules, in order.
     pub(crate) modules: Vec<String>,
+    /// Those of its modules that it is complete without.
+    pub(crate) optional: Vec<String>,
+    /// How long its modules take together, in minutes.
+    pub(crate) estimated_minutes: u32,
+    /// On which terms one may enrol.
+    pub(crate) enrollment: TermsView,
+}
+
+/// On which terms one may enrol.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TermsView {
+    /// The slugs of courses that must be complete before.
+    pub(crate) prerequisites: Vec<String>,
+    /// How many may be enrolled at once; no limit if there is none.
+    pub(crate) capacity: Option<u32>,
+    /// From when on one may enrol (RFC 3339, UTC).
+    pub(crate) opens_at: Option<String>,
+    /// Until when one may enrol, exclusive (RFC 3339, UTC).
+    pub(crate) closes_at: Option<String>,
 }
 
 /// A module.
@@ -42,6 +64,42 @@ pub(crate) struct ModuleView {
     pub(crate) summary: String,
     /// How long it takes, in minutes.
     pub(crate) estimated_minutes: u32,
+    /// Words to find it by.
+    pub(crate) tags: Vec<String>,
+    /// What there is to do in it, in order.
+    pub(crate) tasks: Vec<TaskView>,
+    /// What it says, in Markdown.
+    pub(crate) text: String,
+}
+
+/// Something to do in a module.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TaskView {
+    /// Its name within the module.
+    pub(crate) slug: String,
+    /// `quiz` or `lab`.
+    pub(crate) kind: &'static str,
+    /// Its name for people.
+    pub(crate) title: String,
+    /// Whether the module is complete only with it.
+    pub(crate) required: bool,
+    /// On which terms a quiz is taken.
+    pub(crate) quiz: Option<QuizTermsView>,
+    /// Whether a lab's attestation must name the address of some evidence.
+    pub(crate) evidence_required: Option<bool>,
+}
+
+/// On which terms a quiz is taken.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct QuizTermsView {
+    /// How many questions there are.
+    pub(crate) questions: u32,
+    /// The score from which on it is passed, in percent.
+    pub(crate) passing_score: u32,
+    /// How often it may be taken; no limit if there is none.
+    pub(crate) attempts_max: Option<u32>,
+    /// How long one waits after an attempt that failed, in seconds.
+    pub(crate) cool_down_seconds: u32,
 }
 
 /// An enrolment.
@@ -66,29 +124,72 @@ impl From<&Pathway> for PathwayView {
             title: pathway.title.clone(),
             summary: pathway.summary.clone(),
             courses: pathway.courses.iter().map(ToString::to_string).collect(),
+            enrollment: TermsView::from(&pathway.terms),
         }
     }
 }
 
-impl From<&Course> for CourseView {
-    fn from(course: &Course) -> Self {
+impl CourseView {
+    pub(crate) fn new(catalog: &Catalog, course: &Course) -> Self {
+        let modules = course.modules.iter().filter_map(|slug| catalog.module(slug));
         Self {
             slug: course.slug.to_string(),
             title: course.title.clone(),
             summary: course.summary.clone(),
             modules: course.modules.iter().map(ToString::to_string).collect(),
+            optional: course.optional.iter().map(ToString::to_string).collect(),
+            estimated_minutes: modules.map(|module| module.estimated_minutes).sum(),
+            enrollment: TermsView::from(&course.terms),
         }
     }
 }
 
-impl From<&Module> for ModuleView {
-    fn from(module: &Module) -> Self {
+impl From<&Terms> for TermsView {
+    fn from(terms: &Terms) -> Self {
+        Self {
+            prerequisites: terms.prerequisites.iter().map(ToString::to_string).collect(),
+            capacity: terms.capacity,
+            opens_at: terms.opens_at.map(|at| at.to_string()),
+            closes_at: terms.closes_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl ModuleView {
+    pub(crate) fn new(module: &Module, text: String) -> Self {
         Self {
             slug: module.slug.to_string(),
             title: module.title.clone(),
             summary: module.summary.clone(),
             estimated_minutes: module.estimated_minutes,
+            tags: module.tags.clone(),
+            tasks: module.tasks.iter().map(TaskView::from).collect(),
+            text,
         }
+    }
+}
+
+impl From<&Task> for TaskView {
+    fn from(task: &Task) -> Self {
+        let (quiz, evidence_required) = match &task.kind {
+            TaskKind::Quiz(terms) => (Some(QuizTermsView::from(terms)), None),
+            TaskKind::Lab(terms) => (None, Some(terms.evidence_required)),
+        };
+        Self {
+            slug: task.slug.to_string(),
+            kind: task.kind.as_str(),
+            title: task.title.clone(),
+            required: task.required,
+            quiz,
+            evidence_required,
+        }
+    }
+}
+
+impl From<&QuizTerms> for QuizTermsView {
+    fn from(terms: &QuizTerms) -> Self {
+        let QuizTerms { questions, passing_score, attempts_max, cool_down_seconds } = *terms;
+        Self { questions, passing_score, attempts_max, cool_down_seconds }
     }
 }
 

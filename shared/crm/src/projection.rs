@@ -151,17 +151,10 @@ mod tests {
     }
 
     fn state() -> UserState {
-        let module = |name: &str| Module {
-            slug: name.parse().unwrap(),
-            title: String::new(),
-            summary: String::new(),
-            estimated_minutes: 1,
-        };
-        let course = |name: &str, modules: &[&str]| Course {
-            slug: name.parse().unwrap(),
-            title: String::new(),
-            summary: String::new(),
-            modules: modules.iter().map(|module| module.parse().unwrap()).collect(),
+        let module = |name: &str| Module::new(name.parse().unwrap(), name, Vec::new());
+        let course = |name: &str, modules: &[&str]| {
+            let modules = modules.iter().map(|module| module.parse().unwrap()).collect();
+            Course::new(name.parse().unwrap(), name, modules)
         };
         let courses = vec![course("two", &["b", "c"]), course("one", &["a", "b"])];
         let catalog =

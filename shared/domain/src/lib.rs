@@ -20,6 +20,7 @@ pub mod mail;
 pub mod port;
 pub mod profile;
 pub mod progress;
+pub mod quiz;
 pub mod random;
 pub mod rate_limit;
 pub mod role;

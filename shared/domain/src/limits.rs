@@ -72,5 +72,39 @@ pub const MAIL_KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;
 pub const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Entries of one kind in the catalogue.
 pub const CATALOG_ENTRIES_MAX: usize = 1000;
+/// Items that one version of the catalogue is stored as.
+pub const CATALOG_ITEMS_MAX: usize = 20_000;
+/// Courses of a pathway, modules of a course.
+pub const CHILDREN_MAX: usize = 100;
+/// Tasks of a module.
+pub const TASKS_MAX: usize = 20;
+/// Tags of a module.
+pub const TAGS_MAX: usize = 10;
+/// How long a module may take, in minutes.
+pub const ESTIMATED_MINUTES_MAX: usize = 1_440;
+/// Characters of a title in the catalogue.
+pub const TITLE_CHARACTERS_MAX: usize = 120;
+/// Characters of a summary in the catalogue.
+pub const SUMMARY_CHARACTERS_MAX: usize = 400;
+/// Characters of what a module says.
+pub const MODULE_TEXT_CHARACTERS_MAX: usize = 60_000;
+/// Questions of a quiz.
+pub const QUESTIONS_MAX: usize = 50;
+/// Options of a question.
+pub const OPTIONS_MAX: usize = 8;
+/// Points of a question.
+pub const POINTS_MAX: usize = 100;
+/// Attempts that a quiz may allow.
+pub const QUIZ_ATTEMPTS_MAX: usize = 100;
+/// How long a quiz may make one wait after an attempt that failed, in seconds.
+pub const COOL_DOWN_SECONDS_MAX: usize = 30 * 24 * 60 * 60;
+/// Characters of what a question asks.
+pub const STEM_CHARACTERS_MAX: usize = 1_000;
+/// Characters of an option.
+pub const OPTION_CHARACTERS_MAX: usize = 300;
+/// Characters of an explanation.
+pub const EXPLANATION_CHARACTERS_MAX: usize = 1_000;
+/// Bytes of all texts of a quiz, so that it fits into one DynamoDB item.
+pub const QUIZ_BYTES_MAX: usize = 300_000;
 /// Courses, pathways or modules one user can have records of.
 pub const RECORDS_PER_USER_MAX: usize = 5000;

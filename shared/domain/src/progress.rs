@@ -179,24 +179,11 @@ mod tests {
     }
 
     fn catalog() -> Catalog {
-        let module = |name: &str| Module {
-            slug: slug(name),
-            title: name.to_owned(),
-            summary: String::new(),
-            estimated_minutes: 5,
+        let module = |name: &str| Module::new(slug(name), name, Vec::new());
+        let course = |name: &str, modules: &[&str]| {
+            Course::new(slug(name), name, modules.iter().map(|module| slug(module)).collect())
         };
-        let course = |name: &str, modules: &[&str]| Course {
-            slug: slug(name),
-            title: name.to_owned(),
-            summary: String::new(),
-            modules: modules.iter().map(|module| slug(module)).collect(),
-        };
-        let pathway = Pathway {
-            slug: slug("path"),
-            title: "path".to_owned(),
-            summary: String::new(),
-            courses: vec![slug("one"), slug("two")],
-        };
+        let pathway = Pathway::new(slug("path"), "path", vec![slug("one"), slug("two")]);
         let courses = vec![course("one", &["a", "b"]), course("two", &["b", "c"])];
         Catalog::new(vec![pathway], courses, vec![module("a"), module("b"), module("c")]).unwrap()
     }
@@ -247,12 +234,7 @@ mod tests {
         let done = ["a", "b"].map(|module| event(ModuleAction::Completed, module, None));
         let changes = record(&learner, &catalog(), &done, at(1)).unwrap();
         apply(&mut learner, changes);
-        let grown = Course {
-            slug: slug("one"),
-            title: String::new(),
-            summary: String::new(),
-            modules: vec![slug("a"), slug("b"), slug("c")],
-        };
+        let grown = Course::new(slug("one"), "one", vec![slug("a"), slug("b"), slug("c")]);
         assert_eq!(learner.course_status(&grown).status, Status::Complete);
     }
 

@@ -45,6 +45,22 @@ pub fn normalize_required(text: &str, characters_max: usize) -> Result<String, T
     if normalized.is_empty() { Err(TextError::Empty) } else { Ok(normalized) }
 }
 
+/// A text of many lines, in Unicode normalisation form C, its lines ended by a line feed each and
+/// without white space around it; not empty.
+pub fn normalize_lines(text: &str, characters_max: usize) -> Result<String, TextError> {
+    let normalized: String = text.replace("\r\n", "\n").trim().nfc().collect();
+    if normalized.is_empty() {
+        return Err(TextError::Empty);
+    }
+    if normalized.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        return Err(TextError::ControlCharacter);
+    }
+    if normalized.chars().count() > characters_max {
+        return Err(TextError::TooLong { characters_max });
+    }
+    Ok(normalized)
+}
+
 /// An e-mail address in the form it is compared and stored in: trimmed and case-folded.
 ///
 /// The provider verifies addresses; this only refuses what cannot be one.
@@ -90,6 +106,10 @@ mod tests {
         assert_eq!(normalize("ab", 1), Err(TextError::TooLong { characters_max: 1 }));
         assert_eq!(normalize("a\u{0}b", 9), Err(TextError::ControlCharacter));
         assert_eq!(normalize_required("  ", 9), Err(TextError::Empty));
+        assert_eq!(normalize_lines(" a\r\n\te\u{301}\n", 4), Ok("a\n\té".to_owned()));
+        assert_eq!(normalize_lines("a\u{0}b", 9), Err(TextError::ControlCharacter));
+        assert_eq!(normalize_lines("abc", 2), Err(TextError::TooLong { characters_max: 2 }));
+        assert_eq!(normalize_lines("\n", 9), Err(TextError::Empty));
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub mod system;
 
 pub use declaration::{Access, Function, Method, Route, Trigger};
 pub use invocation::{Failure, Handler, Invocation, event};
-pub use run::run;
+pub use run::{aws_environment, run};
 pub use settings::Setting;
 pub use startup::{Startup, StartupError};

@@ -91,7 +91,8 @@ fn invocation(context: &lambda_runtime::Context) -> Invocation {
     }
 }
 
-fn aws_environment() -> Result<Environment, Vec<String>> {
+/// How AWS is reached, from the variables that every AWS tool reads; otherwise all that are missing.
+pub fn aws_environment() -> Result<Environment, Vec<String>> {
     let mut faults = Vec::new();
     let mut required = |name: &str| {
         variable(name).unwrap_or_else(|| {

@@ -1,15 +1,26 @@
-//! The table `catalog`: under `published`, an item `{kind}#{slug}` per entry.
+//! The table `catalog`: under `version#{version}`, the immutable items of one version of the
+//! catalogue, and under `published`, the item `current` that says which version is the current one.
+//!
+//! A version is named by its content, so storing it twice is storing it once, and a version of any
+//! size needs no transaction: its items are written first, then `seal`, which says that they are all
+//! there, then the one conditional write of `current` makes it what readers see. Versions that were
+//! once current stay, since attempts and completions name theirs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
-use rollcall_domain::catalog::{Catalog, Course, Module, Pathway};
-use rollcall_domain::limits::CATALOG_ENTRIES_MAX;
+use rollcall_domain::catalog::{
+    Catalog, CatalogVersion, Course, Edition, Module, Pathway, QuizName,
+};
+use rollcall_domain::limits::CATALOG_ITEMS_MAX;
 use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_domain::quiz::Quiz;
 use rollcall_domain::slug::Slug;
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::error::{corrupt, failed};
@@ -17,6 +28,10 @@ use crate::item::to_item;
 use crate::tables::{Capability, Tables, capability};
 
 const PUBLISHED: &str = "published";
+const CURRENT: &str = "current";
+const SEAL: &str = "seal";
+/// What the sort keys of the structure begin with; what modules say and the quizzes are read apart.
+const STRUCTURE: &str = "entry#";
 
 /// How long an instance answers from the catalogue it read: the bound within which all instances
 /// agree after a publication.
@@ -24,22 +39,99 @@ pub const CACHE_SECONDS: u32 = 30;
 
 /// Items of one batch write (DynamoDB's own limit).
 const BATCH_ITEMS_MAX: usize = 25;
+/// How often the items that DynamoDB left unwritten are sent again.
+const BATCH_TRIES_MAX: u32 = 8;
 
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Entry {
-    Pathway { slug: Slug, title: String, summary: String, courses: Vec<Slug> },
-    Course { slug: Slug, title: String, summary: String, modules: Vec<Slug> },
-    Module { slug: Slug, title: String, summary: String, estimated_minutes: u32 },
+#[serde(rename_all = "snake_case")]
+enum Content {
+    Pathway(Pathway),
+    Course(Course),
+    Module(Module),
+    Text { module: Slug, text: String },
+    Quiz { name: QuizName, quiz: Quiz },
+}
+
+impl Content {
+    fn sort(&self) -> String {
+        match self {
+            Self::Pathway(entry) => format!("{STRUCTURE}pathway#{}", entry.slug),
+            Self::Course(entry) => format!("{STRUCTURE}course#{}", entry.slug),
+            Self::Module(entry) => format!("{STRUCTURE}module#{}", entry.slug),
+            Self::Text { module, .. } => text_sort(module),
+            Self::Quiz { name, .. } => quiz_sort(name),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct EntryItem {
+struct ContentItem {
     pk: String,
     sk: String,
-    updated_at: Timestamp,
-    #[serde(flatten)]
-    entry: Entry,
+    content: Content,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SealItem {
+    pk: String,
+    sk: String,
+    items: usize,
+    sealed_at: Timestamp,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CurrentItem {
+    pk: String,
+    sk: String,
+    catalog: CatalogVersion,
+    version: u64,
+    published_at: Timestamp,
+}
+
+fn partition(version: &CatalogVersion) -> String {
+    format!("version#{version}")
+}
+
+fn text_sort(module: &Slug) -> String {
+    format!("text#{module}")
+}
+
+fn quiz_sort(name: &QuizName) -> String {
+    format!("quiz#{}#{}", name.module, name.quiz)
+}
+
+fn contents(edition: &Edition) -> BTreeMap<String, Content> {
+    let catalog = &edition.catalog;
+    let texts = edition.texts.clone().into_iter();
+    let quizzes = edition.quizzes.clone().into_iter();
+    catalog
+        .pathways()
+        .cloned()
+        .map(Content::Pathway)
+        .chain(catalog.courses().cloned().map(Content::Course))
+        .chain(catalog.modules().cloned().map(Content::Module))
+        .chain(texts.map(|(module, text)| Content::Text { module, text }))
+        .chain(quizzes.map(|(name, quiz)| Content::Quiz { name, quiz }))
+        .map(|content| (content.sort(), content))
+        .collect()
+}
+
+/// The version that an edition is published as: it names what would be stored.
+pub fn version_of(edition: &Edition) -> Result<CatalogVersion, PortError> {
+    address(&contents(edition))
+}
+
+/// SHA-256 over all items in order, each part behind its length.
+fn address(contents: &BTreeMap<String, Content>) -> Result<CatalogVersion, PortError> {
+    let mut digest = Sha256::new();
+    for (sort, content) in contents {
+        let text = serde_json::to_string(content).map_err(corrupt("encode the catalogue"))?;
+        for part in [sort, &text] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    Ok(CatalogVersion::of_digest(&digest.finalize().into()))
 }
 
 #[derive(Debug)]
@@ -48,7 +140,7 @@ struct Cached {
     catalog: Arc<Catalog>,
 }
 
-/// Reads the published catalogue, through a cache in this instance.
+/// Reads the published catalogue, its structure through a cache in this instance.
 #[derive(Clone, Debug)]
 pub struct CatalogReader {
     tables: Arc<Tables>,
@@ -56,7 +148,8 @@ pub struct CatalogReader {
 }
 
 impl Capability for CatalogReader {
-    const GRANTS: &'static [Grant] = &[Grant::table(Table::Catalog, &["dynamodb:Query"])];
+    const GRANTS: &'static [Grant] =
+        &[Grant::table(Table::Catalog, &["dynamodb:GetItem", "dynamodb:Query"])];
 
     fn new(tables: &Arc<Tables>) -> Self {
         Self { tables: Arc::clone(tables), cache: Arc::default() }
@@ -64,92 +157,194 @@ impl Capability for CatalogReader {
 }
 
 impl CatalogReader {
-    /// The published catalogue, at most [`CACHE_SECONDS`] old.
+    /// The structure of the current version, at most [`CACHE_SECONDS`] old; empty before anything
+    /// was published.
     pub async fn load(&self, now: Timestamp) -> Result<Arc<Catalog>, PortError> {
         let mut cache = self.cache.lock().await;
+        let fresh = SignedDuration::from_secs(i64::from(CACHE_SECONDS));
         if let Some(cached) = cache.as_ref()
-            && now.duration_since(cached.read_at)
-                < SignedDuration::from_secs(i64::from(CACHE_SECONDS))
+            && now.duration_since(cached.read_at) < fresh
         {
             return Ok(Arc::clone(&cached.catalog));
         }
-        let catalog = Arc::new(read(&self.tables).await?);
+        let version = current(&self.tables).await?.map(|item| item.catalog).unwrap_or_default();
+        let known = cache.as_ref().filter(|cached| *cached.catalog.version() == version);
+        let catalog = match known {
+            Some(cached) => Arc::clone(&cached.catalog),
+            None => Arc::new(structure(&self.tables, &version).await?),
+        };
         *cache = Some(Cached { read_at: now, catalog: Arc::clone(&catalog) });
         Ok(catalog)
     }
+
+    /// What a module says in a version, in Markdown.
+    pub async fn text(
+        &self,
+        version: &CatalogVersion,
+        module: &Slug,
+    ) -> Result<Option<String>, PortError> {
+        match self.content(version, &text_sort(module)).await? {
+            Some(Content::Text { text, .. }) => Ok(Some(text)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// A quiz of a version, with its keys.
+    pub async fn quiz(
+        &self,
+        version: &CatalogVersion,
+        name: &QuizName,
+    ) -> Result<Option<Quiz>, PortError> {
+        match self.content(version, &quiz_sort(name)).await? {
+            Some(Content::Quiz { quiz, .. }) => Ok(Some(quiz)),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn content(
+        &self,
+        version: &CatalogVersion,
+        sort: &str,
+    ) -> Result<Option<Content>, PortError> {
+        let item: Option<ContentItem> =
+            self.tables.get(Table::Catalog, &partition(version), sort).await?;
+        Ok(item.map(|item| item.content))
+    }
 }
 
-async fn read(tables: &Tables) -> Result<Catalog, PortError> {
-    let items: Vec<EntryItem> =
-        tables.query(Table::Catalog, PUBLISHED, "", CATALOG_ENTRIES_MAX).await?;
+async fn current(tables: &Tables) -> Result<Option<CurrentItem>, PortError> {
+    tables.get(Table::Catalog, PUBLISHED, CURRENT).await
+}
+
+async fn structure(tables: &Tables, version: &CatalogVersion) -> Result<Catalog, PortError> {
+    Ok(edition(tables, version, STRUCTURE).await?.catalog)
+}
+
+/// The parts of a version whose sort keys begin with `prefix`.
+async fn edition(
+    tables: &Tables,
+    version: &CatalogVersion,
+    prefix: &str,
+) -> Result<Edition, PortError> {
+    let pk = partition(version);
+    let items: Vec<AnyItem> = tables.query(Table::Catalog, &pk, prefix, CATALOG_ITEMS_MAX).await?;
     let (mut pathways, mut courses, mut modules) = (Vec::new(), Vec::new(), Vec::new());
-    for item in items {
-        match item.entry {
-            Entry::Pathway { slug, title, summary, courses } => {
-                pathways.push(Pathway { slug, title, summary, courses });
+    let mut edition = Edition::default();
+    for content in items.into_iter().filter_map(|item| item.content) {
+        match content {
+            Content::Pathway(entry) => pathways.push(entry),
+            Content::Course(entry) => courses.push(entry),
+            Content::Module(entry) => modules.push(entry),
+            Content::Text { module, text } => {
+                edition.texts.insert(module, text);
             }
-            Entry::Course { slug, title, summary, modules } => {
-                courses.push(Course { slug, title, summary, modules });
-            }
-            Entry::Module { slug, title, summary, estimated_minutes } => {
-                modules.push(Module { slug, title, summary, estimated_minutes });
+            Content::Quiz { name, quiz } => {
+                edition.quizzes.insert(name, quiz);
             }
         }
     }
-    Catalog::new(pathways, courses, modules).map_err(corrupt("read the catalogue"))
+    let catalog = Catalog::new(pathways, courses, modules);
+    let catalog = catalog.map_err(corrupt("read the catalogue"))?;
+    edition.catalog = catalog.published_as(version.clone());
+    Ok(edition)
+}
+
+/// An item of a version: content, or the seal, which has none.
+#[derive(Debug, Deserialize)]
+struct AnyItem {
+    content: Option<Content>,
+}
+
+/// What became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// The version is the current one since now.
+    Published(CatalogVersion),
+    /// The version was the current one already.
+    Unchanged(CatalogVersion),
 }
 
 capability! {
-    /// Publishes the catalogue.
-    CatalogPublisher, Grant::table(Table::Catalog, &["dynamodb:BatchWriteItem"])
+    /// Publishes catalogues.
+    CatalogPublisher,
+    Grant::table(
+        Table::Catalog,
+        &["dynamodb:BatchWriteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
+    )
 }
 
 impl CatalogPublisher {
-    /// Stores every entry of the catalogue; the same catalogue again changes nothing.
-    pub async fn publish(&self, catalog: &Catalog, now: Timestamp) -> Result<(), PortError> {
-        let pathways = catalog.pathways().cloned().map(|entry| Entry::Pathway {
-            slug: entry.slug,
-            title: entry.title,
-            summary: entry.summary,
-            courses: entry.courses,
-        });
-        let courses = catalog.courses().cloned().map(|entry| Entry::Course {
-            slug: entry.slug,
-            title: entry.title,
-            summary: entry.summary,
-            modules: entry.modules,
-        });
-        let modules = catalog.modules().cloned().map(|entry| Entry::Module {
-            slug: entry.slug,
-            title: entry.title,
-            summary: entry.summary,
-            estimated_minutes: entry.estimated_minutes,
-        });
-        let entries: Vec<Entry> = pathways.chain(courses).chain(modules).collect();
-        let requests: Vec<WriteRequest> =
-            entries.into_iter().map(|entry| request(entry, now)).collect::<Result<_, _>>()?;
+    /// The current version with everything in it; an empty edition before anything was published.
+    pub async fn current(&self) -> Result<Edition, PortError> {
+        match current(&self.tables).await? {
+            Some(item) => edition(&self.tables, &item.catalog, "").await,
+            None => Ok(Edition::default()),
+        }
+    }
+
+    /// Makes an edition the current version; `Conflict` when somebody else published in between.
+    ///
+    /// A publication that breaks off leaves the current version as it is, and is done by publishing
+    /// again.
+    pub async fn publish(
+        &self,
+        edition: &Edition,
+        now: Timestamp,
+    ) -> Result<Publication, PortError> {
+        let contents = contents(edition);
+        let catalog = address(&contents)?;
+        let before = current(&self.tables).await?;
+        if before.as_ref().is_some_and(|item| item.catalog == catalog) {
+            return Ok(Publication::Unchanged(catalog));
+        }
+        self.store(&catalog, contents, now).await?;
+        let version = before.map_or(0, |item| item.version) + 1;
+        let (pk, sk) = (PUBLISHED.to_owned(), CURRENT.to_owned());
+        let item = CurrentItem { pk, sk, catalog: catalog.clone(), version, published_at: now };
+        self.tables.put_version(Table::Catalog, &item, version).await?;
+        Ok(Publication::Published(catalog))
+    }
+
+    async fn store(
+        &self,
+        version: &CatalogVersion,
+        contents: BTreeMap<String, Content>,
+        now: Timestamp,
+    ) -> Result<(), PortError> {
+        let pk = partition(version);
+        let seal: Option<SealItem> = self.tables.get(Table::Catalog, &pk, SEAL).await?;
+        if seal.is_some() {
+            return Ok(());
+        }
+        let items = contents.len();
+        let mut requests = Vec::with_capacity(items);
+        for (sk, content) in contents {
+            requests.push(put(&ContentItem { pk: pk.clone(), sk, content })?);
+        }
         for batch in requests.chunks(BATCH_ITEMS_MAX) {
-            let table = self.tables.name(Table::Catalog);
-            let write = self.tables.client.batch_write_item().request_items(table, batch.to_vec());
+            self.write(batch.to_vec()).await?;
+        }
+        let seal = SealItem { pk, sk: SEAL.to_owned(), items, sealed_at: now };
+        self.write(vec![put(&seal)?]).await
+    }
+
+    async fn write(&self, mut batch: Vec<WriteRequest>) -> Result<(), PortError> {
+        let table = self.tables.name(Table::Catalog);
+        for _try in 0..BATCH_TRIES_MAX {
+            let write = self.tables.client.batch_write_item().request_items(&table, batch);
             let answer = write.send().await.map_err(failed("publish the catalogue"))?;
-            if answer.unprocessed_items.is_some_and(|items| !items.is_empty()) {
-                let text = "DynamoDB left entries unwritten; publish again";
-                let class = PortErrorClass::Throttled;
-                return Err(PortError::new("publish the catalogue", class, text));
+            batch = answer.unprocessed_items.unwrap_or_default().remove(&table).unwrap_or_default();
+            if batch.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
+        let text = "DynamoDB left entries unwritten; publish again";
+        Err(PortError::new("publish the catalogue", PortErrorClass::Throttled, text))
     }
 }
 
-fn request(entry: Entry, now: Timestamp) -> Result<WriteRequest, PortError> {
-    let sk = match &entry {
-        Entry::Pathway { slug, .. } => format!("pathway#{slug}"),
-        Entry::Course { slug, .. } => format!("course#{slug}"),
-        Entry::Module { slug, .. } => format!("module#{slug}"),
-    };
-    let item = EntryItem { pk: PUBLISHED.to_owned(), sk, updated_at: now, entry };
-    let put = PutRequest::builder().set_item(Some(to_item(&item)?)).build();
+fn put<T: Serialize>(item: &T) -> Result<WriteRequest, PortError> {
+    let put = PutRequest::builder().set_item(Some(to_item(item)?)).build();
     let put = put.map_err(corrupt("build a batch"))?;
     Ok(WriteRequest::builder().put_request(put).build())
 }

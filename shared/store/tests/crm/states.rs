@@ -1,9 +1,10 @@
 //! What the projections get to see of a user.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rollcall_crm::port::FacetSource;
-use rollcall_domain::catalog::{Catalog, Course, Module};
+use rollcall_domain::catalog::{Catalog, Course, Edition, Module};
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::id::UserId;
 use rollcall_domain::learning::Learner;
@@ -12,7 +13,7 @@ use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_domain::user::{Identity, User};
 use rollcall_store::Capability;
-use rollcall_store::catalog::{CatalogPublisher, CatalogReader};
+use rollcall_store::catalog::{CatalogPublisher, CatalogReader, version_of};
 use rollcall_store::crm::UserStates;
 use rollcall_store::enrollments::EnrollmentWriter;
 use rollcall_store::learner::{LearnerReader, LearnerRecorder};
@@ -28,30 +29,26 @@ impl Clock for Noon {
     }
 }
 
-fn catalog() -> Catalog {
-    let (title, summary) = (String::new(), String::new());
-    let module = Module {
-        slug: "a".parse().unwrap(),
-        title: title.clone(),
-        summary: summary.clone(),
-        estimated_minutes: 5,
-    };
-    let modules = vec![module.slug.clone()];
-    let course = Course { slug: "one".parse().unwrap(), title, summary, modules };
-    Catalog::new(Vec::new(), vec![course], vec![module]).unwrap()
+fn edition() -> Edition {
+    let module = Module::new("a".parse().unwrap(), "A", Vec::new());
+    let texts = BTreeMap::from([(module.slug.clone(), "# A".to_owned())]);
+    let course = Course::new("one".parse().unwrap(), "One", vec![module.slug.clone()]);
+    let catalog = Catalog::new(Vec::new(), vec![course], vec![module]).unwrap();
+    Edition::new(catalog, texts, BTreeMap::new()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_is_everything_that_was_stored_about_a_user() {
     let world = World::start().await;
-    let (tables, catalog, now) = (world.operator(), catalog(), Noon.now());
+    let (tables, edition, now) = (world.operator(), edition(), Noon.now());
     let states = UserStates {
         users: UserReader::new(&tables),
         learners: LearnerReader::new(&tables),
         catalog: CatalogReader::new(&tables),
         clock: Arc::new(Noon),
     };
-    CatalogPublisher::new(&tables).publish(&catalog, now).await.unwrap();
+    CatalogPublisher::new(&tables).publish(&edition, now).await.unwrap();
+    let catalog = edition.catalog.clone().published_as(version_of(&edition).unwrap());
     let identity = Identity {
         issuer: "https://provider.example".to_owned(),
         subject: "1".to_owned(),
