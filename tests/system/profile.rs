@@ -38,7 +38,7 @@ impl Page {
 }
 
 /// Changes the profile as it is now.
-async fn edit(browser: &mut Browser, patch: Value) -> Answer {
+pub(crate) async fn edit(browser: &mut Browser, patch: Value) -> Answer {
     let page = Page::of(browser).await;
     let tag = browser.get(ME).await.header("etag").to_owned();
     let merge_patch = ("content-type", "application/merge-patch+json");

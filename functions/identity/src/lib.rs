@@ -1,7 +1,5 @@
 //! The identity context: signing in at an OpenID Connect provider, what a user pool asks of us on the
-//! way, sessions, who is signed in, profiles.
-//! The identity context: signing in at an OpenID Connect provider, sessions, who is
-//! signed in, profiles, and the mail that all of it needs.
+//! way, sessions, who is signed in, profiles, leaving, and the mail that all of it needs.
 
 use rollcall_runtime::Function;
 
@@ -19,6 +17,7 @@ pub mod auth_signup;
 pub mod cognito_post_confirmation;
 pub mod cognito_pre_token;
 mod departure;
+mod leaving;
 pub mod mail_send;
 mod page;
 mod pool;
@@ -26,8 +25,15 @@ mod provider;
 pub mod settings;
 pub mod site;
 mod upstream;
+pub mod user_connect;
+pub mod user_connection_list;
+pub mod user_delete;
+pub mod user_disconnect;
+pub mod user_erase;
+pub mod user_export;
 pub mod user_get;
 pub mod user_public;
+pub mod user_restore;
 pub mod user_sweep;
 pub mod user_update;
 mod user_view;
@@ -47,8 +53,15 @@ pub static FUNCTIONS: &[&Function] = &[
     &cognito_post_confirmation::FUNCTION,
     &cognito_pre_token::FUNCTION,
     &mail_send::FUNCTION,
+    &user_connect::FUNCTION,
+    &user_connection_list::FUNCTION,
+    &user_delete::FUNCTION,
+    &user_disconnect::FUNCTION,
+    &user_erase::FUNCTION,
+    &user_export::FUNCTION,
     &user_get::FUNCTION,
     &user_public::FUNCTION,
+    &user_restore::FUNCTION,
     &user_sweep::FUNCTION,
     &user_update::FUNCTION,
 ];

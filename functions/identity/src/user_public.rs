@@ -25,7 +25,7 @@ pub static FUNCTION: Function = Function {
     grants: &[UserReader::GRANTS],
     operation: Operation {
         success_status: 200,
-        response: Some(schema::<Output>),
+        response: Some(schema::<PublicView>),
         problems: &[&NOT_FOUND],
         ..Operation::EMPTY
     },
@@ -57,7 +57,7 @@ impl FromRequest for Input {
 /// What others see of a user. What they may not see looks like what is not there.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PublicProfile")]
-struct Output {
+pub(crate) struct PublicView {
     /// The name by which the user is found.
     username: String,
     /// Given name.
@@ -85,10 +85,10 @@ async fn handle(
     let user = ports.users.find_by_username(&input.username).await?;
     let audience = caller.map_or(Audience::Anybody, |_| Audience::Member);
     let shown = user.and_then(|user| user.shown_to(audience)).ok_or(UserPublicError::NotFound)?;
-    Ok(Response::json(200, &Output::from(shown)))
+    Ok(Response::json(200, &PublicView::from(shown)))
 }
 
-impl From<PublicProfile> for Output {
+impl From<PublicProfile> for PublicView {
     fn from(profile: PublicProfile) -> Self {
         Self {
             username: profile.username.to_string(),

@@ -41,6 +41,8 @@ pub(crate) struct ProfileView {
     visibility: BTreeMap<&'static str, &'static str>,
     /// When the account was made (RFC 3339, UTC).
     joined_at: String,
+    /// When the account is erased, if its user asked for that; null otherwise.
+    erase_at: Option<String>,
 }
 
 /// The profile of `user` with the entity tag that a change of it has to name.
@@ -70,6 +72,7 @@ impl From<&User> for ProfileView {
             languages: profile.languages,
             visibility: visibility.into(),
             joined_at: user.joined_at.to_string(),
+            erase_at: user.standing.erase_at().map(|at| at.to_string()),
         }
     }
 }

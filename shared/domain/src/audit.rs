@@ -18,6 +18,8 @@ pub enum Actor {
     User(UserId),
     /// A program with credentials of its own, by its client id.
     Client(String),
+    /// A function of ours, by its name.
+    Function(&'static str),
 }
 
 impl fmt::Display for Actor {
@@ -25,6 +27,7 @@ impl fmt::Display for Actor {
         match self {
             Self::User(user) => user.fmt(formatter),
             Self::Client(client) => write!(formatter, "client:{client}"),
+            Self::Function(function) => write!(formatter, "function:{function}"),
         }
     }
 }
@@ -68,6 +71,12 @@ pub enum Action {
         /// The value since.
         to: String,
     },
+    /// A user asked to be erased.
+    ErasureAsked,
+    /// A user called their erasure off.
+    ErasureCalledOff,
+    /// A user was erased.
+    UserErased,
 }
 
 /// What an action's entry says beside its name: texts by their names.
@@ -79,6 +88,9 @@ impl Action {
         match self {
             Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
             Self::FlagSet { .. } => "flag-set",
+            Self::ErasureAsked => "erasure-asked",
+            Self::ErasureCalledOff => "erasure-called-off",
+            Self::UserErased => "user-erased",
         }
     }
 
@@ -89,6 +101,7 @@ impl Action {
                 details([("user_id", user.as_str()), ("facet", facet.as_str())])
             }
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
+            Self::ErasureAsked | Self::ErasureCalledOff | Self::UserErased => Details::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod catalog;
+pub mod connection;
 pub mod cursor;
 pub mod enrollment;
 pub mod facet;

@@ -52,6 +52,9 @@ pub const AUDIT_ACTOR: Index =
 pub const AUDIT_DAY: Index = Index { name: "day", partition_key: "day", sort_key: "entry_id" };
 /// Mails that wait, by the time they are due.
 pub const MAIL_DUE: Index = Index { name: "due", partition_key: "due_shard", sort_key: "due_at" };
+/// Accounts that are to be erased, by when.
+pub const USER_ERASURES: Index =
+    Index { name: "erasures", partition_key: "erase_shard", sort_key: "erase_at" };
 
 impl Table {
     /// Every table.
@@ -95,13 +98,24 @@ impl Table {
         matches!(self, Self::Crm | Self::Edge | Self::Mail)
     }
 
+    /// Whether the table keeps something of users, each user's in a partition of their own,
+    /// `user#{id}`.
+    pub const fn holds_users(self) -> bool {
+        match self {
+            Self::Users | Self::Enrollments | Self::Progress | Self::Crm | Self::Edge => true,
+            // The audit log names people by their ids alone; a mail loses its reader when it is sent.
+            Self::Catalog | Self::Audit | Self::Mail => false,
+        }
+    }
+
     /// The table's indexes.
     pub const fn indexes(self) -> &'static [Index] {
         match self {
             Self::Crm => &[CRM_DUE, CRM_OPEN],
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
-            Self::Users | Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
+            Self::Users => &[USER_ERASURES],
+            Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
         }
     }
 }

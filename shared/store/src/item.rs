@@ -194,6 +194,17 @@ impl Tables {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
+    /// Stores an item whatever is there, as a part of a transaction.
+    pub(crate) fn put_part<T: Serialize>(
+        &self,
+        table: Table,
+        item: &T,
+    ) -> Result<TransactWriteItem, PortError> {
+        let put = Put::builder().table_name(self.name(table)).set_item(Some(to_item(item)?));
+        let put = put.build().map_err(corrupt("build a transaction"))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
     /// Writes all parts or none.
     pub(crate) async fn transact(
         &self,

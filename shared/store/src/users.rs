@@ -3,14 +3,18 @@
 //! - `user#{id}` / `profile`: a user; `user#{id}` / `identity#{issuer}#{subject}`: each identity that
 //!   signs in as the user, so that they can be listed and erased;
 //! - `identity#{issuer}#{subject}` / `link`: what makes one identity one user;
+//! - `user#{id}` / `username#{name}`: each name that the user gave up, for the same reasons;
+//! - `user#{id}` / `connection#{other}`: the user's side of a connection;
 //! - `username#{name}` / `claim` and `email#{address}` / `claim`: what makes a username, or an address
 //!   that the provider verified, one user's.
 //!
 //! What belongs together is written in one transaction.
 
+mod connections;
 mod directory;
 mod item;
 mod linking;
+mod standing;
 
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
@@ -19,12 +23,17 @@ use rollcall_domain::user::{Edited, User};
 use rollcall_domain::username::{Claim, Claims, Username};
 use rollcall_resources::{Grant, Table};
 
+pub(crate) use self::connections::end_connections;
+pub use self::connections::{ConnectionLister, ConnectionPage, Connector};
 pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{
-    CLAIM, ClaimItem, LINK, PROFILE, PointerItem, UserItem, email_key, identity_key, user_key,
+    CLAIM, ClaimItem, HeldNameItem, LINK, PointerItem, UserItem, email_key, identity_key,
     username_key,
 };
+pub(crate) use self::item::{ERASURE_SHARD, PROFILE, user_key};
 pub use self::linking::{IdentityLinker, LinkKeeper};
+pub use self::standing::StandingWriter;
+pub(crate) use self::standing::{forget_parts, free_held_names};
 use crate::tables::{Tables, capability};
 
 async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
@@ -128,6 +137,10 @@ impl ProfileWriter {
         for claim in claims {
             let item = ClaimItem::new(claim, *at, trace_id);
             parts.push(self.tables.put_version_part(Table::Users, &item, claim.version)?);
+            if claim.held_until.is_some() {
+                let listed = HeldNameItem::new(claim, *at, trace_id);
+                parts.push(self.tables.put_part(Table::Users, &listed)?);
+            }
         }
         self.tables.transact("store a profile", parts).await
     }

@@ -11,12 +11,16 @@ use rollcall_domain::user::{OwnNames, Plan, User};
 use rollcall_domain::username::{Claim, Username};
 use serde::{Deserialize, Serialize};
 
+use crate::item::sortable;
+
 /// Sort key of a user.
-pub(super) const PROFILE: &str = "profile";
+pub(crate) const PROFILE: &str = "profile";
 /// Sort key of what makes one identity one user.
 pub(super) const LINK: &str = "link";
 /// Sort key of what makes a username or an address one user's.
 pub(super) const CLAIM: &str = "claim";
+/// The one part of the index `erasures`: people leave far more seldom than one partition can take.
+pub(crate) const ERASURE_SHARD: &str = "leaving";
 
 /// A user. Attributes with a default are lacking in items from before there was such a thing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -37,6 +41,11 @@ pub(super) struct UserItem {
     granted_roles: Vec<Role>,
     #[serde(default)]
     standing: Standing,
+    /// Lists the user in the index `erasures` while they are to be erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erase_shard: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erase_at: Option<String>,
     #[serde(default)]
     plan: Plan,
     #[serde(default)]
@@ -79,6 +88,18 @@ pub(super) struct ClaimItem {
     trace_id: String,
 }
 
+/// A name that its user gave up and that is still held for them, in their list.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct HeldNameItem {
+    pk: String,
+    sk: String,
+    pub(super) username: Username,
+    held_until: Option<Timestamp>,
+    version: u64,
+    updated_at: Timestamp,
+    trace_id: String,
+}
+
 /// What points to a user: the link of an identity, or the claim on an address.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PointerItem {
@@ -95,8 +116,8 @@ pub(super) struct PointerItem {
 pub(super) struct IdentityItem {
     pk: String,
     sk: String,
-    issuer: String,
-    subject: String,
+    pub(super) issuer: String,
+    pub(super) subject: String,
     linked_at: Timestamp,
     version: u64,
     updated_at: Timestamp,
@@ -154,6 +175,8 @@ impl UserItem {
             roles: user.provider_roles.clone(),
             granted_roles: user.granted_roles.clone(),
             standing: user.standing,
+            erase_shard: user.standing.erase_at().map(|_| ERASURE_SHARD.to_owned()),
+            erase_at: user.standing.erase_at().map(sortable),
             plan: user.plan,
             verified: user.verified,
             joined_at: user.joined_at,
@@ -194,6 +217,20 @@ impl ClaimItem {
             sk: CLAIM.to_owned(),
             username: claim.username.clone(),
             user_id: claim.user.clone(),
+            held_until: claim.held_until,
+            version: claim.version,
+            updated_at,
+            trace_id: trace_id.to_owned(),
+        }
+    }
+}
+
+impl HeldNameItem {
+    pub(super) fn new(claim: &Claim, updated_at: Timestamp, trace_id: &str) -> Self {
+        Self {
+            pk: user_key(&claim.user),
+            sk: username_key(&claim.username),
+            username: claim.username.clone(),
             held_until: claim.held_until,
             version: claim.version,
             updated_at,
@@ -244,7 +281,7 @@ fn one() -> u32 {
     1
 }
 
-pub(super) fn user_key(user: &UserId) -> String {
+pub(crate) fn user_key(user: &UserId) -> String {
     format!("user#{user}")
 }
 

@@ -1,0 +1,107 @@
+//! How accounts stand: changes of it, and what is left of an account when it goes.
+
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
+use rollcall_domain::audit::Entry;
+use rollcall_domain::id::UserId;
+use rollcall_domain::port::PortError;
+use rollcall_domain::user::User;
+use rollcall_resources::{Grant, Table};
+
+use super::item::{
+    CLAIM, HeldNameItem, IdentityItem, LINK, UserItem, email_key, identity_key, user_key,
+    username_key,
+};
+use super::{find, find_claim};
+use crate::audit;
+use crate::error::corrupt;
+use crate::item::{key, text};
+use crate::tables::{Tables, capability};
+
+/// Identities of one user.
+const IDENTITIES_MAX: usize = 20;
+/// Names that one user gave up: one a week for decades.
+const NAMES_MAX: usize = 2_000;
+
+capability! {
+    /// Changes how accounts stand, and tells the audit log.
+    StandingWriter,
+    Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"]),
+    audit::APPEND,
+}
+
+impl StandingWriter {
+    /// A user, strongly consistent.
+    pub async fn find(&self, user: &UserId) -> Result<Option<User>, PortError> {
+        find(&self.tables, user).await
+    }
+
+    /// Stores a changed user together with an entry in the audit log; `Conflict`, and nothing is
+    /// stored, when somebody else changed the user in between.
+    pub async fn store(&self, user: &User, entry: &Entry) -> Result<(), PortError> {
+        let item = UserItem::new(user, entry.at, &entry.trace_id);
+        let parts = vec![
+            self.tables.put_version_part(Table::Users, &item, user.version)?,
+            audit::part(&self.tables, entry)?,
+        ];
+        self.tables.transact("store how an account stands", parts).await
+    }
+}
+
+/// Frees the names that a user gave up and that are still held for them.
+pub(crate) async fn free_held_names(tables: &Tables, user: &UserId) -> Result<(), PortError> {
+    let names: Vec<HeldNameItem> =
+        tables.query(Table::Users, &user_key(user), "username#", NAMES_MAX).await?;
+    for HeldNameItem { username, .. } in names {
+        let claim = find_claim(tables, &username).await?;
+        // Somebody else may have the name by now.
+        if claim.is_some_and(|claim| claim.user == *user) {
+            let freed = own(tables, &username_key(&username), CLAIM, user)?;
+            tables.commit("free a username", vec![freed]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What has to be deleted with an account: its identities and what it claims.
+pub(crate) async fn forget_parts(
+    tables: &Tables,
+    user: &UserId,
+) -> Result<Vec<TransactWriteItem>, PortError> {
+    let Some(account) = find(tables, user).await? else { return Ok(Vec::new()) };
+    let pk = user_key(user);
+    let identities: Vec<IdentityItem> =
+        tables.query(Table::Users, &pk, "identity#", IDENTITIES_MAX).await?;
+    let mut links: Vec<String> =
+        identities.iter().map(|listed| identity_key(&listed.issuer, &listed.subject)).collect();
+    let mut parts = Vec::new();
+    for listed in &links {
+        parts.push(own(tables, &pk, listed, user)?);
+    }
+    // Accounts from before identities were listed have the one they were made for.
+    links.push(identity_key(&account.issuer, &account.subject));
+    links.sort_unstable();
+    links.dedup();
+    for link in &links {
+        parts.push(own(tables, link, LINK, user)?);
+    }
+    if let Some(username) = &account.username {
+        parts.push(own(tables, &username_key(username), CLAIM, user)?);
+    }
+    if let Some(email) = &account.email {
+        parts.push(own(tables, &email_key(email), CLAIM, user)?);
+    }
+    Ok(parts)
+}
+
+/// The deletion of an item, if it is this user's.
+fn own(tables: &Tables, pk: &str, sk: &str, user: &UserId) -> Result<TransactWriteItem, PortError> {
+    let delete = Delete::builder()
+        .table_name(tables.name(Table::Users))
+        .set_key(Some(key(pk, sk)))
+        .condition_expression("attribute_not_exists(pk) OR pk = :own OR user_id = :user")
+        .expression_attribute_values(":own", text(user_key(user)))
+        .expression_attribute_values(":user", text(user.as_str()))
+        .build()
+        .map_err(corrupt("build a transaction"))?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
