@@ -137,6 +137,11 @@ impl Browser {
         self.csrf = answer.json()["token"].as_str().map(ToOwned::to_owned);
     }
 
+    /// The CSRF token that was fetched last; empty when none was.
+    pub fn csrf(&self) -> String {
+        self.csrf.clone().unwrap_or_default()
+    }
+
     /// `GET path`.
     pub async fn get(&mut self, path: &str) -> Answer {
         let url = format!("{}{path}", self.api);
@@ -162,7 +167,7 @@ impl Browser {
     pub async fn change(&mut self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let url = format!("{}{path}", self.api);
         let origin = self.api.clone();
-        let token = self.csrf.clone().unwrap_or_default();
+        let token = self.csrf();
         let mut headers = vec![("origin", origin.as_str())];
         if self.csrf.is_some() {
             headers.push(("x-csrf-token", token.as_str()));

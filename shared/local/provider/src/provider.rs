@@ -177,7 +177,16 @@ impl Provider {
 
     /// Somebody who can sign in.
     pub(crate) fn user(&self, username: &str) -> Option<User> {
-        self.users().into_iter().find(|user| user.username == username)
+        let brought = self.inner.users.iter().find(|user| user.username == username);
+        brought.cloned().or_else(|| {
+            self.read(|state| {
+                let mut accounts = state.accounts().iter();
+                let account = accounts.find(|account| {
+                    account.confirmation_code.is_none() && account.user.username == username
+                })?;
+                Some(account.user.clone())
+            })
+        })
     }
 
     /// The account whose password this is. A wrong name takes as long as a wrong password, and the
