@@ -30,10 +30,10 @@ async function freePorts() {
   throw new Error("there are no free ports");
 }
 
-// Starts the product, or takes the one that runs on PORT.
+// Starts the product, or takes the one that runs on the port ROLLCALL_PORT.
 export async function start() {
-  if (process.env.PORT) {
-    return { api: `http://localhost:${process.env.PORT}`, stop: async () => {} };
+  if (process.env.ROLLCALL_PORT) {
+    return { api: `http://localhost:${process.env.ROLLCALL_PORT}`, stop: async () => {} };
   }
   const port = await freePorts();
   const folder = mkdtempSync(join(tmpdir(), "rollcall-browser-"));
