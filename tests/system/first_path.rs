@@ -90,7 +90,7 @@ async fn every_way_to_reach_hubspot_leads_to_the_same_contact() {
                 &[("email", "ada@rollcall.example"), ("rollcall_enrolled_courses", both)],
             )
             .await;
-        let family = if api == "v3" { "/crm/v3/".to_owned() } else { format!("/{api}/") };
+        let family = format!("/{api}/");
         let calls = world.cloud.hubspot.calls();
         assert!(calls.iter().all(|call| call.path.contains(&family)), "{api}: {calls:#?}");
         world.finish(Outcome::Clean).await;

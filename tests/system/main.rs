@@ -20,6 +20,7 @@ mod idempotency;
 mod limits;
 mod linking;
 mod mail;
+mod milestones;
 mod outage;
 mod peer;
 mod profile;

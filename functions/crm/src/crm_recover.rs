@@ -1,14 +1,16 @@
 //! Takes up what `crm-sync` could not do and Lambda gave up.
 //!
-//! Lambda reports only where in a stream a batch was. Its records are read again, and every user and
-//! facet they name becomes pending. When they are no longer in the stream, nobody knows which users
+//! Lambda reports only where in a stream a batch was. Its records are read again, every user and facet
+//! they name becomes pending, and the milestones in them are kept. When they are no longer in the stream, nobody knows which users
 //! they were about: then the table is marked as one that has to be compared as a whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use rollcall_crm::pending::{Dirty, Reason};
 use rollcall_crm::port::Overseer;
+use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
 use rollcall_domain::time::Clock;
 use rollcall_resources::{Grant, Queue};
@@ -17,10 +19,10 @@ use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
 use rollcall_store::crm::PendingMarker;
-use rollcall_store::streams::{Reread, StreamRange, StreamReader};
+use rollcall_store::streams::{Change as Record, Reread, StreamRange, StreamReader};
 use serde::Deserialize;
 
-use crate::change::{dirty, table_of};
+use crate::change::{Keys, dirty, milestones, table_of};
 use crate::waiting::Waiting;
 
 /// The declaration.
@@ -99,11 +101,20 @@ async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
         last: end_sequence_number,
     };
     match ports.streams.reread(&range).await? {
-        Reread::Changed(keys) => {
-            let changes: Vec<Dirty> =
-                keys.iter().filter_map(|key| dirty(table, key, None)).collect();
+        Reread::Changed(records) => {
+            let mut changes: BTreeMap<UserId, Dirty> = BTreeMap::new();
+            let mut happened = Vec::new();
+            for Record { keys, before, after } in records {
+                let keys: Keys = serde_dynamo::from_item(keys)?;
+                let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+                happened.extend(milestones(table, &keys, before, after)?);
+                // A table is of one facet.
+                let change = dirty(table, &keys.pk, None);
+                changes.extend(change.map(|change| (change.user.clone(), change)));
+            }
             let found = changes.len();
-            ports.waiting.store(changes, Reason::Recovered).await?;
+            ports.waiting.keep(happened).await?;
+            ports.waiting.store(changes.into_values().collect(), Reason::Recovered).await?;
             tracing::warn!(table = table.name(), found, "changes were recovered");
             ports.waiting.wake().await?;
         }
@@ -124,6 +135,8 @@ enum CrmRecoverError {
     Message(#[from] serde_json::Error),
     #[error("{arn} is not the stream of a table whose changes the CRM hears about")]
     Stream { arn: String },
+    #[error("a record is not of an item as we store it")]
+    Item(#[from] serde_dynamo::Error),
     #[error(transparent)]
     Port(#[from] PortError),
 }

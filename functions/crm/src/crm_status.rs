@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rollcall_crm::limits::STATUS_ROWS_MAX;
 use rollcall_crm::port::{Overseer, Overview};
+use rollcall_crm::portal::EventsAccess;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::role::Role;
 use rollcall_domain::time::{Timestamp, to_milliseconds};
@@ -51,6 +52,8 @@ struct Output {
     pending: PendingView,
     /// The CRM's account.
     portal: PortalView,
+    /// What happened for the first time and is told as an event.
+    milestones: MilestonesView,
     /// Changes that need a person.
     dead_letters: DeadLettersView,
     /// Tables whose changes were partly lost and which have to be compared with the CRM as a whole.
@@ -60,7 +63,7 @@ struct Output {
 /// Changes that wait.
 #[derive(Debug, Serialize, JsonSchema)]
 struct PendingView {
-    /// How many, one per user and facet.
+    /// How many: one per user and facet, and one per milestone.
     total: usize,
     /// Whether there are more than were counted.
     has_more: bool,
@@ -86,6 +89,18 @@ struct PortalView {
     limit_window_ms: u32,
 }
 
+/// Milestones.
+#[derive(Debug, Serialize, JsonSchema)]
+struct MilestonesView {
+    /// How many wait.
+    pending: usize,
+    /// How the CRM hears of them: `events`; `properties` when its account has no custom events or the
+    /// key no permission for them; `unknown` before the first one.
+    told_as: &'static str,
+    /// Since when we know that there are no events (RFC 3339, UTC).
+    events_missing_since: Option<String>,
+}
+
 /// Changes that need a person.
 #[derive(Debug, Serialize, JsonSchema)]
 struct DeadLettersView {
@@ -108,10 +123,17 @@ async fn handle(
 fn view(overview: Overview, now: Timestamp) -> Output {
     let Overview { pending, budget, dead_letters_open, .. } = overview;
     let paused_until = budget.paused_until(now);
+    let (told_as, missing_since) = match &budget.events {
+        EventsAccess::Unknown => ("unknown", None),
+        EventsAccess::Declared { .. } => ("events", None),
+        EventsAccess::Missing { since } => {
+            ("properties", Some(to_milliseconds(*since).to_string()))
+        }
+    };
     let count = |facet| pending.get(&facet).copied().unwrap_or_default();
     Output {
         pending: PendingView {
-            total: pending.values().sum(),
+            total: pending.values().sum::<usize>() + overview.milestones_pending,
             has_more: overview.pending_has_more,
             by_facet: Facet::ALL.map(|facet| (facet.as_str(), count(facet))).into(),
             since: overview.pending_since.map(|since| since.to_string()),
@@ -122,6 +144,11 @@ fn view(overview: Overview, now: Timestamp) -> Output {
             failures: budget.failures,
             limit_calls: budget.limit.calls(),
             limit_window_ms: budget.limit.window_ms(),
+        },
+        milestones: MilestonesView {
+            pending: overview.milestones_pending,
+            told_as,
+            events_missing_since: missing_since,
         },
         dead_letters: DeadLettersView {
             open: dead_letters_open,

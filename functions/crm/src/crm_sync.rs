@@ -1,7 +1,8 @@
 //! Takes the streams of users, enrolments and progress, and brings what changed to the CRM.
 //!
 //! A record only says which user and facet changed; the engine reads their state, so a record that
-//! comes twice or late does no harm. What the CRM cannot take now becomes pending, at full speed:
+//! comes twice or late does no harm. Milestones alone come from its images, and their ids make one that
+//! comes twice the same. What the CRM cannot take now becomes pending, at full speed:
 //! nothing waits on a shard. A batch fails only where our own tables fail, from the first record
 //! whose change could not be stored anywhere. What Lambda gives up goes to `crm-recover`.
 
@@ -12,6 +13,7 @@ use aws_lambda_events::dynamodb::{Event, EventRecord};
 // Streams and queues are answered alike; only this type of the crate can be filled.
 use aws_lambda_events::sqs::SqsBatchResponse as BatchResponse;
 use rollcall_crm::engine::Engine;
+use rollcall_crm::milestone::Milestone;
 use rollcall_crm::pending::Dirty;
 use rollcall_domain::id::UserId;
 use rollcall_domain::time::{Clock, Timestamp};
@@ -23,7 +25,7 @@ use rollcall_store::Capability;
 use rollcall_store::crm::ChangeSender;
 use serde::Deserialize;
 
-use crate::change::{dirty, table_of};
+use crate::change::{Keys, dirty, milestones, table_of};
 use crate::engine::{self, CALLS, STATES};
 use crate::{report, settings};
 
@@ -78,13 +80,9 @@ impl Ports {
 /// A record of a change that concerns the CRM.
 struct Change {
     dirty: Dirty,
+    milestones: Vec<Milestone>,
     sequence_number: String,
     written_at: Option<Timestamp>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Keys {
-    pk: String,
 }
 
 /// What every item carries about its last write; nothing is left of it when the item was removed.
@@ -105,7 +103,8 @@ async fn handle(
     }
     let oldest = changes.iter().filter_map(|change| change.written_at).min();
     let dirty = changes.iter().map(|change| change.dirty.clone()).collect();
-    let report = Box::pin(ports.engine.sync(dirty, invocation.deadline)).await;
+    let milestones = changes.iter().flat_map(|change| change.milestones.clone()).collect();
+    let report = Box::pin(ports.engine.sync(dirty, milestones, invocation.deadline)).await;
     report::tell(&report, oldest, ports.clock.now());
     if let Some(error) = &report.error {
         tracing::error!(error = chain(error), "a part of the sync failed");
@@ -128,10 +127,13 @@ fn change(record: EventRecord, stage: &str) -> Result<Option<Change>, CrmSyncErr
         return Err(CrmSyncError::Stream { arn });
     };
     let keys: Keys = serde_dynamo::from_item(record.change.keys)?;
+    let (before, after) = (record.change.old_image, record.change.new_image.clone());
+    let milestones = milestones(table, &keys, before, after)?;
     let stamp: Stamp = serde_dynamo::from_item(record.change.new_image)?;
     let sequence_number = record.change.sequence_number.ok_or(CrmSyncError::SequenceNumber)?;
     Ok(dirty(table, &keys.pk, stamp.trace_id).map(|dirty| Change {
         dirty,
+        milestones,
         sequence_number,
         written_at: stamp.updated_at,
     }))

@@ -66,6 +66,8 @@ struct DeadLetterView {
     user_id: String,
     /// Of which facet: `identity` or `learning`.
     facet: &'static str,
+    /// The milestone that was refused, if it was one and not the facet: such as `signed_in`.
+    milestone: Option<&'static str>,
     /// `open`.
     status: &'static str,
     /// The CRM's category.
@@ -92,6 +94,7 @@ impl From<DeadLetter> for DeadLetterView {
             id: letter.id.into(),
             user_id: letter.user.into(),
             facet: letter.facet.as_str(),
+            milestone: letter.milestone.map(|milestone| milestone.kind.as_str()),
             status: letter.status.as_str(),
             category: letter.cause.category,
             message: letter.cause.message,

@@ -50,6 +50,7 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
         source: Arc::new(source),
         ledger: Arc::<CrmTable>::clone(table),
         pending: Arc::<CrmTable>::clone(table),
+        milestones: Arc::<CrmTable>::clone(table),
         budget: Arc::<CrmTable>::clone(table),
         nudge: Arc::new(DrainQueue::new(startup)?),
         sleep: Arc::new(TokioSleep { clock: Arc::clone(&clock) }),

@@ -22,6 +22,11 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
         values.push((Metric::CrmLag, lag * 1_000.0));
     }
     emit(now, &values);
+    if report.events_missing {
+        tracing::warn!(
+            "the portal has no custom events, or the key no permission for them: milestones are told as properties only"
+        );
+    }
     tracing::info!(
         sent = tally.sent,
         unchanged = tally.unchanged,
@@ -29,6 +34,7 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
         dead = tally.dead,
         blocked = tally.blocked,
         removed = tally.removed,
+        told = tally.told,
         failed = report.failed.len(),
         calls = report.calls,
         "changes were looked at"

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
 use rollcall_crm::limits::{NUDGE_DELAY_SECONDS_MIN, STORE_CALLS_AT_ONCE};
+use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
-use rollcall_crm::port::{BudgetStore, Nudge, PendingStore};
+use rollcall_crm::port::{BudgetStore, MilestoneStore, Nudge, PendingStore};
 use rollcall_domain::port::PortError;
 use rollcall_domain::random::Random;
 use rollcall_domain::time::{Clock, SignedDuration, after};
@@ -67,6 +68,14 @@ impl Waiting {
         let marks = changes.into_iter().map(|dirty| self.mark(dirty, reason));
         let storing = stream::iter(marks.map(|mark| async move { self.table.mark(&mark).await }));
         storing.buffer_unordered(STORE_CALLS_AT_ONCE).try_collect().await
+    }
+
+    /// Keeps milestones until the drain tells them.
+    pub(crate) async fn keep(&self, milestones: Vec<Milestone>) -> Result<(), PortError> {
+        let now = self.clock.now();
+        let rows = milestones.into_iter().map(|milestone| MilestoneRow::new(milestone, now));
+        let keeping = stream::iter(rows.map(|row| async move { self.table.keep(&row).await }));
+        keeping.buffer_unordered(STORE_CALLS_AT_ONCE).try_collect().await
     }
 
     /// Wakes the drain, unless it will be woken anyway. It looks by itself whether the CRM may be

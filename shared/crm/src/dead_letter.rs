@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::classifier::Failure;
 use crate::limits::MESSAGE_CHARACTERS_MAX;
+use crate::milestone::Milestone;
 use crate::projection::Properties;
 
 /// What became of a dead letter.
@@ -68,6 +69,8 @@ pub struct DeadLetter {
     pub user: UserId,
     /// Of which facet.
     pub facet: Facet,
+    /// The milestone, if it was one that was refused and not the facet's state.
+    pub milestone: Option<Milestone>,
     /// Why.
     pub cause: Cause,
     /// When it was first refused.

@@ -20,14 +20,17 @@ use crate::limits::{
     BATCH_INPUTS_MAX, DRAIN_ROUNDS_MAX, DRAIN_ROWS_MAX, INVOCATION_RESERVE_SECONDS, LEASE_SECONDS,
     NUDGE_DELAY_SECONDS_MAX, NUDGE_DELAY_SECONDS_MIN, STORE_CALLS_AT_ONCE,
 };
+use crate::milestone::Milestone;
 use crate::pending::{Dirty, Mark, PendingRow, Reason, Reschedule, token};
 use crate::port::{
-    BudgetStore, Confirmation, Crm, FacetSource, LedgerStore, Nudge, PendingStore, PortError, Sleep,
+    BudgetStore, Confirmation, Crm, FacetSource, LedgerStore, MilestoneStore, Nudge, PendingStore,
+    PortError, Sleep,
 };
 use crate::projection::{Projected, project};
 use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
 
 mod calls;
+mod milestones;
 mod removals;
 
 /// What the engine works with.
@@ -41,6 +44,8 @@ pub struct Ports {
     pub ledger: Arc<dyn LedgerStore>,
     /// The rows that wait.
     pub pending: Arc<dyn PendingStore>,
+    /// The milestones that wait.
+    pub milestones: Arc<dyn MilestoneStore>,
     /// What all senders share.
     pub budget: Arc<dyn BudgetStore>,
     /// Wakes the drain.
@@ -64,6 +69,8 @@ pub struct Report {
     pub failed: BTreeSet<UserId>,
     /// The first failure of a port.
     pub error: Option<PortError>,
+    /// It turned out that the portal has no events, so that milestones are properties only.
+    pub events_missing: bool,
     /// It was not soon our turn to call.
     stopped: bool,
     /// When the first row is due that was written in this invocation.
@@ -111,8 +118,14 @@ impl Engine {
     }
 
     /// Brings what changed to the CRM, or to the pending rows what cannot be sent before
-    /// `deadline`. Users in [`Report::failed`] must be handed in again.
-    pub async fn sync(&self, dirty: Vec<Dirty>, deadline: Timestamp) -> Report {
+    /// `deadline`, and keeps the milestones for the drain. Users in [`Report::failed`] must be handed
+    /// in again.
+    pub async fn sync(
+        &self,
+        dirty: Vec<Dirty>,
+        milestones: Vec<Milestone>,
+        deadline: Timestamp,
+    ) -> Report {
         let mut works: BTreeMap<UserId, Work> = BTreeMap::new();
         for Dirty { user, facet, trace_id } in dirty {
             let work =
@@ -120,6 +133,7 @@ impl Engine {
             work.facets.insert(facet, Want { trace_id, row: None });
         }
         let mut report = Report::default();
+        self.keep(milestones, &mut report).await;
         let mut works: Vec<Work> = works.into_values().collect();
         while !works.is_empty() {
             let rest = works.split_off(works.len().min(BATCH_INPUTS_MAX));
@@ -147,6 +161,12 @@ impl Engine {
             if !self.has_time(deadline) || self.portal_is_open(&mut report).await != Some(true) {
                 break;
             }
+            // Both in every round, so that neither waits for all of the other; milestones first, since a
+            // call carries a hundred of them.
+            let more = self.tell(&mut report).await;
+            if report.error.is_some() || report.stopped {
+                break;
+            }
             let rows = match self.ports.pending.due(self.ports.clock.now(), DRAIN_ROWS_MAX).await {
                 Ok(rows) => rows,
                 Err(error) => {
@@ -154,7 +174,7 @@ impl Engine {
                     break;
                 }
             };
-            if rows.is_empty() {
+            if rows.is_empty() && !more {
                 break;
             }
             let mut works = works(rows);
@@ -164,10 +184,14 @@ impl Engine {
                 break;
             }
         }
-        match self.ports.pending.next_due().await {
-            Ok(due) => report.first_due = report.first_due.into_iter().chain(due).min(),
-            Err(error) => {
-                report.error.get_or_insert(error);
+        for next in
+            [self.ports.pending.next_due().await, self.ports.milestones.next_milestone_due().await]
+        {
+            match next {
+                Ok(due) => report.first_due = report.first_due.into_iter().chain(due).min(),
+                Err(error) => {
+                    report.error.get_or_insert(error);
+                }
             }
         }
         self.wake_drain(&mut report).await;

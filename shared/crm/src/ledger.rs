@@ -46,6 +46,9 @@ pub struct Ledger {
     pub facets: BTreeMap<Facet, FacetEntry>,
     /// The contact has to leave the CRM or has left it: nothing is sent about this user.
     pub removal: Option<Removal>,
+    /// Milestones that the CRM refused, by id, and their open dead letters; at most
+    /// [`crate::limits::MILESTONES_REFUSED_MAX`].
+    pub milestones_refused: BTreeMap<String, DeadLetterId>,
 }
 
 /// The right to send about one user: at most one sender at a time.

@@ -14,6 +14,7 @@ pub mod dead_letter;
 pub mod engine;
 pub mod ledger;
 pub mod limits;
+pub mod milestone;
 pub mod pacer;
 pub mod pending;
 pub mod port;

@@ -80,6 +80,11 @@ pub const BUSY_RETRY_MS: i64 = 1_000;
 /// Age at which a row that never succeeded becomes a dead letter, so that a person looks at it.
 pub const ROW_AGE_SECONDS_MAX: i64 = 24 * 60 * 60;
 
+/// Milestones of one user that wait at the desk; the next one that is refused is tried again later.
+pub const MILESTONES_REFUSED_MAX: usize = 20;
+/// A portal that had no custom events is asked again after this.
+pub const EVENTS_ASKED_AGAIN_SECONDS: i64 = 24 * 60 * 60;
+
 /// Partitions of the index of due rows.
 pub const DUE_SHARDS: u8 = 4;
 /// Rows that one round of the drain takes.

@@ -12,11 +12,12 @@ use rollcall_domain::time::{SignedDuration, Timestamp};
 use crate::classifier::Failure;
 use crate::dead_letter::{DeadLetter, DeadLetterChange};
 use crate::ledger::{Lease, LeaseAttempt, Ledger};
+use crate::milestone::{Milestone, MilestoneRow};
 use crate::pending::{Mark, PendingRow, Reschedule};
 use crate::portal::{Budget, Quota};
 use crate::projection::{Properties, UserState};
 use crate::removal::RemovalKind;
-use crate::schema::Schema;
+use crate::schema::{EventDefinition, Schema};
 
 /// How the CRM finds the contact of an input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,6 +125,16 @@ pub trait Crm: Send + Sync {
     /// merged into another is not found by its old id.
     async fn owners(&self, addresses: &[Address], trace_id: &str) -> Result<Owners, Reply>;
 
+    /// What the portal puts before the names of events.
+    async fn events_namespace(&self, trace_id: &str) -> Result<(String, Quota), Reply>;
+
+    /// Declares an event; one that exists already counts as done.
+    async fn declare_event(&self, event: &EventDefinition, trace_id: &str) -> Reply;
+
+    /// Tells milestones, all or none: at most [`crate::limits::BATCH_INPUTS_MAX`], each with the
+    /// contact it happened to. One that was told before counts as told.
+    async fn tell(&self, namespace: &str, told: &[(Milestone, String)], trace_id: &str) -> Reply;
+
     /// Takes a contact out of the CRM; one that is not there counts as taken out.
     async fn remove(&self, contact_id: &str, kind: RemovalKind, trace_id: &str) -> Reply;
 }
@@ -187,6 +198,29 @@ pub trait PendingStore: Send + Sync {
     async fn next_due(&self) -> Result<Option<Timestamp>, PortError>;
 }
 
+/// The milestones that wait.
+#[async_trait]
+pub trait MilestoneStore: Send + Sync {
+    /// Keeps a milestone until it is told; one that is kept already stays as it is.
+    async fn keep(&self, row: &MilestoneRow) -> Result<(), PortError>;
+
+    /// Up to `rows_max` rows that are due at `now`. May be a moment behind.
+    async fn milestones_due(
+        &self,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<MilestoneRow>, PortError>;
+
+    /// When the next row is due, past or future. May be a moment behind.
+    async fn next_milestone_due(&self) -> Result<Option<Timestamp>, PortError>;
+
+    /// Tries a row again later, if it still waits: stores `attempts` and `due_at` of `row`.
+    async fn put_off(&self, row: &MilestoneRow) -> Result<(), PortError>;
+
+    /// Removes a row.
+    async fn settle(&self, milestone: &Milestone) -> Result<(), PortError>;
+}
+
 /// A budget and the version under which it was read; 0 when there was none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versioned {
@@ -245,8 +279,9 @@ pub trait DeadLetterStore: Send + Sync {
     /// One dead letter.
     async fn find(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
-    /// Marks an open dead letter as replaying and its facet as pending and forced, and writes the
-    /// audit entry that tells of it, all or nothing. `false`: it is not open.
+    /// Marks an open dead letter as replaying, and its facet as pending and forced or its milestone as
+    /// one that waits, and writes the audit entry that tells of it, all or nothing. `false`: it is not
+    /// open.
     async fn replay(
         &self,
         letter: &DeadLetter,
@@ -262,7 +297,9 @@ pub struct Overview {
     pub pending: BTreeMap<Facet, usize>,
     /// Whether there are more than were counted.
     pub pending_has_more: bool,
-    /// Since when the oldest of them waits.
+    /// Milestones that wait, counted up to [`crate::limits::STATUS_ROWS_MAX`].
+    pub milestones_pending: usize,
+    /// Since when the oldest of the pending rows waits.
     pub pending_since: Option<Timestamp>,
     /// The budget.
     pub budget: Budget,

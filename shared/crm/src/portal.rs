@@ -126,6 +126,26 @@ pub struct Pause {
     pub reason: PauseReason,
 }
 
+/// Whether a portal can be told events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EventsAccess {
+    /// Nobody asked yet.
+    #[default]
+    Unknown,
+    /// It was told what events there are.
+    Declared {
+        /// What the portal puts before their names.
+        namespace: String,
+        /// Which [`crate::schema::EVENTS_VERSION`] it was told.
+        version: String,
+    },
+    /// It has none, by its tier or by the permissions of our key: properties must do.
+    Missing {
+        /// Since when we know.
+        since: Timestamp,
+    },
+}
+
 /// What all senders of a portal share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
@@ -141,6 +161,8 @@ pub struct Budget {
     pub probe_until: Option<Timestamp>,
     /// The schema that the portal was told.
     pub schema_version: Option<String>,
+    /// Whether milestones can be told as events.
+    pub events: EventsAccess,
 }
 
 /// Whether a call may be made.

@@ -20,6 +20,7 @@ use crate::schema;
 
 mod removal;
 mod settle;
+pub(crate) mod telling;
 #[cfg(test)]
 mod tests;
 

@@ -108,6 +108,35 @@ pub const SCHEMA: Schema = Schema {
     ],
 };
 
+/// An event that milestones are told as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventDefinition {
+    /// Its name in the CRM, without what the portal puts before it.
+    pub name: &'static str,
+    /// Its name for people.
+    pub label: &'static str,
+    /// What it means.
+    pub description: &'static str,
+}
+
+/// The events, one for each kind of milestone.
+pub const EVENTS: &[EventDefinition] = &[
+    event("rollcall_joined", "Joined Rollcall", "The account was made."),
+    event("rollcall_signed_in", "Signed in to Rollcall", "The first sign-in of a day (UTC)."),
+    event("rollcall_deletion_asked", "Asked for deletion", "The user asked to be erased."),
+];
+
+/// Changes whenever [`EVENTS`] does; they are then declared again.
+pub const EVENTS_VERSION: &str = "1";
+
+const fn event(
+    name: &'static str,
+    label: &'static str,
+    description: &'static str,
+) -> EventDefinition {
+    EventDefinition { name, label, description }
+}
+
 const fn ours(
     name: &'static str,
     label: &'static str,

@@ -1,38 +1,38 @@
 //! The CRM port over HubSpot's contacts: upsert by our key or by e-mail, update by HubSpot's id, erase
-//! and archive, and the definitions that must be there first.
+//! and archive, the definitions that must be there first, and custom events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Owners, Reply, SchemaPart};
 use rollcall_crm::portal::Quota;
 use rollcall_crm::removal::RemovalKind;
-use rollcall_crm::schema::Schema;
+use rollcall_crm::schema::{EventDefinition, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::answer::{self, Success};
 use crate::http::Http;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Settings, SettingsError, Urls};
 use crate::token::TokenSource;
-use crate::wire::{BatchAnswer, ContactErase, ContactRead, GroupAnswer, GroupCreate, Inputs};
+use crate::wire::{
+    AccountAnswer, BatchAnswer, ContactErase, ContactRead, EventAnswer, EventCreate, GroupAnswer,
+    GroupCreate, Inputs,
+};
 
 /// HubSpot.
 pub struct HubSpotCrm {
     http: Http,
-    /// Where contacts are.
-    objects: String,
-    /// Where the definitions of their properties are.
-    properties: String,
+    urls: Urls,
     key: KeyKind,
 }
 
 impl HubSpotCrm {
     /// Prepares the client; connects to nothing yet.
     pub fn new(settings: &Settings, tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
-        let (objects, properties) = settings.urls()?;
-        Ok(Self { http: Http::new(tokens)?, objects, properties, key: settings.key })
+        Ok(Self { http: Http::new(tokens)?, urls: settings.urls()?, key: settings.key })
     }
 
     async fn call<T: DeserializeOwned>(
@@ -64,7 +64,7 @@ impl Crm for HubSpotCrm {
             Address::UserId(_) | Address::Email(_) => "upsert",
             Address::ContactId(_) => "update",
         };
-        let url = format!("{}/batch/{operation}", self.objects);
+        let url = format!("{}/batch/{operation}", self.urls.objects);
         match self.call(url, &Inputs::contacts(inputs), trace_id).await {
             Ok(Success { body, quota }) => Reply { outcome: answer::written(inputs, &body), quota },
             Err(reply) => *reply,
@@ -76,17 +76,11 @@ impl Crm for HubSpotCrm {
             SchemaPart::Group => self.declare_group(schema, trace_id).await,
             SchemaPart::Properties => self.declare_properties(schema, trace_id).await,
         };
-        let mut reply = declared.unwrap_or_else(|reply| *reply);
-        if let CallOutcome::Refused(failure) = &reply.outcome
-            && answer::already_exists(failure)
-        {
-            reply.outcome = CallOutcome::Answered(BTreeMap::new());
-        }
-        reply
+        done_already(declared.unwrap_or_else(|reply| *reply))
     }
 
     async fn owners(&self, addresses: &[Address], trace_id: &str) -> Result<Owners, Reply> {
-        let url = format!("{}/batch/read", self.objects);
+        let url = format!("{}/batch/read", self.urls.objects);
         let body = ContactRead::owners(addresses);
         match self.call::<BatchAnswer>(url, &body, trace_id).await {
             Ok(Success { body, quota }) => answer::owners(addresses, &body)
@@ -95,14 +89,40 @@ impl Crm for HubSpotCrm {
         }
     }
 
+    async fn events_namespace(&self, trace_id: &str) -> Result<(String, Quota), Reply> {
+        let exchange = self.http.get(&self.urls.account, trace_id).await;
+        let Success { body, quota } =
+            exchange.success::<AccountAnswer>().map_err(|reply| *reply)?;
+        // "pe1234_joined": `pe` and the portal's id stand before every name.
+        let namespace = body.portal_id.map(|id| format!("pe{id}_"));
+        namespace.map(|name| (name, quota)).ok_or(Reply { outcome: CallOutcome::Unknown, quota })
+    }
+
+    async fn declare_event(&self, event: &EventDefinition, trace_id: &str) -> Reply {
+        let url = format!("{}/event-definitions", self.urls.events);
+        match self.call::<EventAnswer>(url, &EventCreate::new(event), trace_id).await {
+            Ok(Success { body, quota }) => {
+                let is_ours = body.fully_qualified_name.ends_with(event.name);
+                let done = CallOutcome::Answered(BTreeMap::new());
+                Reply { outcome: if is_ours { done } else { CallOutcome::Unknown }, quota }
+            }
+            Err(reply) => done_already(*reply),
+        }
+    }
+
+    async fn tell(&self, namespace: &str, told: &[(Milestone, String)], trace_id: &str) -> Reply {
+        let url = format!("{}/send/batch", self.urls.events);
+        self.http.post(&url, &Inputs::events(namespace, told), trace_id).await.done()
+    }
+
     async fn remove(&self, contact_id: &str, kind: RemovalKind, trace_id: &str) -> Reply {
         let exchange = match kind {
             RemovalKind::Erase => {
-                let url = format!("{}/gdpr-delete", self.objects);
+                let url = format!("{}/gdpr-delete", self.urls.objects);
                 self.http.post(&url, &ContactErase::new(contact_id), trace_id).await
             }
             RemovalKind::Archive => {
-                let url = format!("{}/batch/archive", self.objects);
+                let url = format!("{}/batch/archive", self.urls.objects);
                 self.http.post(&url, &Inputs::contact(contact_id), trace_id).await
             }
         };
@@ -117,9 +137,19 @@ impl Crm for HubSpotCrm {
     }
 }
 
+/// `reply` to a declaration of what may exist already.
+fn done_already(mut reply: Reply) -> Reply {
+    if let CallOutcome::Refused(failure) = &reply.outcome
+        && answer::already_exists(failure)
+    {
+        reply.outcome = CallOutcome::Answered(BTreeMap::new());
+    }
+    reply
+}
+
 impl HubSpotCrm {
     async fn declare_group(&self, schema: &Schema, trace_id: &str) -> Result<Reply, Box<Reply>> {
-        let url = format!("{}/groups", self.properties);
+        let url = format!("{}/groups", self.urls.properties);
         let body = GroupCreate::new(schema);
         let Success { body, quota } = self.call::<GroupAnswer>(url, &body, trace_id).await?;
         let outcome = if body.name == schema.group {
@@ -135,7 +165,7 @@ impl HubSpotCrm {
         schema: &Schema,
         trace_id: &str,
     ) -> Result<Reply, Box<Reply>> {
-        let url = format!("{}/batch/create", self.properties);
+        let url = format!("{}/batch/create", self.urls.properties);
         let properties = Inputs::properties(schema, self.key);
         let Success { body, quota } = self.call(url, &properties, trace_id).await?;
         Ok(Reply { outcome: answer::properties_declared(properties.len(), &body), quota })

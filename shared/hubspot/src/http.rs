@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rollcall_domain::secret::Secret;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
@@ -70,6 +70,15 @@ impl Http {
 
     /// One POST.
     pub(crate) async fn post(&self, url: &str, body: &impl Serialize, trace_id: &str) -> Exchange {
+        self.exchange(self.client.post(url).json(body), trace_id).await
+    }
+
+    /// One GET.
+    pub(crate) async fn get(&self, url: &str, trace_id: &str) -> Exchange {
+        self.exchange(self.client.get(url), trace_id).await
+    }
+
+    async fn exchange(&self, request: RequestBuilder, trace_id: &str) -> Exchange {
         let end = Instant::now() + self.call_timeout;
         let Ok(Ok(token)) = timeout_at(end, self.tokens.token()).await else {
             return Exchange::NotSent;
@@ -80,8 +89,7 @@ impl Http {
         };
         let mut headers = trace::headers(trace_id);
         headers.insert(AUTHORIZATION, authorization);
-        let request = self.client.post(url).headers(headers).json(body);
-        match timeout_at(end, request.send()).await {
+        match timeout_at(end, request.headers(headers).send()).await {
             Ok(Ok(response)) => Exchange::Answered(read(response, end).await),
             Ok(Err(error)) if error.is_connect() || error.is_builder() => Exchange::NotSent,
             Ok(Err(_broken)) => Exchange::Unanswered,

@@ -26,6 +26,19 @@ pub struct Settings {
     pub key: KeyKind,
 }
 
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Urls {
+    /// Contacts.
+    pub(crate) objects: String,
+    /// The definitions of their properties.
+    pub(crate) properties: String,
+    /// Custom events.
+    pub(crate) events: String,
+    /// What the portal says about itself.
+    pub(crate) account: String,
+}
+
 /// Why settings cannot work. Each message says what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -77,26 +90,30 @@ impl Settings {
         Ok(Self { base_url: base_url.to_owned(), api: api.parse()?, key })
     }
 
-    /// Where contacts are, and where the definitions of their properties are.
-    pub(crate) fn urls(&self) -> Result<(String, String), SettingsError> {
+    /// Where everything is.
+    pub(crate) fn urls(&self) -> Result<Urls, SettingsError> {
         let url = Url::parse(&self.base_url).map_err(|_malformed| SettingsError::BaseUrl)?;
         if !may_carry_tokens(&url) {
             return Err(SettingsError::BaseUrl);
         }
         let base = self.base_url.trim_end_matches('/');
         match &self.api {
-            ApiFamily::Undated => Ok((
-                format!("{base}/crm/v3/objects/contacts"),
-                format!("{base}/crm/v3/properties/contacts"),
-            )),
+            ApiFamily::Undated => Ok(Urls {
+                objects: format!("{base}/crm/v3/objects/contacts"),
+                properties: format!("{base}/crm/v3/properties/contacts"),
+                events: format!("{base}/events/v3"),
+                account: format!("{base}/account-info/v3/details"),
+            }),
             ApiFamily::Dated(version) => {
                 if version.parse::<ApiFamily>()? == ApiFamily::Undated {
                     return Err(SettingsError::Api);
                 }
-                Ok((
-                    format!("{base}/crm/objects/{version}/contacts"),
-                    format!("{base}/crm/properties/{version}/contacts"),
-                ))
+                Ok(Urls {
+                    objects: format!("{base}/crm/objects/{version}/contacts"),
+                    properties: format!("{base}/crm/properties/{version}/contacts"),
+                    events: format!("{base}/events/custom/{version}"),
+                    account: format!("{base}/account-info/{version}/details"),
+                })
             }
         }
     }
@@ -124,7 +141,7 @@ mod tests {
         let (base_url, api, key) = texts;
         let objects = Settings::parse(base_url, api, key)
             .and_then(|settings| settings.urls())
-            .map(|(objects, _)| objects);
+            .map(|urls| urls.objects);
         assert_eq!(objects.as_deref().map_err(|error| *error), expected, "{texts:?}");
     }
 

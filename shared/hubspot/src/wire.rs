@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{Address, Input, KeyKind};
-use rollcall_crm::schema::{self, Origin, Property, PropertyKind, Schema};
+use rollcall_crm::schema::{self, EventDefinition, Origin, Property, PropertyKind, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -72,6 +73,56 @@ pub(crate) struct PropertyCreate {
     kind: &'static str,
     field_type: &'static str,
     has_unique_value: bool,
+}
+
+/// Body of an event's definition.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventCreate {
+    name: &'static str,
+    label: &'static str,
+    description: &'static str,
+    primary_object: &'static str,
+    include_default_properties: bool,
+    property_definitions: [&'static str; 0],
+}
+
+/// One event of `send/batch`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventInput<'a> {
+    event_name: String,
+    object_id: &'a str,
+    occurred_at: String,
+    uuid: &'a str,
+    properties: Map<String, Value>,
+}
+
+impl EventCreate {
+    pub(crate) fn new(event: &EventDefinition) -> Self {
+        Self {
+            name: event.name,
+            label: event.label,
+            description: event.description,
+            primary_object: "CONTACT",
+            include_default_properties: false,
+            property_definitions: [],
+        }
+    }
+}
+
+impl<'a> Inputs<EventInput<'a>> {
+    /// HubSpot rejects a `uuid` that it was told before.
+    pub(crate) fn events(namespace: &str, told: &'a [(Milestone, String)]) -> Self {
+        let event = |(milestone, contact): &'a (Milestone, String)| EventInput {
+            event_name: format!("{namespace}{}", milestone.kind.event()),
+            object_id: contact,
+            occurred_at: milestone.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+            uuid: &milestone.id,
+            properties: Map::new(),
+        };
+        Self { inputs: told.iter().map(event).collect() }
+    }
 }
 
 impl<'a> Inputs<ContactInput<'a>> {
@@ -198,6 +249,22 @@ pub(crate) struct BatchResult {
 pub(crate) struct GroupAnswer {
     #[serde(default, deserialize_with = "if_it_fits")]
     pub(crate) name: String,
+}
+
+/// Answer of an event's definition.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) fully_qualified_name: String,
+}
+
+/// What the portal says about itself.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AccountAnswer {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) portal_id: Option<u64>,
 }
 
 /// An error, of a whole call or of one input.

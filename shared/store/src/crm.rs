@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, who may send now, and whether the contact has to go or is gone |
 //! | `user#{id}` | `pending#{facet}` | a facet that waits; listed by the index `due` |
+//! | `user#{id}` | `milestone#{id}` | a milestone that waits; listed by the index `due`, apart from the facets |
 //! | `dead#{id}` | `letter` | a dead letter; while it is open, listed by the index `open` |
 //! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
 //! | `reconcile#{table}` | `mark` | a table whose changes were lost to the stream |
@@ -14,6 +15,7 @@
 mod budget;
 mod dead_letters;
 mod ledger;
+mod milestones;
 mod overview;
 mod pending;
 mod removals;

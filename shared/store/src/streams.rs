@@ -4,15 +4,14 @@
 //! stay in the stream for 24 hours.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use rollcall_aws::{Connection, Service};
 use rollcall_domain::port::{PortError, PortErrorClass};
-use rollcall_resources::table::PARTITION_KEY;
 use rollcall_resources::{Grant, Resource, Table};
+use serde_dynamo::Item;
 
 use crate::error::failed;
 
@@ -35,10 +34,21 @@ pub struct StreamRange {
 /// What is left of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reread {
-    /// Partition keys of the items that changed, each once.
-    Changed(BTreeSet<String>),
+    /// The changes, in order.
+    Changed(Vec<Change>),
     /// Some of it is no longer there: too old, or its shard or stream is gone.
     Gone,
+}
+
+/// A change of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The item's keys.
+    pub keys: Item,
+    /// The item before, if there was one.
+    pub before: Option<Item>,
+    /// The item after, if there is one.
+    pub after: Option<Item>,
 }
 
 /// Reads ranges of the streams of users, enrolments and progress.
@@ -64,7 +74,7 @@ impl StreamReader {
         Self { client: Client::new(&connection.config(Service::DynamoDbStreams)) }
     }
 
-    /// The items that changed in `range`.
+    /// The changes in `range`.
     pub async fn reread(&self, range: &StreamRange) -> Result<Reread, PortError> {
         let begun = self
             .client
@@ -80,11 +90,11 @@ impl StreamReader {
             Err(error) if is_gone(error.code()) => return Ok(Reread::Gone),
             Err(error) => return Err(failed("find a place in a stream")(error)),
         };
-        let mut keys = BTreeSet::new();
+        let mut changes = Vec::new();
         for _page in 0..PAGES_MAX {
             // A shard that is closed ends here, and with it everything that was in the range.
             let Some(place) = iterator else {
-                return Ok(Reread::Changed(keys));
+                return Ok(Reread::Changed(changes));
             };
             let page = match self.client.get_records().shard_iterator(place).send().await {
                 Ok(page) => page,
@@ -92,13 +102,13 @@ impl StreamReader {
                 Err(error) => return Err(failed("read a stream")(error)),
             };
             for record in page.records.unwrap_or_default() {
-                let (sequence, key) = place_of(&record)?;
-                let place = compare(sequence, &range.last);
+                let (sequence, change) = change(record)?;
+                let place = compare(&sequence, &range.last);
                 if place != Ordering::Greater {
-                    keys.insert(key.to_owned());
+                    changes.push(change);
                 }
                 if place != Ordering::Less {
-                    return Ok(Reread::Changed(keys));
+                    return Ok(Reread::Changed(changes));
                 }
             }
             iterator = page.next_shard_iterator;
@@ -111,16 +121,17 @@ fn is_gone(code: Option<&str>) -> bool {
     matches!(code, Some("TrimmedDataAccessException" | "ResourceNotFoundException"))
 }
 
-/// Sequence number and partition key of a record.
-fn place_of(record: &Record) -> Result<(&str, &str), PortError> {
-    let change = record.dynamodb.as_ref();
-    let sequence = change.and_then(|change| change.sequence_number.as_deref());
-    let keys = change.and_then(|change| change.keys.as_ref());
-    let key = keys.and_then(|keys| keys.get(PARTITION_KEY)).and_then(|key| key.as_s().ok());
-    sequence.zip(key.map(String::as_str)).ok_or_else(|| {
-        let text = "a record without sequence number or key";
+/// Sequence number of a record, and what changed.
+fn change(record: Record) -> Result<(String, Change), PortError> {
+    let corrupt = || {
+        let text = "a record without sequence number or keys";
         PortError::new("read a stream", PortErrorClass::Corrupt, text)
-    })
+    };
+    let stream = record.dynamodb.ok_or_else(corrupt)?;
+    let sequence = stream.sequence_number.ok_or_else(corrupt)?;
+    let keys = Item::from(stream.keys.ok_or_else(corrupt)?);
+    let (before, after) = (stream.old_image.map(Item::from), stream.new_image.map(Item::from));
+    Ok((sequence, Change { keys, before, after }))
 }
 
 /// Sequence numbers are decimal numbers that fit into no integer type.

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "crm/milestones.rs"]
+mod milestones;
 #[path = "crm/removals.rs"]
 mod removals;
 #[path = "crm/states.rs"]
@@ -27,7 +29,7 @@ use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, Reschedule};
 use rollcall_crm::port::{
     BudgetStore, Confirmation, DeadLetterStore, LedgerStore, Overseer, PendingStore,
 };
-use rollcall_crm::portal::{Budget, Pause, PauseReason};
+use rollcall_crm::portal::{Budget, EventsAccess, Pause, PauseReason};
 use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::{DeadLetterId, UserId};
@@ -77,6 +79,7 @@ fn letter(number: i64, user: &UserId) -> DeadLetter {
         id: DeadLetterId::new(at(number), &SeededRandom::new(number.unsigned_abs())),
         user: user.clone(),
         facet: Facet::Learning,
+        milestone: None,
         cause: Cause {
             request: BTreeMap::from([("firstname".to_owned(), "3 characters".to_owned())]),
             category: "VALIDATION_ERROR".to_owned(),
@@ -190,7 +193,7 @@ async fn the_next_holder_sees_exactly_what_was_confirmed() {
     let facets =
         BTreeMap::from([(Facet::Identity, FacetEntry::default()), (Facet::Learning, full)]);
     let ledgers = [
-        Ledger { contact_id: Some("512".to_owned()), facets, removal: None },
+        Ledger { contact_id: Some("512".to_owned()), facets, ..Ledger::default() },
         Ledger { contact_id: Some("513".to_owned()), ..Ledger::default() },
         Ledger::default(),
     ];
@@ -320,8 +323,11 @@ async fn a_budget_is_stored_as_it_is_and_only_over_the_version_that_was_seen() {
         failures: 3,
         probe_until: Some(odd),
         schema_version: Some("2".to_owned()),
+        events: EventsAccess::Declared { namespace: "pe1_".to_owned(), version: "1".to_owned() },
     };
-    for (version, budget) in [Budget::default(), full, Budget::default()].iter().enumerate() {
+    let no_events = Budget { events: EventsAccess::Missing { since: odd }, ..Budget::default() };
+    let budgets = [Budget::default(), full, no_events, Budget::default()];
+    for (version, budget) in budgets.iter().enumerate() {
         let seen = u64::try_from(version).unwrap();
         let stores = (0..10).map(|_| table.store(budget, seen));
         let won = join_all(stores).await.into_iter().filter(|won| *won.as_ref().unwrap());

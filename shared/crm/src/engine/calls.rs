@@ -145,7 +145,7 @@ impl Engine {
 
     /// Changes the budget, unless `change` finds nothing to change. Gives up, without an error, when
     /// others are always faster: they know as much about the portal as we do.
-    async fn change_budget(
+    pub(super) async fn change_budget(
         &self,
         change: impl Fn(&Budget) -> Option<Budget> + Send + Sync,
     ) -> Result<(), PortError> {

@@ -139,14 +139,12 @@ impl Member {
     /// Leaves nothing of the user but the tombstone.
     fn gone(self, tombstone: Removal, settling: Settling<'_>) -> Settlement {
         let mut settlement = self.unsettled();
-        let refused =
-            self.candidate.ledger.facets.values().filter_map(|entry| entry.refused.clone());
+        let milestones = self.candidate.ledger.milestones_refused.values().cloned();
+        let refused = self.candidate.ledger.facets.values();
+        let refused = refused.filter_map(|entry| Some(entry.refused.as_ref()?.dead_letter.clone()));
         settlement.dead_letters = refused
-            .map(|refused| DeadLetterChange::Close {
-                id: refused.dead_letter,
-                status: Status::Withdrawn,
-                at: settling.now,
-            })
+            .chain(milestones)
+            .map(|id| DeadLetterChange::Close { id, status: Status::Withdrawn, at: settling.now })
             .collect();
         let rows = self.candidate.work.facets.iter();
         settlement.resolved = rows

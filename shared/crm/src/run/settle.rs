@@ -26,6 +26,8 @@ pub struct Tally {
     pub blocked: usize,
     /// Contacts that are gone, as they had to be.
     pub removed: usize,
+    /// Milestones that the CRM was told.
+    pub told: usize,
 }
 
 impl Tally {
@@ -37,6 +39,7 @@ impl Tally {
         self.dead += other.dead;
         self.blocked += other.blocked;
         self.removed += other.removed;
+        self.told += other.told;
     }
 }
 
@@ -268,6 +271,7 @@ impl Member {
                 id: id.clone(),
                 user: settlement.user.clone(),
                 facet,
+                milestone: None,
                 cause,
                 first_seen_at: now,
                 last_seen_at: now,

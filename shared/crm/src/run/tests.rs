@@ -40,6 +40,7 @@ fn known() -> Ledger {
         contact_id: Some("7".to_owned()),
         facets: Facet::ALL.map(|facet| (facet, acknowledged("old"))).into(),
         removal: None,
+        milestones_refused: BTreeMap::new(),
     }
 }
 

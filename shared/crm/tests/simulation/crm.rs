@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rollcall_crm::classifier::{Failure, ITEM};
+use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{
     Address, CallOutcome, Crm, Input, ItemResult, KeyKind, Owners, Reply, SchemaPart,
 };
 use rollcall_crm::portal::Quota;
 use rollcall_crm::removal::RemovalKind;
-use rollcall_crm::schema::{EMAIL, SCHEMA, Schema, USER_ID};
+use rollcall_crm::schema::{EMAIL, EVENTS, EventDefinition, SCHEMA, Schema, USER_ID};
 use rollcall_domain::id::UserId;
 use rollcall_domain::time::SignedDuration;
 
@@ -30,6 +31,8 @@ enum Fate {
 }
 
 const CLIENT_GIVES_UP_MS: i64 = 10_000;
+/// In place of a user: the events of a call were taken.
+const TAKEN: &str = "taken";
 const LATEST_COMMIT_MS: usize = 11_900;
 
 impl World {
@@ -110,7 +113,7 @@ impl World {
             Fate::Good => match results.unwrap() {
                 Err(message) => CallOutcome::Refused(failure(400, "VALIDATION_ERROR", &message)),
                 Ok(mut results) => {
-                    results.retain(|_, _| !self.fault(self.chances.item / 2));
+                    results.retain(|user, _| user == TAKEN || !self.fault(self.chances.item / 2));
                     CallOutcome::Answered(results)
                 }
             },
@@ -142,6 +145,7 @@ impl World {
                         Ok(inputs.iter().map(|input| self.commit(input)).collect())
                     }
                 }
+                Order::Tell(told) => self.state().hear(&told),
                 Order::Remove(contact, kind) => {
                     let mut state = self.state();
                     if let Some(properties) = state.contacts.remove(&contact) {
@@ -192,6 +196,27 @@ impl State {
         contacts
             .find(|(_, contact)| contact.get(name).is_some_and(|held| held == value))
             .map(|(id, _)| id.clone())
+    }
+
+    /// All or none, and what was told before is passed over.
+    fn hear(
+        &mut self,
+        told: &[(Milestone, String)],
+    ) -> Result<BTreeMap<String, ItemResult>, String> {
+        if self.events_declared < EVENTS.len() {
+            return Err("Event with fully qualified name x does not exist.".to_owned());
+        }
+        if told.iter().any(|(milestone, _)| self.milestones[&milestone.id].1) {
+            return Err("Property values were not valid".to_owned());
+        }
+        for (milestone, contact) in told {
+            let owner = self.contacts.get(contact).and_then(|contact| contact.get(USER_ID));
+            assert_eq!(owner.map(String::as_str), Some(milestone.user.as_str()), "whose is it?");
+            self.told.entry(milestone.id.clone()).or_insert_with(|| milestone.user.clone());
+        }
+        // Something, to tell it from an answer with nothing in it.
+        let taken = ItemResult::Written { contact_id: String::new() };
+        Ok(BTreeMap::from([(TAKEN.to_owned(), taken)]))
     }
 
     fn upsert(&mut self, input: &Input) -> Result<String, Failure> {
@@ -303,6 +328,47 @@ impl Crm for World {
             }
         };
         Err(Reply { outcome, quota: Quota::default() })
+    }
+
+    async fn events_namespace(&self, _: &str) -> Result<(String, Quota), Reply> {
+        self.arrive(&[]);
+        self.step().await;
+        let outcome = match self.fate() {
+            Fate::Good => return Ok(("pe1_".to_owned(), Quota::default())),
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
+        };
+        Err(Reply { outcome, quota: Quota::default() })
+    }
+
+    async fn declare_event(&self, _: &EventDefinition, _: &str) -> Reply {
+        self.arrive(&[]);
+        self.step().await;
+        let outcome = match self.fate() {
+            Fate::Good => {
+                self.state().events_declared += 1;
+                CallOutcome::Answered(BTreeMap::new())
+            }
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
+        };
+        Reply { outcome, quota: Quota::default() }
+    }
+
+    async fn tell(&self, _: &str, told: &[(Milestone, String)], _: &str) -> Reply {
+        let start = self.arrive(&[]);
+        if self.fault(5) {
+            // A person removed the definitions.
+            self.state().events_declared = 0;
+        }
+        // Events are taken with 204 and nothing else, so a 200 with nothing in it is no answer.
+        let outcome = match self.exchange(Order::Tell(told.to_vec()), start).await {
+            CallOutcome::Answered(results) if results.is_empty() => CallOutcome::Unknown,
+            outcome => outcome,
+        };
+        Reply { outcome, quota: Quota::default() }
     }
 
     async fn remove(&self, contact_id: &str, kind: RemovalKind, _: &str) -> Reply {

@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 
 use rollcall_crm::dead_letter::Status;
 use rollcall_crm::engine::{Engine, Ports, Report};
+use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
 use rollcall_domain::time::{Clock, after_seconds};
 
@@ -47,6 +48,7 @@ impl Simulation {
             source: Arc::clone(&shared) as _,
             ledger: Arc::clone(&shared) as _,
             pending: Arc::clone(&shared) as _,
+            milestones: Arc::clone(&shared) as _,
             budget: Arc::clone(&shared) as _,
             nudge: Arc::clone(&shared) as _,
             clock: Arc::clone(&shared) as _,
@@ -83,7 +85,8 @@ impl Simulation {
             let now = {
                 let state = self.world.state();
                 let idle = state.stream.iter().all(std::collections::VecDeque::is_empty)
-                    && state.pending.is_empty();
+                    && state.pending.is_empty()
+                    && state.waiting.values().all(|row| state.is_stuck(row));
                 if idle && self.functions.is_empty() {
                     return state.now - begin;
                 }
@@ -91,9 +94,10 @@ impl Simulation {
             };
             assert!(
                 now - begin < hours * 3_600_000,
-                "seed {}: still at work after {hours} h: {:?}",
+                "seed {}: still at work after {hours} h: {:?} {:?}",
                 self.world.seed,
-                self.world.state().pending
+                self.world.state().pending,
+                self.world.state().waiting
             );
             self.turn();
         }
@@ -135,7 +139,7 @@ impl Simulation {
             let waiting = self.world.state().stream[shard].len();
             if !busy && waiting > 0 {
                 let records = (1 + self.world.below(BATCH_RECORDS_MAX)).min(waiting);
-                let batch: Vec<Dirty> =
+                let batch: Vec<(Dirty, Vec<Milestone>)> =
                     self.world.state().stream[shard].iter().take(records).cloned().collect();
                 self.start(Source::Shard(shard, records), batch);
             }
@@ -156,7 +160,7 @@ impl Simulation {
         }
     }
 
-    fn start(&mut self, source: Source, batch: Vec<Dirty>) {
+    fn start(&mut self, source: Source, batch: Vec<(Dirty, Vec<Milestone>)>) {
         let now = self.world.now();
         let deadline = after_seconds(now, INVOCATION_SECONDS);
         let report = Arc::new(Mutex::new(None));
@@ -166,7 +170,8 @@ impl Simulation {
             let report = if drains {
                 engine.drain(deadline).await
             } else {
-                engine.sync(batch, deadline).await
+                let (dirty, milestones): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+                engine.sync(dirty, milestones.concat(), deadline).await
             };
             *slot.lock().unwrap() = Some(report);
         });
@@ -203,7 +208,7 @@ impl Simulation {
             let good = state.stream[shard]
                 .iter()
                 .take(records)
-                .take_while(|dirty| !failed.contains(&dirty.user))
+                .take_while(|(dirty, _)| !failed.contains(&dirty.user))
                 .count();
             if !duplicated {
                 state.stream[shard].drain(..good);
@@ -219,6 +224,11 @@ impl Simulation {
         let open = state.letters.values_mut().find(|letter| letter.status == Status::Open);
         let Some(letter) = open else { return };
         letter.status = Status::Replaying;
+        if let Some(milestone) = letter.milestone.clone() {
+            let row = MilestoneRow::new(milestone, now);
+            state.waiting.insert(row.milestone.id.clone(), row);
+            return;
+        }
         let dirty = Dirty { user: letter.user.clone(), facet: letter.facet, trace_id: None };
         let mark = Mark { dirty, mark, reason: Reason::Replay, attempts: 0, now, due_at: now };
         state.mark(&mark, true);

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use rollcall_crm::dead_letter::{DeadLetterChange, Status};
 use rollcall_crm::ledger::{Lease, LeaseAttempt, Ledger};
+use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Mark, PendingRow, Reschedule};
 use rollcall_crm::port::{
-    BudgetStore, Confirmation, FacetSource, LedgerStore, Nudge, PendingStore, PortError, Sleep,
-    Versioned,
+    BudgetStore, Confirmation, FacetSource, LedgerStore, MilestoneStore, Nudge, PendingStore,
+    PortError, Sleep, Versioned,
 };
 use rollcall_crm::portal::Budget;
 use rollcall_crm::projection::UserState;
@@ -78,7 +79,13 @@ impl State {
     fn change_letter(&mut self, change: &DeadLetterChange) {
         match change {
             DeadLetterChange::Open(letter) => {
-                assert!(!self.open_letter(&letter.user, letter.facet), "two for one facet");
+                let taken = match &letter.milestone {
+                    None => self.open_letter(&letter.user, letter.facet),
+                    Some(_) => self.letters.values().any(|other| {
+                        other.milestone == letter.milestone && other.status == Status::Open
+                    }),
+                };
+                assert!(!taken, "two for one facet or milestone");
                 self.letters.insert(letter.id.clone(), (**letter).clone());
             }
             DeadLetterChange::Repeat { id, cause, at, function_version } => {
@@ -164,6 +171,48 @@ impl PendingStore for World {
 
     async fn next_due(&self) -> Result<Option<Timestamp>, PortError> {
         self.store("next due", |state| state.index.values().map(|row| row.due_at).min()).await
+    }
+}
+
+#[async_trait]
+impl MilestoneStore for World {
+    async fn keep(&self, row: &MilestoneRow) -> Result<(), PortError> {
+        self.store("keep", |state| {
+            state.waiting.entry(row.milestone.id.clone()).or_insert_with(|| row.clone());
+        })
+        .await
+    }
+
+    async fn milestones_due(
+        &self,
+        now: Timestamp,
+        rows_max: usize,
+    ) -> Result<Vec<MilestoneRow>, PortError> {
+        self.store("milestones due", |state| {
+            let rows = state.waiting.values().filter(|row| row.due_at <= now);
+            rows.take(rows_max).cloned().collect()
+        })
+        .await
+    }
+
+    async fn next_milestone_due(&self) -> Result<Option<Timestamp>, PortError> {
+        self.store("next due", |state| state.waiting.values().map(|row| row.due_at).min()).await
+    }
+
+    async fn put_off(&self, row: &MilestoneRow) -> Result<(), PortError> {
+        self.store("put off", |state| {
+            if let Some(stored) = state.waiting.get_mut(&row.milestone.id) {
+                *stored = row.clone();
+            }
+        })
+        .await
+    }
+
+    async fn settle(&self, milestone: &Milestone) -> Result<(), PortError> {
+        self.store("settle", |state| {
+            state.waiting.remove(&milestone.id);
+        })
+        .await
     }
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use rollcall_crm::dead_letter::{DeadLetter, Status};
 use rollcall_crm::ledger::{Lease, Ledger};
+use rollcall_crm::milestone::{Milestone, MilestoneKind, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, token};
 use rollcall_crm::port::{Input, ItemResult, KeyKind, PortError, PortErrorClass, Versioned};
 use rollcall_crm::projection::{UserState, project};
@@ -65,6 +66,7 @@ pub(crate) struct Commit {
 pub(crate) enum Order {
     Write(Vec<Input>),
     Remove(String, RemovalKind),
+    Tell(Vec<(Milestone, String)>),
 }
 
 pub(crate) struct State {
@@ -74,7 +76,7 @@ pub(crate) struct State {
     pub(crate) faults: bool,
     pub(crate) outage_until: i64,
     pub(crate) users: BTreeMap<UserId, UserState>,
-    pub(crate) stream: [VecDeque<Dirty>; SHARDS],
+    pub(crate) stream: [VecDeque<(Dirty, Vec<Milestone>)>; SHARDS],
     pub(crate) ledger: BTreeMap<UserId, (Ledger, Option<Lease>)>,
     pub(crate) pending: BTreeMap<(UserId, Facet), PendingRow>,
     /// The index of due rows, which lags behind.
@@ -90,6 +92,12 @@ pub(crate) struct State {
     /// Users whose contact has to leave the CRM.
     pub(crate) leavers: BTreeMap<UserId, RemovalKind>,
     pub(crate) joined: usize,
+    /// Everything that happened, and whether the CRM refuses to hear it.
+    pub(crate) milestones: BTreeMap<String, (UserId, bool)>,
+    pub(crate) waiting: BTreeMap<String, MilestoneRow>,
+    /// What the CRM was told, and about whom.
+    pub(crate) told: BTreeMap<String, UserId>,
+    pub(crate) events_declared: usize,
     pub(crate) declared: (bool, bool),
     pub(crate) commits: Vec<Commit>,
     pub(crate) committed: BTreeMap<usize, Result<BTreeMap<String, ItemResult>, String>>,
@@ -134,6 +142,10 @@ impl World {
             removed: Vec::new(),
             leavers: BTreeMap::new(),
             joined: USERS,
+            milestones: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            told: BTreeMap::new(),
+            events_declared: 0,
             declared: (false, false),
             commits: Vec::new(),
             committed: BTreeMap::new(),
@@ -203,10 +215,23 @@ impl World {
         if self.fault(self.chances.store / 2) { Err(error()) } else { Ok(result) }
     }
 
+    /// A record in a random shard; every third tells a milestone.
     fn publish(&self, user: &UserId, facet: Facet) {
         let shard = self.below(SHARDS);
         let trace_id = Some("trace".to_owned());
-        self.state().stream[shard].push_back(Dirty { user: user.clone(), facet, trace_id });
+        let mut milestones = Vec::new();
+        if self.below(3) == 0 {
+            let kind = MilestoneKind::ALL[self.below(MilestoneKind::ALL.len())];
+            let bad = self.chance(self.chances.bad / 4);
+            let mut state = self.state();
+            let now = Timestamp::from_millisecond(state.now).unwrap();
+            let occasion = state.milestones.len().to_string();
+            let milestone = Milestone::new(user, kind, &occasion, now);
+            state.milestones.insert(milestone.id.clone(), (user.clone(), bad));
+            milestones.push(milestone);
+        }
+        let dirty = Dirty { user: user.clone(), facet, trace_id };
+        self.state().stream[shard].push_back((dirty, milestones));
     }
 
     /// A random write of a random user, published to a random shard.
@@ -322,9 +347,37 @@ impl World {
         }
     }
 
+    /// How many milestones the CRM was told so far.
+    pub(crate) fn told(&self) -> usize {
+        self.state().told.len()
+    }
+
+    /// Every milestone of who stayed was told, or is at the desk, or waits for a contact.
+    fn verify_milestones(&self) {
+        let (state, seed) = (self.state(), self.seed);
+        for (id, (user, bad)) in &state.milestones {
+            if state.leavers.contains_key(user) {
+                continue;
+            }
+            let letters = state.letters.values().filter(|letter| {
+                let is_open = matches!(letter.status, Status::Open | Status::Replaying);
+                is_open && letter.milestone.as_ref().is_some_and(|milestone| milestone.id == *id)
+            });
+            let (letters, told) = (letters.count(), state.told.get(id) == Some(user));
+            let waits = state.waiting.contains_key(id);
+            assert!(
+                !waits || !state.has_contact(user) || letters == 0 && *bad,
+                "seed {seed}: {id} still waits"
+            );
+            assert_eq!(letters, usize::from(*bad && !waits), "seed {seed}: {id} at the desk");
+            assert_eq!(told, !bad && !waits, "seed {seed}: {id} was told");
+        }
+    }
+
     /// What has to hold once everything is quiet.
     pub(crate) fn verify(&self) {
         self.verify_leavers();
+        self.verify_milestones();
         let state = self.state();
         let seed = self.seed;
         let mut ours = 0;
@@ -375,11 +428,23 @@ impl World {
 }
 
 impl State {
+    /// Whether we know a contact of the user.
+    pub(crate) fn has_contact(&self, user: &UserId) -> bool {
+        self.ledger.get(user).is_some_and(|(ledger, _)| ledger.contact_id.is_some())
+    }
+
+    /// Whether a milestone cannot be told, since its user has no contact.
+    pub(crate) fn is_stuck(&self, row: &MilestoneRow) -> bool {
+        let user = &row.milestone.user;
+        !self.has_contact(user) && !self.leavers.contains_key(user)
+    }
+
     pub(crate) fn open_letter(&self, user: &UserId, facet: Facet) -> bool {
         let mut letters = self.letters.values();
         letters.any(|letter| {
             letter.user == *user
                 && letter.facet == facet
+                && letter.milestone.is_none()
                 && matches!(letter.status, Status::Open | Status::Replaying)
         })
     }

@@ -153,6 +153,11 @@ impl HubSpot {
         holding.table.all().map(contact).collect()
     }
 
+    /// Every custom event, in the order in which they came.
+    pub fn events(&self) -> Vec<crate::Occurred> {
+        self.portal().events.all()
+    }
+
     /// The most accepted calls of one app in any window of 10 seconds so far.
     pub fn peak_calls_in_10_s(&self) -> usize {
         self.portal().limits.peak()

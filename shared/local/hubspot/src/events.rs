@@ -121,6 +121,19 @@ pub(crate) struct Event {
     properties: BTreeMap<String, String>,
 }
 
+/// An occurrence as a test sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurred {
+    /// The fully qualified name of the event.
+    pub name: String,
+    /// Of whom: `id:{contact}` or `email:{address}`.
+    pub key: String,
+    /// What it is rejected by when it comes again.
+    pub uuid: Option<String>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+}
+
 /// Definitions and occurrences of one account.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Events {
@@ -161,6 +174,17 @@ impl Events {
         self.last_number += 1;
         self.by_key.entry(event.key.clone()).or_default().insert(self.last_number);
         self.occurrences.insert(self.last_number, event);
+    }
+
+    /// Every occurrence, in the order in which they came.
+    pub(crate) fn all(&self) -> Vec<Occurred> {
+        let occurred = |event: &Event| Occurred {
+            name: event.definition.clone(),
+            key: event.key.clone(),
+            uuid: event.uuid.clone(),
+            occurred_at: event.occurred_at,
+        };
+        self.occurrences.values().map(occurred).collect()
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -85,5 +85,6 @@ mod write;
 
 pub use calls::{Call, TokenKind, Violation, ViolationKind};
 pub use emulator::{Contact, HubSpot, Options, Scopes, Token};
+pub use events::Occurred;
 pub use limits::Policy;
 pub use settings::{ErrorGeneration, SearchFilterLimits, Settings, Tier};

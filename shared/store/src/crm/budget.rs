@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rollcall_crm::pacer::{Limit, Pacer};
 use rollcall_crm::port::{BudgetStore, Versioned};
-use rollcall_crm::portal::{Budget, Pause, PauseReason};
+use rollcall_crm::portal::{Budget, EventsAccess, Pause, PauseReason};
 use rollcall_domain::port::PortError;
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
@@ -28,6 +28,9 @@ struct BudgetItem {
     failures: u32,
     probe_until: Option<Timestamp>,
     schema_version: Option<String>,
+    events_namespace: Option<String>,
+    events_version: Option<String>,
+    events_missing_since: Option<Timestamp>,
 }
 
 impl TryFrom<BudgetItem> for Versioned {
@@ -41,6 +44,11 @@ impl TryFrom<BudgetItem> for Versioned {
             }
             _ => None,
         };
+        let events = match (item.events_missing_since, item.events_namespace, item.events_version) {
+            (Some(since), _, _) => EventsAccess::Missing { since },
+            (None, Some(namespace), Some(version)) => EventsAccess::Declared { namespace, version },
+            (None, _, _) => EventsAccess::Unknown,
+        };
         let budget = Budget {
             pacer: Pacer { due_us: item.call_due_us },
             limit: Limit::new(item.limit_calls, item.limit_window_ms),
@@ -48,6 +56,7 @@ impl TryFrom<BudgetItem> for Versioned {
             failures: item.failures,
             probe_until: item.probe_until,
             schema_version: item.schema_version,
+            events,
         };
         Ok(Self { budget, version: item.version })
     }
@@ -61,7 +70,12 @@ impl BudgetStore for CrmTable {
     }
 
     async fn store(&self, budget: &Budget, seen: u64) -> Result<bool, PortError> {
-        let Budget { pacer, limit, pause, failures, probe_until, schema_version } = budget;
+        let Budget { pacer, limit, pause, failures, probe_until, schema_version, events } = budget;
+        let (namespace, version, missing_since) = match events {
+            EventsAccess::Unknown => (None, None, None),
+            EventsAccess::Declared { namespace, version } => (Some(namespace), Some(version), None),
+            EventsAccess::Missing { since } => (None, None, Some(since)),
+        };
         let update = ItemUpdate::of(PORTAL, BUDGET)
             .set("version", number(seen + 1))
             .set("call_due_us", number(pacer.due_us))
@@ -71,7 +85,10 @@ impl BudgetStore for CrmTable {
             .put("pause_reason", pause.map(|pause| text(pause.reason.as_str())))
             .set("failures", number(*failures))
             .put("probe_until", probe_until.map(|until| text(until.to_string())))
-            .put("schema_version", schema_version.as_deref().map(text));
+            .put("schema_version", schema_version.as_deref().map(text))
+            .put("events_namespace", namespace.map(text))
+            .put("events_version", version.map(text))
+            .put("events_missing_since", missing_since.map(|since| text(since.to_string())));
         let update = if seen == 0 {
             update.only_if("attribute_not_exists(#version)")
         } else {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use rollcall_crm::dead_letter::{Cause, DeadLetter, DeadLetterChange, Status};
 use rollcall_crm::limits::DEAD_LETTER_KEPT_SECONDS;
+use rollcall_crm::milestone::{Milestone, MilestoneKind, MilestoneRow};
 use rollcall_crm::pending::Mark;
 use rollcall_crm::port::{DeadLetterPage, DeadLetterStore};
 use rollcall_domain::audit::Entry;
@@ -17,9 +18,9 @@ use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::{Timestamp, after_seconds};
 use rollcall_resources::Table;
 use rollcall_resources::table::{CRM_OPEN, EXPIRES_AT};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{CrmTable, named, pending, sortable};
+use super::{CrmTable, milestones, named, pending, sortable};
 use crate::audit;
 use crate::error::failed;
 use crate::item::{Attributes, from_item, key, number, text, to_value};
@@ -46,6 +47,22 @@ struct LetterItem {
     tries: u32,
     status: String,
     function_version: String,
+    milestone: Option<MilestoneItem>,
+}
+
+/// The milestone that was refused; absent when it was a facet.
+#[derive(Debug, Serialize, Deserialize)]
+struct MilestoneItem {
+    id: String,
+    kind: String,
+    at: Timestamp,
+}
+
+impl From<&Milestone> for MilestoneItem {
+    fn from(milestone: &Milestone) -> Self {
+        let Milestone { id, kind, at, .. } = milestone;
+        Self { id: id.clone(), kind: kind.as_str().to_owned(), at: *at }
+    }
 }
 
 impl TryFrom<LetterItem> for DeadLetter {
@@ -53,10 +70,17 @@ impl TryFrom<LetterItem> for DeadLetter {
 
     fn try_from(item: LetterItem) -> Result<Self, PortError> {
         let LetterItem { request, category, message, fingerprint, .. } = item;
+        let user = item.user_id;
+        let milestone = |stored: MilestoneItem| {
+            let kind = named(&MilestoneKind::ALL, MilestoneKind::as_str, &stored.kind)?;
+            Ok::<_, PortError>(Milestone { id: stored.id, user: user.clone(), kind, at: stored.at })
+        };
+        let milestone = item.milestone.map(milestone).transpose()?;
         Ok(Self {
             id: item.dead_letter_id,
-            user: item.user_id,
+            user,
             facet: item.facet,
+            milestone,
             cause: Cause { request, category, message, fingerprint },
             first_seen_at: item.first_seen_at,
             last_seen_at: item.last_seen_at,
@@ -143,6 +167,10 @@ impl ItemUpdate {
     }
 }
 
+fn milestone(letter: &DeadLetter) -> Result<Option<AttributeValue>, PortError> {
+    letter.milestone.as_ref().map(|told| to_value(&MilestoneItem::from(told))).transpose()
+}
+
 /// A change of a dead letter as the update of its item.
 pub(super) fn update(change: &DeadLetterChange) -> Result<ItemUpdate, PortError> {
     match change {
@@ -151,6 +179,7 @@ pub(super) fn update(change: &DeadLetterChange) -> Result<ItemUpdate, PortError>
             .set("dead_letter_id", text(new.id.as_str()))
             .set("user_id", text(new.user.as_str()))
             .set("facet", text(new.facet.as_str()))
+            .put("milestone", milestone(new)?)
             .set("first_seen_at", text(new.first_seen_at.to_string()))
             .set("tries", number(new.tries))
             .only_if("attribute_not_exists(#dead_letter_id)")),
@@ -230,11 +259,14 @@ impl DeadLetterStore for CrmTable {
             .off_the_desk(Status::Replaying)
             .value("open", text(Status::Open.as_str()))
             .only_if("#status = :open");
-        let forced = pending::marked(mark).set("forced", AttributeValue::Bool(true));
+        let waiting = match &open.milestone {
+            None => pending::marked(mark).set("forced", AttributeValue::Bool(true)),
+            Some(milestone) => milestones::kept(&MilestoneRow::new(milestone.clone(), mark.now)),
+        };
         let crm = self.tables.name(Table::Crm);
         let parts = vec![
             replaying.into_part(crm.clone())?,
-            forced.into_part(crm)?,
+            waiting.into_part(crm)?,
             audit::part(&self.tables, entry)?,
         ];
         let applied = self.tables.commit("replay a dead letter", parts).await?;

@@ -27,6 +27,8 @@ struct LedgerItem {
     #[serde(default)]
     facets: BTreeMap<Facet, EntryItem>,
     lease_token: Option<String>,
+    #[serde(default)]
+    milestones_refused: BTreeMap<String, DeadLetterId>,
     removal: Option<String>,
     removal_id: Option<String>,
     removal_email: Option<String>,
@@ -123,7 +125,12 @@ impl LedgerStore for CrmTable {
         let removal = item.removal()?;
         let facets = item.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
         Ok(LeaseAttempt::Taken {
-            ledger: Ledger { contact_id: item.contact_id, facets: facets.collect(), removal },
+            ledger: Ledger {
+                contact_id: item.contact_id,
+                facets: facets.collect(),
+                removal,
+                milestones_refused: item.milestones_refused,
+            },
             abandoned: item.lease_token.is_some(),
         })
     }
@@ -140,6 +147,7 @@ impl LedgerStore for CrmTable {
         let update = ItemUpdate::of(&user_key(user), LEDGER)
             .put("contact_id", ledger.contact_id.as_deref().map(text))
             .set("facets", to_value(&facets)?)
+            .set("milestones_refused", to_value(&ledger.milestones_refused)?)
             .remove("lease_token")
             .remove("lease_until")
             .value("token", text(token));

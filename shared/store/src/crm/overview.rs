@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::Select;
-use futures::future::{try_join_all, try_join3};
+use futures::future::{try_join_all, try_join4};
 use rollcall_crm::limits::{DUE_SHARDS, STATUS_ROWS_MAX};
 use rollcall_crm::port::{BudgetStore, Overseer, Overview};
 use rollcall_domain::facet::Facet;
@@ -15,7 +15,7 @@ use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
 use serde::Deserialize;
 
 use super::dead_letters::OPEN_SHARD;
-use super::{CrmTable, pending};
+use super::{CrmTable, milestones, pending};
 use crate::error::failed;
 use crate::item::{from_item, text};
 use crate::update::ItemUpdate;
@@ -62,6 +62,27 @@ impl CrmTable {
         Ok((rows.collect::<Result<_, _>>()?, page.last_evaluated_key.is_some()))
     }
 
+    /// How many milestones wait in a part of the index, and whether there are more.
+    async fn milestones_waiting(&self, shard: String) -> Result<(usize, bool), PortError> {
+        let rows_max = STATUS_ROWS_MAX / usize::from(DUE_SHARDS);
+        let page = self
+            .tables
+            .client
+            .query()
+            .table_name(self.tables.name(Table::Crm))
+            .index_name(CRM_DUE.name)
+            .select(Select::Count)
+            .key_condition_expression("#shard = :shard")
+            .expression_attribute_names("#shard", CRM_DUE.partition_key)
+            .expression_attribute_values(":shard", text(shard))
+            .limit(i32::try_from(rows_max).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(failed("count milestones"))?;
+        let count = usize::try_from(page.count).unwrap_or_default();
+        Ok((count, page.last_evaluated_key.is_some()))
+    }
+
     async fn open_letters(&self) -> Result<usize, PortError> {
         let page = self
             .tables
@@ -95,8 +116,10 @@ impl CrmTable {
 impl Overseer for CrmTable {
     async fn overview(&self) -> Result<Overview, PortError> {
         let counting = try_join_all(pending::shards().map(|shard| self.waiting(shard)));
-        let (counted, dead_letters_open, versioned) =
-            try_join3(counting, self.open_letters(), self.load()).await?;
+        let milestones =
+            try_join_all(milestones::shards().map(|shard| self.milestones_waiting(shard)));
+        let (counted, milestones, dead_letters_open, versioned) =
+            try_join4(counting, milestones, self.open_letters(), self.load()).await?;
         let mut overview = Overview {
             budget: versioned.budget,
             dead_letters_open,
@@ -104,6 +127,10 @@ impl Overseer for CrmTable {
             pending: BTreeMap::new(),
             ..Overview::default()
         };
+        for (count, has_more) in milestones {
+            overview.milestones_pending += count;
+            overview.pending_has_more |= has_more;
+        }
         for (rows, has_more) in counted {
             overview.pending_has_more |= has_more;
             for row in rows {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::{CrmTable, named, sortable, user_key};
 use crate::error::failed;
-use crate::item::{from_item, key, number, text};
+use crate::item::{Attributes, from_item, key, number, text};
 use crate::update::ItemUpdate;
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +59,7 @@ fn row(user: &UserId, facet: Facet) -> ItemUpdate {
 }
 
 /// The part of the index that lists the rows of a user. The last digit of an id is random.
-fn shard(user: &UserId) -> String {
+pub(super) fn shard(user: &UserId) -> String {
     let digit = user.as_str().bytes().last().unwrap_or_default();
     (digit % DUE_SHARDS).to_string()
 }
@@ -84,13 +84,13 @@ pub(super) fn marked(mark: &Mark) -> ItemUpdate {
 }
 
 impl CrmTable {
-    /// Rows of a part of the index that are due at `until`, the longest overdue first.
-    async fn due_of_shard(
+    /// Items of a part of the index that are due at `until`, the longest overdue first.
+    pub(super) async fn due_of_shard(
         &self,
         shard: String,
         until: Timestamp,
         rows_max: usize,
-    ) -> Result<Vec<PendingRow>, PortError> {
+    ) -> Result<Vec<Attributes>, PortError> {
         let page = self
             .tables
             .client
@@ -106,8 +106,7 @@ impl CrmTable {
             .send()
             .await
             .map_err(failed("list pending rows"))?;
-        let items = page.items.unwrap_or_default().into_iter();
-        items.map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from)).collect()
+        Ok(page.items.unwrap_or_default())
     }
 }
 
@@ -154,7 +153,9 @@ impl PendingStore for CrmTable {
 
     async fn due(&self, now: Timestamp, rows_max: usize) -> Result<Vec<PendingRow>, PortError> {
         let of_shards = shards().map(|shard| self.due_of_shard(shard, now, rows_max));
-        let mut rows = try_join_all(of_shards).await?.concat();
+        let items = try_join_all(of_shards).await?.concat().into_iter();
+        let rows = items.map(|item| from_item::<PendingItem>(item).and_then(PendingRow::try_from));
+        let mut rows: Vec<PendingRow> = rows.collect::<Result<_, _>>()?;
         rows.sort_by_key(|row| row.due_at);
         rows.truncate(rows_max);
         Ok(rows)

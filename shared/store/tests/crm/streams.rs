@@ -1,7 +1,5 @@
 //! Reading again what a failed batch was about.
 
-use std::collections::BTreeSet;
-
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::learning::Learner;
 use rollcall_domain::progress::Changes;
@@ -11,8 +9,9 @@ use rollcall_resources::Table;
 use rollcall_store::Capability;
 use rollcall_store::enrollments::EnrollmentWriter;
 use rollcall_store::learner::LearnerRecorder;
-use rollcall_store::streams::{Reread, StreamRange, StreamReader};
+use rollcall_store::streams::{Change, Reread, StreamRange, StreamReader};
 use rollcall_store::users::UserDirectory;
+use serde_dynamo::Item;
 use serde_json::Value;
 
 use crate::world::World;
@@ -62,10 +61,25 @@ fn sequence(record: &Value) -> String {
     record["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()
 }
 
-fn keys(records: &[Value]) -> Reread {
-    let keys = records.iter().map(|record| &record["dynamodb"]["Keys"]["pk"]["S"]);
-    let keys: BTreeSet<String> = keys.map(|key| key.as_str().unwrap().to_owned()).collect();
-    Reread::Changed(keys)
+/// The same records as the reader hands them out: every one, with both images.
+#[track_caller]
+fn check(reread: Reread, records: &[Value]) {
+    let Reread::Changed(changes) = reread else { panic!("gone") };
+    assert_eq!(changes.len(), records.len());
+    for (change, record) in changes.into_iter().zip(records) {
+        let record = &record["dynamodb"];
+        let image = |name: &str| record.get(name).map(|image| item(image.clone()));
+        let expected = Change {
+            keys: item(record["Keys"].clone()),
+            before: image("OldImage"),
+            after: image("NewImage"),
+        };
+        assert_eq!(change, expected);
+    }
+}
+
+fn item(image: Value) -> Item {
+    serde_json::from_value(image).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,14 +100,13 @@ async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
         let end = records.len() - 1;
         assert!(end > 4, "there is something to leave out on both sides");
         for (first, last) in [(2, end - 1), (2, 2), (0, end)] {
-            let reread = reader.reread(&range(first, last)).await.unwrap();
-            assert_eq!(reread, keys(&records[first..=last]), "{table}");
+            check(reader.reread(&range(first, last)).await.unwrap(), &records[first..=last]);
         }
         let elsewhere = StreamRange { shard_id: "shardId-x".to_owned(), ..range(2, end) };
         assert_eq!(reader.reread(&elsewhere).await.unwrap(), Reread::Gone);
         world.database.faults().trim_stream(&table, &sequence(&records[3])).unwrap();
         assert_eq!(reader.reread(&range(2, end)).await.unwrap(), Reread::Gone);
-        assert_eq!(reader.reread(&range(3, end)).await.unwrap(), keys(&records[3..]));
+        check(reader.reread(&range(3, end)).await.unwrap(), &records[3..]);
     }
     world.check_uses(READER, StreamReader::GRANTS);
 }
