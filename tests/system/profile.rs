@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt;
 use futures::future::{join, join_all};
+use rollcall_domain::profile::age;
 use rollcall_domain::session::SessionHash;
+use rollcall_domain::time::{Clock, after_seconds, date};
 use rollcall_tests::{Answer, Browser, Outcome, World, member};
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ const SIGN_INS_AT_A_TIME: usize = 8;
 /// claim would take longer than all claims.
 const CLAIMS_AT_A_TIME: usize = 12;
 const ME: &str = "/users/me";
+const BIRTH_DATE: &str = "1900-01-01";
 
 /// The headers of a change that a page of ours sends.
 struct Page {
@@ -189,17 +192,32 @@ async fn a_change_that_its_sender_based_on_an_older_version_is_refused() {
     world.finish(Outcome::Clean).await;
 }
 
-/// A value of each field that stands nowhere else.
-fn canaries() -> BTreeMap<&'static str, Value> {
+/// Of each field where it stands in an answer, and a value that it has nowhere else.
+fn canaries() -> BTreeMap<&'static str, (&'static str, Value)> {
+    let today = date(rollcall_runtime::system::SystemClock.now());
+    let age = age(BIRTH_DATE.parse().unwrap(), today);
     BTreeMap::from([
-        ("given_name", json!("Canarygiven")),
-        ("family_name", json!("Canaryfamily")),
-        ("about", json!("canary-about")),
-        ("avatar_url", json!("https://canary-avatar.example/a.png")),
-        ("categories", json!(["canary-category"])),
-        ("skills", json!(["canary-skill"])),
-        ("languages", json!(["canary-language"])),
+        ("given_name", ("/given_name", json!("Canarygiven"))),
+        ("family_name", ("/family_name", json!("Canaryfamily"))),
+        ("about", ("/about", json!("canary-about"))),
+        ("avatar_url", ("/avatar_url", json!("https://canary-avatar.example/a.png"))),
+        ("categories", ("/categories", json!(["canary-category"]))),
+        ("skills", ("/skills", json!(["canary-skill"]))),
+        ("languages", ("/languages", json!(["canary-language"]))),
+        ("age", ("/age", json!(age))),
+        ("height_cm", ("/physical/height_cm", json!(187))),
+        ("hair_colour", ("/physical/hair_colour", json!("canary-hair"))),
+        ("eye_colour", ("/physical/eye_colour", json!("canary-eyes"))),
+        ("phone", ("/contacts/phone", json!("+49301234567"))),
+        ("website", ("/contacts/website", json!("https://canary-website.example/"))),
+        ("city", ("/contacts/city", json!("Canarycity"))),
+        ("country", ("/contacts/country", json!("AQ"))),
     ])
+}
+
+/// What an answer shows of a field.
+fn shown_of<'answer>(answer: &'answer Value, pointer: &str) -> &'answer Value {
+    answer.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,11 +229,15 @@ async fn c_07_nobody_sees_more_of_a_profile_than_its_user_allows() {
     let mut forger = world.browser();
     forger.cookies.insert("__Host-rollcall_session".to_owned(), "x".repeat(43));
     let canaries = canaries();
-    let mut full = json!(canaries);
-    full["username"] = json!("ada");
+    let mut full = json!({ "username": "ada", "birth_date": BIRTH_DATE, "physical": {}, "contacts": {} });
+    for (field, (pointer, canary)) in canaries.iter().filter(|(field, _)| **field != "age") {
+        let (parent, _) = pointer.rsplit_once('/').unwrap();
+        full.pointer_mut(parent).unwrap()[field] = canary.clone();
+    }
     assert_ok(&edit(&mut ada, full).await);
     let me = ada.get(ME).await.json();
-    let secret = [me["user_id"].as_str().unwrap(), me["email"].as_str().unwrap(), "joined_at"];
+    let secret =
+        [me["user_id"].as_str().unwrap(), me["email"].as_str().unwrap(), "joined_at", BIRTH_DATE];
     let levels = ["private", "members", "public"];
     let mut looks = 0;
     for field in canaries.keys() {
@@ -232,10 +254,13 @@ async fn c_07_nobody_sees_more_of_a_profile_than_its_user_allows() {
                 let case = format!("{field}: {own} in {whole}, member: {is_member}: {shown:?}");
                 let found = if may_see(whole) { 200 } else { 404 };
                 assert_eq!(shown.status, found, "{case}");
-                for (other, canary) in &canaries {
+                for (other, (pointer, canary)) in &canaries {
                     let visible = other == field && may_see(whole.min(own));
-                    let inner = canary.get(0).unwrap_or(canary).as_str().unwrap();
-                    assert_eq!(shown.text.contains(inner), visible, "{other} of {case}");
+                    let answer = shown.json();
+                    assert_eq!(shown_of(&answer, pointer) == canary, visible, "{other} of {case}");
+                    if let Some(text) = canary.get(0).unwrap_or(canary).as_str() {
+                        assert_eq!(shown.text.contains(text), visible, "{other} of {case}");
+                    }
                 }
                 for word in secret {
                     assert!(!shown.text.contains(word), "{word} of {case}");
@@ -246,7 +271,7 @@ async fn c_07_nobody_sees_more_of_a_profile_than_its_user_allows() {
             }
         }
     }
-    assert_eq!(looks, 7 * 9 * 4);
+    assert_eq!(looks, 15 * 9 * 4);
     let hidden = nobody.get("/users/ada").await.json();
     assert_ok(&edit(&mut ada, json!({ "visibility": { "profile": "private" } })).await);
     let (mut hidden_now, mut missing) =
@@ -267,7 +292,9 @@ async fn what_a_new_profile_shows_is_for_members() {
     assert_ok(&edit(&mut ada, json!({ "username": "ada", "about": "Hello" })).await);
     let public = json!({
         "username": "ada", "given_name": null, "family_name": null, "about": null,
-        "avatar_url": null, "categories": [], "skills": [], "languages": [],
+        "avatar_url": null, "categories": [], "skills": [], "languages": [], "age": null,
+        "physical": { "height_cm": null, "hair_colour": null, "eye_colour": null },
+        "contacts": { "phone": null, "website": null, "city": null, "country": null },
     });
     assert_eq!(nobody.get("/users/ada").await.json(), public);
     let mut lin = world.signed_in("lin").await;
@@ -279,10 +306,7 @@ async fn what_a_new_profile_shows_is_for_members() {
     let before = "2026-01-01T00:00:00Z";
     set_last_use(&world, &lin, before).await;
     assert_eq!(lin.get("/users/ada").await.json(), public);
-    let recently = {
-        use rollcall_domain::time::{Clock, after_seconds};
-        after_seconds(rollcall_runtime::system::SystemClock.now(), -3_600).to_string()
-    };
+    let recently = after_seconds(rollcall_runtime::system::SystemClock.now(), -3_600).to_string();
     set_last_use(&world, &lin, &recently).await;
     assert_eq!(lin.get("/users/ada").await.json(), seen);
     let order = json!({ "TableName": "rollcall-dev-edge", "Key": session_key(&lin) });
@@ -379,7 +403,27 @@ fn wrong_patches() -> Vec<(Value, &'static str, &'static str)> {
         (json!(["eve"]), "", "invalid"),
         (json!(null), "", "invalid"),
         (json!("about"), "", "invalid"),
+        (json!({ "birth_date": "2126-01-01" }), "/birth_date", "invalid-date"),
+        (json!({ "birth_date": "31.01.1990" }), "/birth_date", "invalid-date"),
+        (json!({ "birth_date": 19_900_131 }), "/birth_date", "invalid"),
+        (json!({ "age": 30 }), "/age", "invalid"),
+        (json!({ "physical": { "height_cm": 49 } }), "/physical/height_cm", "out-of-range"),
+        (json!({ "physical": { "height_cm": -1 } }), "/physical/height_cm", "invalid"),
+        (json!({ "physical": { "height_cm": 187.5 } }), "/physical/height_cm", "invalid"),
+        (json!({ "physical": { "hair_colour": "a\u{0}" } }), "/physical/hair_colour", "control-character"),
+        (json!({ "physical": { "eye_colour": "x".repeat(51) } }), "/physical/eye_colour", "too-long"),
+        (json!({ "physical": { "weight_kg": 70 } }), "/physical/weight_kg", "invalid"),
+        (json!({ "physical": [187] }), "/physical", "invalid"),
+        (json!({ "physical": "tall" }), "/physical", "invalid"),
+        (json!({ "contacts": { "phone": "030 1234567" } }), "/contacts/phone", "invalid-phone"),
+        (json!({ "contacts": { "phone": "+49;ext=1" } }), "/contacts/phone", "invalid-phone"),
+        (json!({ "contacts": { "website": "javascript:alert(1)" } }), "/contacts/website", "invalid-url"),
+        (json!({ "contacts": { "city": "" } }), "/contacts/city", "empty"),
+        (json!({ "contacts": { "country": "ZZ" } }), "/contacts/country", "unknown-country"),
+        (json!({ "contacts": { "email": "a@b.example" } }), "/contacts/email", "invalid"),
+        (json!({ "visibility": { "birth_date": "public" } }), "/visibility/birth_date", "unknown-field"),
         // The good part of a bad change is not made.
+        (json!({ "physical": { "height_cm": 187, "eye_colour": "" } }), "/physical/eye_colour", "empty"),
         (json!({ "given_name": "Eve", "about": "a\tb" }), "/about", "control-character"),
     ]
 }
@@ -463,6 +507,25 @@ async fn text_is_kept_as_given_and_what_a_change_does_not_name_stays() {
     expected["visibility"]["about"] = json!("members");
     expected["avatar_url"] = Value::Null;
     assert_eq!(later.json(), expected, "c_19: siblings of a nested member stay");
+
+    let facts = json!({
+        "birth_date": "1990-01-31",
+        "physical": { "height_cm": 187, "hair_colour": " Brown " },
+        "contacts": { "phone": "+49301234567", "website": "https://a.example", "country": "de" },
+    });
+    assert_ok(&edit(&mut ada, facts).await);
+    let changed = json!({ "physical": { "hair_colour": null }, "contacts": { "city": "Bonn" } });
+    let changed = edit(&mut ada, changed).await.json();
+    let physical = json!({ "height_cm": 187, "hair_colour": null, "eye_colour": null });
+    let contacts = json!({
+        "phone": "+49301234567", "website": "https://a.example/", "city": "Bonn", "country": "DE",
+    });
+    assert_eq!((&changed["physical"], &changed["contacts"]), (&physical, &contacts), "c_19");
+    assert_eq!(changed["birth_date"], "1990-01-31");
+    assert!(changed["age"].as_u64().unwrap() >= 36, "{changed}");
+    assert_eq!(changed["visibility"]["age"], "private");
+    let none = json!({ "birth_date": null, "physical": null, "contacts": null });
+    assert_eq!(edit(&mut ada, none).await.json(), expected);
     world.finish(Outcome::Clean).await;
 }
 
@@ -479,7 +542,7 @@ async fn an_account_from_before_there_were_profiles_has_an_empty_one() {
         },
         "UpdateExpression": "REMOVE username, renamed_at, given_name_is_own, family_name_is_own, \
             about, avatar_url, categories, skills, languages, visibility, granted_roles, \
-            standing, #plan, verified, profile_version",
+            standing, #plan, verified, profile_version, identities, birth_date, physical, contacts",
         "ExpressionAttributeNames": { "#plan": "plan" },
     });
     world.dynamodb("UpdateItem", &order).await;

@@ -39,11 +39,11 @@ impl Ports {
 async fn handle(
     ports: &Ports,
     caller: &Caller,
-    _context: &Context,
+    context: &Context,
     _input: NoInput,
 ) -> Result<Response, UserGetError> {
     let user = ports.users.find(&caller.user).await?;
-    Ok(user_view::answer(&user.ok_or(UserGetError::Gone)?))
+    Ok(user_view::answer(&user.ok_or(UserGetError::Gone)?, context.now))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@
 //! alike. The number of writes is not shown, so nobody can count a user's sign-ins by entity tags.
 
 use rollcall_domain::profile::{Audience, PublicProfile};
+use rollcall_domain::time::date;
 use rollcall_domain::username::Username;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
@@ -16,6 +17,8 @@ use rollcall_store::users::UserReader;
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::user_view::{ContactsView, PhysicalView};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -74,17 +77,25 @@ pub(crate) struct PublicView {
     skills: Vec<String>,
     /// Languages, in the user's order.
     languages: Vec<String>,
+    /// Age in full years.
+    age: Option<u16>,
+    /// What the user looks like.
+    physical: PhysicalView,
+    /// How to reach the user.
+    contacts: ContactsView,
 }
 
 async fn handle(
     ports: &Ports,
     caller: Option<&Caller>,
-    _context: &Context,
+    context: &Context,
     input: Input,
 ) -> Result<Response, UserPublicError> {
     let user = ports.users.find_by_username(&input.username).await?;
     let audience = caller.map_or(Audience::Anybody, |_| Audience::Member);
-    let shown = user.and_then(|user| user.shown_to(audience)).ok_or(UserPublicError::NotFound)?;
+    let today = date(context.now);
+    let shown = user.and_then(|user| user.shown_to(audience, today));
+    let shown = shown.ok_or(UserPublicError::NotFound)?;
     Ok(Response::json(200, &PublicView::from(shown)))
 }
 
@@ -99,6 +110,9 @@ impl From<PublicProfile> for PublicView {
             categories: profile.categories,
             skills: profile.skills,
             languages: profile.languages,
+            age: profile.age,
+            physical: profile.physical.into(),
+            contacts: profile.contacts.into(),
         }
     }
 }

@@ -7,8 +7,11 @@
 //! refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use rollcall_domain::profile::{Change, Edit, FieldRefusal, Patch};
+use rollcall_domain::profile::{Change, ContactsPatch, FieldRefusal, Patch, PhysicalPatch};
+use rollcall_domain::time::date;
 use rollcall_domain::username::NamingRefusal;
 use rollcall_edge::condition::{IfMatch, PRECONDITION_FAILED, PRECONDITION_REQUIRED};
 use rollcall_edge::problem::{CONFLICT, INVALID, UNAUTHENTICATED};
@@ -19,6 +22,8 @@ use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::users::ProfileWriter;
 use rollcall_store::{Capability, PortError, PortErrorClass};
 use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::user_view::{self, ProfileView};
@@ -79,7 +84,7 @@ impl Ports {
 
 struct Input {
     if_match: IfMatch,
-    edit: Edit,
+    patch: Patch,
 }
 
 /// A merge patch (RFC 7396): what is left out stays, null removes.
@@ -120,10 +125,92 @@ struct Body {
     #[schemars(with = "Option<Vec<String>>")]
     #[serde(deserialize_with = "change")]
     languages: Change<Vec<String>>,
+    /// The date of birth, `YYYY-MM-DD`.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    birth_date: Change<String>,
+    /// What the user looks like; members that are left out stay, null removes one or all.
+    #[schemars(with = "Option<PhysicalBody>")]
+    #[serde(deserialize_with = "object")]
+    physical: Change<PhysicalBody>,
+    /// How to reach the user; members that are left out stay, null removes one or all.
+    #[schemars(with = "Option<ContactsBody>")]
+    #[serde(deserialize_with = "object")]
+    contacts: Change<ContactsBody>,
     /// `public`, `members` or `private`, by field or for `profile` as a whole; null is the default.
     #[schemars(with = "Option<BTreeMap<String, Option<String>>>")]
     #[serde(deserialize_with = "change")]
     visibility: Change<BTreeMap<String, Option<String>>>,
+}
+
+/// What the user looks like.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "PhysicalPatch")]
+struct PhysicalBody {
+    /// Height in centimetres, 50 to 260.
+    #[schemars(with = "Option<u16>")]
+    #[serde(deserialize_with = "change")]
+    height_cm: Change<u16>,
+    /// Colour of the hair, up to 50 characters.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    hair_colour: Change<String>,
+    /// Colour of the eyes, up to 50 characters.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    eye_colour: Change<String>,
+}
+
+/// How to reach the user.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ContactsPatch")]
+struct ContactsBody {
+    /// Telephone number: a plus and 7 to 15 digits, country code first (ITU-T E.164).
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    phone: Change<String>,
+    /// A page of the user's elsewhere: an https URL of up to 2 048 characters.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    website: Change<String>,
+    /// Where the user lives or works, up to 100 characters.
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    city: Change<String>,
+    /// The country's code of two letters (ISO 3166-1).
+    #[schemars(with = "Option<String>")]
+    #[serde(deserialize_with = "change")]
+    country: Change<String>,
+}
+
+/// A member that is there: null or an object, and no array, which the parser would take for an
+/// object whose members come without their names.
+fn object<'de, D, T>(deserializer: D) -> Result<Change<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_any(ObjectVisitor(PhantomData))
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Change<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Change::Remove)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, members: M) -> Result<Self::Value, M::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Change::Set)
+    }
 }
 
 /// A member that is there: null or a value.
@@ -142,11 +229,7 @@ impl FromRequest for Input {
         if request.body().trim_ascii_start().starts_with(b"[") {
             return Err(Problem::invalid("", "invalid", &"must be an object"));
         }
-        let edit = Patch::from(request.json::<Body>()?).check().map_err(|refusals| {
-            let errors = refusals.into_iter().map(field_error).collect();
-            Problem { errors, ..Problem::new(&INVALID) }
-        })?;
-        Ok(Self { if_match, edit })
+        Ok(Self { if_match, patch: Patch::from(request.json::<Body>()?) })
     }
 }
 
@@ -161,8 +244,33 @@ impl From<Body> for Patch {
             categories: body.categories,
             skills: body.skills,
             languages: body.languages,
+            birth_date: body.birth_date,
+            physical: nested(body.physical),
+            contacts: nested(body.contacts),
             visibility: body.visibility,
         }
+    }
+}
+
+fn nested<T, U: From<T>>(change: Change<T>) -> Change<U> {
+    match change {
+        Change::Keep => Change::Keep,
+        Change::Remove => Change::Remove,
+        Change::Set(members) => Change::Set(members.into()),
+    }
+}
+
+impl From<PhysicalBody> for PhysicalPatch {
+    fn from(body: PhysicalBody) -> Self {
+        let PhysicalBody { height_cm, hair_colour, eye_colour } = body;
+        Self { height_cm, hair_colour, eye_colour }
+    }
+}
+
+impl From<ContactsBody> for ContactsPatch {
+    fn from(body: ContactsBody) -> Self {
+        let ContactsBody { phone, website, city, country } = body;
+        Self { phone, website, city, country }
     }
 }
 
@@ -177,16 +285,17 @@ async fn handle(
     context: &Context,
     input: Input,
 ) -> Result<Response, UserUpdateError> {
-    let Input { if_match, edit } = input;
+    let Input { if_match, patch } = input;
+    let edit = patch.check(date(context.now)).map_err(UserUpdateError::Fields)?;
     for _attempt in 0..ATTEMPTS_MAX {
         let user = ports.profiles.find(&caller.user).await?.ok_or(UserUpdateError::Gone)?;
         if_match.check(user.profile_version).map_err(UserUpdateError::Condition)?;
         let claims = ports.profiles.claims(&user, &edit).await?;
         let Some(edited) = user.edit(&edit, &claims, context.now)? else {
-            return Ok(user_view::answer(&user));
+            return Ok(user_view::answer(&user, context.now));
         };
         match ports.profiles.store(&edited, &context.trace_id).await {
-            Ok(()) => return Ok(user_view::answer(&edited.user)),
+            Ok(()) => return Ok(user_view::answer(&edited.user, context.now)),
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),
         }
@@ -196,6 +305,8 @@ async fn handle(
 
 #[derive(Debug, thiserror::Error)]
 enum UserUpdateError {
+    #[error("fields are wrong")]
+    Fields(Vec<FieldRefusal>),
     #[error("the account is gone")]
     Gone,
     #[error("the request is about another version")]
@@ -211,6 +322,10 @@ enum UserUpdateError {
 impl From<UserUpdateError> for Problem {
     fn from(error: UserUpdateError) -> Self {
         match error {
+            UserUpdateError::Fields(refusals) => {
+                let errors = refusals.into_iter().map(field_error).collect();
+                Self { errors, ..Self::new(&INVALID) }
+            }
             UserUpdateError::Gone => Self::new(&UNAUTHENTICATED),
             UserUpdateError::Condition(problem) => problem,
             UserUpdateError::Naming(refusal) => {

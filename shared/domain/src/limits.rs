@@ -27,6 +27,16 @@ pub const CATEGORIES_MAX: usize = 10;
 pub const SKILLS_MAX: usize = 50;
 /// Languages in a profile.
 pub const LANGUAGES_MAX: usize = 20;
+/// The first year in which a user can have been born.
+pub const BIRTH_YEAR_MIN: i16 = 1900;
+/// Height of a person in centimetres.
+pub const HEIGHT_CM_MIN: u16 = 50;
+/// Height of a person in centimetres.
+pub const HEIGHT_CM_MAX: u16 = 260;
+/// Digits of a telephone number.
+pub const PHONE_DIGITS_MIN: usize = 7;
+/// Digits of a telephone number (ITU-T E.164 §6.2).
+pub const PHONE_DIGITS_MAX: usize = 15;
 /// Wrong fields that one answer names.
 pub const FIELD_REFUSALS_MAX: usize = 50;
 /// Characters of an e-mail address (RFC 5321 §4.5.3.1).

@@ -23,6 +23,11 @@ pub fn after(timestamp: Timestamp, duration: SignedDuration) -> Timestamp {
     timestamp.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
+/// The day of `timestamp` in UTC.
+pub fn date(timestamp: Timestamp) -> jiff::civil::Date {
+    timestamp.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
 /// The day of `timestamp` in UTC, `YYYY-MM-DD`.
 pub fn day(timestamp: Timestamp) -> String {
     timestamp.strftime("%Y-%m-%d").to_string()

@@ -1,10 +1,13 @@
 //! Users: the person behind an account.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::id::UserId;
 use crate::limits::NAME_CHARACTERS_MAX;
-use crate::profile::{Audience, Edit, Field, Profile, PublicProfile};
+use crate::profile::{
+    Audience, Contacts, Edit, Field, Physical, Profile, PublicProfile, age,
+};
 use crate::random::Random;
 use crate::role::Role;
 use crate::standing::{Closed, Standing, StandingRefusal};
@@ -324,24 +327,38 @@ impl User {
         edit.username.as_ref().filter(|wanted| self.username.as_ref() != Some(*wanted))
     }
 
-    /// What an audience sees of the user; `None` when it may not know that there is one.
-    pub fn shown_to(&self, audience: Audience) -> Option<PublicProfile> {
+    /// What an audience sees of the user on the day `today`; `None` when it may not know that there is
+    /// one.
+    pub fn shown_to(&self, audience: Audience, today: Date) -> Option<PublicProfile> {
         let profile = &self.profile;
         let shows = |field| profile.shows(field, audience);
         if !shows(Field::Profile) {
             return None;
         }
         let text = |field, text: &str| (shows(field) && !text.is_empty()).then(|| text.to_owned());
+        let fact = |field, fact: &Option<String>| fact.clone().filter(|_| shows(field));
         let list = |field, list: &[String]| if shows(field) { list.to_vec() } else { Vec::new() };
         Some(PublicProfile {
             username: self.username.clone()?,
             given_name: text(Field::GivenName, &self.given_name),
             family_name: text(Field::FamilyName, &self.family_name),
             about: text(Field::About, &profile.about),
-            avatar_url: profile.avatar_url.clone().filter(|_| shows(Field::AvatarUrl)),
+            avatar_url: fact(Field::AvatarUrl, &profile.avatar_url),
             categories: list(Field::Categories, &profile.categories),
             skills: list(Field::Skills, &profile.skills),
             languages: list(Field::Languages, &profile.languages),
+            age: profile.birth_date.filter(|_| shows(Field::Age)).map(|birth| age(birth, today)),
+            physical: Physical {
+                height_cm: profile.physical.height_cm.filter(|_| shows(Field::HeightCm)),
+                hair_colour: fact(Field::HairColour, &profile.physical.hair_colour),
+                eye_colour: fact(Field::EyeColour, &profile.physical.eye_colour),
+            },
+            contacts: Contacts {
+                phone: fact(Field::Phone, &profile.contacts.phone),
+                website: fact(Field::Website, &profile.contacts.website),
+                city: fact(Field::City, &profile.contacts.city),
+                country: fact(Field::Country, &profile.contacts.country),
+            },
         })
     }
 
@@ -368,6 +385,7 @@ mod tests {
     use super::*;
     use crate::profile::{Change, Patch, Visibility};
     use crate::random::SeededRandom;
+    use crate::time::date;
 
     fn identity() -> Identity {
         Identity {
@@ -416,7 +434,7 @@ mod tests {
     }
 
     fn edit(patch: Patch) -> Edit {
-        patch.check().unwrap()
+        patch.check(date(at(90_000))).unwrap()
     }
 
     #[test]
@@ -491,7 +509,7 @@ mod tests {
         expected.version += 1;
         expected.profile_version += 1;
         assert_eq!(later, expected);
-        assert_eq!(later.shown_to(Audience::Member), None, "nobody is found without a name");
+        assert_eq!(later.shown_to(Audience::Member, date(at(3))), None, "nobody is found without a name");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rollcall_domain::id::UserId;
-use rollcall_domain::profile::{Field, Profile, Visibility};
+use rollcall_domain::profile::{Contacts, Field, Physical, Profile, Visibility};
 use rollcall_domain::role::Role;
 use rollcall_domain::standing::Standing;
 use rollcall_domain::user::{OwnNames, Plan, User};
@@ -67,6 +68,11 @@ pub(super) struct UserItem {
     skills: Vec<String>,
     #[serde(default)]
     languages: Vec<String>,
+    birth_date: Option<Date>,
+    #[serde(default)]
+    physical: Physical,
+    #[serde(default)]
+    contacts: Contacts,
     #[serde(default)]
     visibility: BTreeMap<Field, Visibility>,
     version: u64,
@@ -150,6 +156,9 @@ impl From<UserItem> for User {
                 categories: item.categories,
                 skills: item.skills,
                 languages: item.languages,
+                birth_date: item.birth_date,
+                physical: item.physical,
+                contacts: item.contacts,
                 visibility: item.visibility,
             },
             version: item.version,
@@ -160,8 +169,17 @@ impl From<UserItem> for User {
 
 impl UserItem {
     pub(super) fn new(user: &User, updated_at: Timestamp, trace_id: &str) -> Self {
-        let Profile { about, avatar_url, categories, skills, languages, visibility } =
-            user.profile.clone();
+        let Profile {
+            about,
+            avatar_url,
+            categories,
+            skills,
+            languages,
+            birth_date,
+            physical,
+            contacts,
+            visibility,
+        } = user.profile.clone();
         Self {
             pk: user_key(&user.id),
             sk: PROFILE.to_owned(),
@@ -190,6 +208,9 @@ impl UserItem {
             categories,
             skills,
             languages,
+            birth_date,
+            physical,
+            contacts,
             visibility,
             version: user.version,
             profile_version: Some(user.profile_version),

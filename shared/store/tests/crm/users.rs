@@ -3,9 +3,9 @@
 use futures::StreamExt;
 use futures::stream;
 use rollcall_domain::linking::PendingLink;
-use rollcall_domain::profile::{Change, Patch};
+use rollcall_domain::profile::{Change, ContactsPatch, Patch, PhysicalPatch};
 use rollcall_domain::random::SeededRandom;
-use rollcall_domain::time::{Timestamp, after_seconds};
+use rollcall_domain::time::{Timestamp, after_seconds, date};
 use rollcall_domain::user::{AddressChange, AddressTaken, Edited, Identity, SignedIn, User};
 use rollcall_domain::username::{Claims, NamingRefusal, Username};
 use rollcall_store::users::{IdentityLinker, LinkKeeper, ProfileWriter, UserDirectory, UserReader};
@@ -58,7 +58,7 @@ async fn edit(
     patch: Patch,
     now: Timestamp,
 ) -> Result<Edited, NamingRefusal> {
-    let edit = patch.check().unwrap();
+    let edit = patch.check(date(at(0))).unwrap();
     let user = writer.find(&user.id).await.unwrap().unwrap();
     let claims = writer.claims(&user, &edit).await.unwrap();
     let edited = user.edit(&edit, &claims, now)?.expect("something changes");
@@ -70,7 +70,7 @@ async fn edit(
 async fn c_09_a_thousand_who_all_saw_a_name_free_claim_it_at_once_and_one_gets_it() {
     let world = World::start().await;
     let writer = writer(&world);
-    let edit = naming("ada").check().unwrap();
+    let edit = naming("ada").check(date(at(0))).unwrap();
     let claiming = (0..CLAIMANTS).map(|number| {
         let (writer, edit) = (&writer, &edit);
         async move {
@@ -162,16 +162,25 @@ async fn a_profile_is_read_as_it_was_stored_and_the_later_of_two_writers_is_refu
         categories: list("Science"),
         skills: list("Analysis"),
         languages: list("English"),
+        birth_date: Change::Set("1990-01-31".to_owned()),
+        physical: Change::Set(PhysicalPatch {
+            height_cm: Change::Set(187),
+            ..PhysicalPatch::default()
+        }),
+        contacts: Change::Set(ContactsPatch {
+            country: Change::Set("DE".to_owned()),
+            ..ContactsPatch::default()
+        }),
         visibility: Change::Set(visibility.into()),
     };
     let stored = edit(&writer, &ada, patch, at(1)).await.unwrap().user;
     assert_eq!(writer.find(&ada.id).await.unwrap(), Some(stored.clone()));
-    let second = ada.edit(&naming("late").check().unwrap(), &Claims::default(), at(2));
+    let second = ada.edit(&naming("late").check(date(at(0))).unwrap(), &Claims::default(), at(2));
     let refused = writer.store(&second.unwrap().unwrap(), "trace").await.unwrap_err();
     assert_eq!(refused.class, PortErrorClass::Conflict);
     let reader = UserReader::new(&world.operator());
     assert_eq!(reader.find_by_username(&"late".parse().unwrap()).await.unwrap(), None);
-    let claims = writer.claims(&stored, &naming("late").check().unwrap()).await.unwrap();
+    let claims = writer.claims(&stored, &naming("late").check(date(at(0))).unwrap()).await.unwrap();
     assert_eq!(claims.wanted, None, "the claim of a refused write is not stored");
     assert_eq!(claims.current.map(|claim| claim.user), Some(ada.id));
 }
