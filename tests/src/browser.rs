@@ -165,6 +165,17 @@ impl Browser {
 
     /// A request that changes something, as our own page sends it: with origin and CSRF token.
     pub async fn change(&mut self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.change_with(method, path, body, &[]).await
+    }
+
+    /// As [`Browser::change`], with more headers.
+    pub async fn change_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        more: &[(&str, &str)],
+    ) -> Answer {
         let url = format!("{}{path}", self.api);
         let origin = self.api.clone();
         let token = self.csrf();
@@ -172,6 +183,7 @@ impl Browser {
         if self.csrf.is_some() {
             headers.push(("x-csrf-token", token.as_str()));
         }
+        headers.extend(more);
         self.send(method, &url, body.map(|body| body.to_string()), &headers).await
     }
 

@@ -86,7 +86,10 @@ impl Canaries {
                 if let Value::String(text) = value {
                     self.field(name, text);
                 }
-                self.json(value);
+                // Who sees a field stands there under the field's name.
+                if name != "visibility" {
+                    self.json(value);
+                }
             }),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
@@ -105,6 +108,8 @@ impl Canaries {
         match name {
             "email" => self.address(value),
             "given_name" | "family_name" => self.name("a person's name", value),
+            "phone" => self.name("a telephone number", value),
+            "birth_date" => self.name("a date of birth", value),
             _ => {
                 if let Some(what) = SECRET_FIELDS.into_iter().find(|secret| *secret == name) {
                     self.secret(what, value);

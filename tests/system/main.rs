@@ -10,6 +10,7 @@ mod cognito;
 mod connections;
 mod contact_erasure;
 mod crowd;
+mod desk;
 mod dev;
 mod edge;
 mod erasure;

@@ -4,6 +4,10 @@
 use rollcall_runtime::Function;
 
 mod account;
+pub mod admin_user_get;
+pub mod admin_user_list;
+pub mod admin_user_update;
+mod admin_user_view;
 mod answer;
 pub mod auth_callback;
 pub mod auth_csrf;
@@ -41,6 +45,9 @@ mod welcome;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
+    &admin_user_get::FUNCTION,
+    &admin_user_list::FUNCTION,
+    &admin_user_update::FUNCTION,
     &auth_callback::FUNCTION,
     &auth_csrf::FUNCTION,
     &auth_login::FUNCTION,

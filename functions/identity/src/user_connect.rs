@@ -5,6 +5,7 @@
 
 use rollcall_domain::connection::{Connection, ConnectionState, WithOneself};
 use rollcall_domain::profile::Audience;
+use rollcall_domain::time::date;
 use rollcall_domain::username::Username;
 use rollcall_edge::problem::{CONFLICT, NOT_FOUND};
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
@@ -82,7 +83,8 @@ async fn handle(
     input: Input,
 ) -> Result<Response, ConnectError> {
     let other = ports.users.find_by_username(&input.username).await?;
-    let other = other.filter(|other| other.shown_to(Audience::Member).is_some());
+    let today = date(context.now);
+    let other = other.filter(|other| other.shown_to(Audience::Member, today).is_some());
     let other = other.ok_or(ConnectError::NotFound)?.id;
     for _attempt in 0..STORE_ATTEMPTS_MAX {
         let before = ports.connector.find(&caller.user, &other).await?;

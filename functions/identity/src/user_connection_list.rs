@@ -6,6 +6,7 @@
 use rollcall_domain::connection::{Connection, ConnectionState};
 use rollcall_domain::id::UserId;
 use rollcall_domain::profile::Audience;
+use rollcall_domain::time::{Date, date};
 use rollcall_domain::user::User;
 use rollcall_edge::problem::INVALID;
 use rollcall_edge::{Caller, Context, Cursors, FromRequest, HttpRequest, Page, Problem, Response};
@@ -98,8 +99,8 @@ struct ConnectionView {
 }
 
 impl ConnectionView {
-    fn new((side, other): (Connection, Option<User>)) -> Self {
-        let shown = other.and_then(|other| other.shown_to(Audience::Member));
+    fn new((side, other): (Connection, Option<User>), today: Date) -> Self {
+        let shown = other.and_then(|other| other.shown_to(Audience::Member, today));
         Self {
             state: side.state.as_str(),
             since: side.since.to_string(),
@@ -121,7 +122,9 @@ async fn handle(
     let found = ports.lister.list(&caller.user, state, after.as_ref(), page.limit).await?;
     let next = found.next.as_ref().map(UserId::as_str);
     let cursor = cursors.seal(next, caller, context).await?;
-    let connections = found.connections.into_iter().map(ConnectionView::new).collect();
+    let today = date(context.now);
+    let view = |connection| ConnectionView::new(connection, today);
+    let connections = found.connections.into_iter().map(view).collect();
     Ok(Response::json(200, &Output { connections, cursor }))
 }
 

@@ -47,5 +47,5 @@ async fn handle(
 ) -> Result<Response, LeavingError> {
     let stay = |user: User| user.stay(context.now);
     let user = ports.accounts.change(caller, context, Action::ErasureCalledOff, stay).await?;
-    Ok(user_view::answer(&user))
+    Ok(user_view::answer(&user, context.now))
 }

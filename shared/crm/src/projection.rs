@@ -190,6 +190,7 @@ mod tests {
             profile: Profile::default(),
             version: 3,
             profile_version: 1,
+            desk_version: 1,
         };
         UserState { user, learner, catalog: std::sync::Arc::new(catalog) }
     }

@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use crate::facet::Facet;
 use crate::id::{AuditId, DeadLetterId, UserId};
 use crate::random::Random;
+use crate::role::Role;
+use crate::user::Plan;
 
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,25 @@ pub enum Action {
     ErasureCalledOff,
     /// A user was erased.
     UserErased,
+    /// An account was suspended.
+    UserSuspended,
+    /// A suspension was ended.
+    UserReinstated,
+    /// These roles are the granted ones from now on.
+    RolesGranted {
+        /// All of them.
+        roles: Vec<Role>,
+    },
+    /// A user pays for something else from now on.
+    PlanChanged {
+        /// For what.
+        plan: Plan,
+    },
+    /// The organisation vouches for who the user is, or does no more.
+    VerificationChanged {
+        /// Whether it does.
+        verified: bool,
+    },
 }
 
 /// What an action's entry says beside its name: texts by their names.
@@ -91,6 +112,11 @@ impl Action {
             Self::ErasureAsked => "erasure-asked",
             Self::ErasureCalledOff => "erasure-called-off",
             Self::UserErased => "user-erased",
+            Self::UserSuspended => "user-suspended",
+            Self::UserReinstated => "user-reinstated",
+            Self::RolesGranted { .. } => "roles-granted",
+            Self::PlanChanged { .. } => "plan-changed",
+            Self::VerificationChanged { .. } => "verification-changed",
         }
     }
 
@@ -102,6 +128,15 @@ impl Action {
             }
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
             Self::ErasureAsked | Self::ErasureCalledOff | Self::UserErased => Details::new(),
+            Self::UserSuspended | Self::UserReinstated => details([]),
+            Self::RolesGranted { roles } => {
+                let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+                details([("roles", &roles.join(" "))])
+            }
+            Self::PlanChanged { plan } => details([("plan", plan.as_str())]),
+            Self::VerificationChanged { verified } => {
+                details([("verified", if *verified { "true" } else { "false" })])
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod catalog;
 pub mod connection;
 pub mod cursor;
+pub mod desk;
 pub mod enrollment;
 pub mod facet;
 pub mod flag;

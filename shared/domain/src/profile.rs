@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 pub use self::facts::{Contacts, Physical, age};
-pub use self::patch::{Change, ContactsPatch, Edit, FieldRefusal, Patch, PhysicalPatch, ProfileError};
+pub use self::patch::{
+    Change, ContactsPatch, Edit, FieldRefusal, Patch, PhysicalPatch, ProfileError,
+};
 pub use self::visibility::{Audience, Field, UnknownField, Visibility};
 use crate::username::Username;
 

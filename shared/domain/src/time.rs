@@ -1,5 +1,6 @@
 //! Time as a parameter. Everything Rollcall stores or shows is UTC with millisecond precision.
 
+pub use jiff::civil::Date;
 pub use jiff::{SignedDuration, Timestamp};
 
 /// A source of the current time.
@@ -24,7 +25,7 @@ pub fn after(timestamp: Timestamp, duration: SignedDuration) -> Timestamp {
 }
 
 /// The day of `timestamp` in UTC.
-pub fn date(timestamp: Timestamp) -> jiff::civil::Date {
+pub fn date(timestamp: Timestamp) -> Date {
     timestamp.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
@@ -35,5 +36,5 @@ pub fn day(timestamp: Timestamp) -> String {
 
 /// Whether `text` is a day as [`day`] writes it.
 pub fn is_day(text: &str) -> bool {
-    jiff::civil::Date::strptime("%Y-%m-%d", text).is_ok_and(|date| date.to_string() == text)
+    Date::strptime("%Y-%m-%d", text).is_ok_and(|date| date.to_string() == text)
 }

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::UserId;
 use crate::limits::NAME_CHARACTERS_MAX;
-use crate::profile::{
-    Audience, Contacts, Edit, Field, Physical, Profile, PublicProfile, age,
-};
+use crate::profile::{Audience, Contacts, Edit, Field, Physical, Profile, PublicProfile, age};
 use crate::random::Random;
 use crate::role::Role;
 use crate::standing::{Closed, Standing, StandingRefusal};
@@ -77,6 +75,8 @@ pub struct User {
     pub version: u64,
     /// Counts the changes of what the user may edit, whoever made them; 1 for a new one.
     pub profile_version: u64,
+    /// Counts the changes of what administrators decide, and of the standing; 1 for a new one.
+    pub desk_version: u64,
 }
 
 /// What a user pays for.
@@ -197,6 +197,7 @@ impl User {
             profile: Profile::default(),
             version: 0,
             profile_version: 0,
+            desk_version: 1,
         };
         let SignedIn { user, address } = blank.renew(identity, None, now);
         Ok(SignedIn { user: Self { profile_version: 1, ..user }, address })
@@ -290,7 +291,7 @@ impl User {
     }
 
     fn standing_as(self, standing: Standing) -> Self {
-        Self { standing, version: self.version + 1, ..self }
+        Self { standing, version: self.version + 1, desk_version: self.desk_version + 1, ..self }
     }
 
     /// The account after `edit`, or `None` when it asks for nothing new. `claims` are those on the
@@ -372,7 +373,8 @@ fn told(new: &str, old: &str) -> String {
     text::normalize_required(new, NAME_CHARACTERS_MAX).unwrap_or_else(|_| old.to_owned())
 }
 
-fn sorted(mut roles: Vec<Role>) -> Vec<Role> {
+/// Each role once, in order.
+pub(crate) fn sorted(mut roles: Vec<Role>) -> Vec<Role> {
     roles.sort_unstable();
     roles.dedup();
     roles
@@ -509,7 +511,11 @@ mod tests {
         expected.version += 1;
         expected.profile_version += 1;
         assert_eq!(later, expected);
-        assert_eq!(later.shown_to(Audience::Member, date(at(3))), None, "nobody is found without a name");
+        assert_eq!(
+            later.shown_to(Audience::Member, date(at(3))),
+            None,
+            "nobody is found without a name"
+        );
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub const CRM_DUE: Index = Index { name: "due", partition_key: "due_shard", sort
 /// Dead letters that need a person, by the time they were last seen.
 pub const CRM_OPEN: Index =
     Index { name: "open", partition_key: "open_shard", sort_key: "open_at" };
+/// Users by the time they joined, which their ids sort by.
+///
+/// All writes of users pass through it, so its partitions are sixteenths by the last digit of the id,
+/// which is random: neither the newest users nor those of one month share a partition.
+pub const USERS_JOINED: Index =
+    Index { name: "joined", partition_key: "joined_shard", sort_key: "user_id" };
+/// Partitions of [`USERS_JOINED`]: one for each hexadecimal digit.
+pub const USERS_JOINED_SHARDS: u8 = 16;
 /// Audit entries of one actor, by time.
 pub const AUDIT_ACTOR: Index =
     Index { name: "actor", partition_key: "actor", sort_key: "entry_id" };
@@ -114,7 +122,7 @@ impl Table {
             Self::Crm => &[CRM_DUE, CRM_OPEN],
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
-            Self::Users => &[USER_ERASURES],
+            Self::Users => &[USER_ERASURES, USERS_JOINED],
             Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
         }
     }

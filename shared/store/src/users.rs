@@ -11,6 +11,7 @@
 //! What belongs together is written in one transaction.
 
 mod connections;
+mod desk;
 mod directory;
 mod item;
 mod linking;
@@ -25,6 +26,7 @@ use rollcall_resources::{Grant, Table};
 
 pub(crate) use self::connections::end_connections;
 pub use self::connections::{ConnectionLister, ConnectionPage, Connector};
+pub use self::desk::{LinkedIdentity, UserAdministrator, UserDesk, UserLister, UserPage};
 pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{
     CLAIM, ClaimItem, HeldNameItem, LINK, PointerItem, UserItem, email_key, identity_key,

@@ -511,6 +511,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         profile: Profile::default(),
         version: 1,
         profile_version: 1,
+        desk_version: 1,
     };
     let catalog = Arc::new(Catalog::default());
     (id, UserState { user, learner: Learner::default(), catalog })

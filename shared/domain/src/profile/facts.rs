@@ -48,8 +48,7 @@ pub struct Contacts {
 /// The age in full years on the day `today`. Whoever was born on a 29th of February is a year older
 /// on the 1st of March of years without one.
 pub fn age(birth_date: Date, today: Date) -> u16 {
-    let had_birthday =
-        (today.month(), today.day()) >= (birth_date.month(), birth_date.day());
+    let had_birthday = (today.month(), today.day()) >= (birth_date.month(), birth_date.day());
     let years = today.year() - birth_date.year() - i16::from(!had_birthday);
     u16::try_from(years).unwrap_or(0)
 }

@@ -157,7 +157,9 @@ pub enum ProfileError {
     #[error("must be from {HEIGHT_CM_MIN} to {HEIGHT_CM_MAX}")]
     Height,
     /// Not a telephone number as it is dialled from abroad.
-    #[error("must be a plus and {PHONE_DIGITS_MIN} to {PHONE_DIGITS_MAX} digits, country code first")]
+    #[error(
+        "must be a plus and {PHONE_DIGITS_MIN} to {PHONE_DIGITS_MAX} digits, country code first"
+    )]
     Phone,
     /// There is no such country.
     #[error("must be a country's code of two letters (ISO 3166-1)")]
@@ -245,11 +247,7 @@ fn members<T: Default>(change: Change<T>, removed: impl FnOnce() -> T) -> T {
 
 impl PhysicalPatch {
     fn removed() -> Self {
-        Self {
-            height_cm: Change::Remove,
-            hair_colour: Change::Remove,
-            eye_colour: Change::Remove,
-        }
+        Self { height_cm: Change::Remove, hair_colour: Change::Remove, eye_colour: Change::Remove }
     }
 }
 

@@ -77,6 +77,11 @@ pub(super) struct UserItem {
     visibility: BTreeMap<Field, Visibility>,
     version: u64,
     profile_version: Option<u64>,
+    #[serde(default = "first")]
+    desk_version: u64,
+    /// By which users are listed; see [`joined_shard`].
+    #[serde(default)]
+    joined_shard: String,
     updated_at: Timestamp,
     trace_id: String,
 }
@@ -124,7 +129,7 @@ pub(super) struct IdentityItem {
     sk: String,
     pub(super) issuer: String,
     pub(super) subject: String,
-    linked_at: Timestamp,
+    pub(super) linked_at: Timestamp,
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
@@ -163,6 +168,7 @@ impl From<UserItem> for User {
             },
             version: item.version,
             profile_version: item.profile_version.unwrap_or(item.version),
+            desk_version: item.desk_version,
         }
     }
 }
@@ -214,6 +220,8 @@ impl UserItem {
             visibility,
             version: user.version,
             profile_version: Some(user.profile_version),
+            desk_version: user.desk_version,
+            joined_shard: shard_of(&user.id),
             updated_at,
             trace_id: trace_id.to_owned(),
         }
@@ -300,6 +308,20 @@ impl IdentityItem {
 
 fn one() -> u32 {
     1
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// The name of a shard of the list of users.
+pub(super) fn joined_shard(number: u8) -> String {
+    format!("{number:x}")
+}
+
+/// The shard of a user: the last digit of the id, which is random.
+fn shard_of(user: &UserId) -> String {
+    user.as_str().chars().next_back().map(String::from).unwrap_or_default()
 }
 
 pub(crate) fn user_key(user: &UserId) -> String {
