@@ -4,7 +4,9 @@
 //! Two profiles. `cognito` answers as Cognito does, quirks included (access tokens without `aud`,
 //! its own `/logout`, an e-mail flag that is a string in user info). `generic` follows OpenID
 //! Connect Core 1.0, RFC 9207 and RP-Initiated Logout 1.0 to the letter, so that Rollcall is never
-//! tied to Cognito. Federation and the native sign-in API are not offered.
+//! tied to Cognito. The `cognito` profile calls the functions of a user pool's triggers when an address
+//! is confirmed and before tokens are made; what they may change are groups and claims, not scopes.
+//! Federation and the native sign-in API are not offered.
 //!
 //! Nothing here knows Rollcall: clients and the first users come from the caller.
 
