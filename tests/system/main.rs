@@ -6,6 +6,7 @@ mod audit;
 mod callback;
 mod canary;
 mod catalogue;
+mod claim;
 mod cognito;
 mod connections;
 mod contact_erasure;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rollcall_crm::engine::{Engine, Ports};
+use rollcall_crm::finder::Finder;
 use rollcall_crm::port::Sleep;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_hubspot::{HubSpotCrm, Settings, SettingsError};
@@ -30,15 +31,7 @@ pub(crate) const CALLS: &[Grant] =
 /// The engine over `table` and HubSpot.
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
     let clock = startup.clock();
-    let settings = Settings::parse(
-        startup.setting(&HUBSPOT_URL)?,
-        startup.setting(&HUBSPOT_API)?,
-        startup.setting(&HUBSPOT_KEY)?,
-    )
-    .map_err(refused)?;
-    let reader = startup.secret(SecretName::HubSpotToken)?;
-    let tokens = Arc::new(StoredToken::new(reader, Arc::clone(&clock)));
-    let crm = HubSpotCrm::new(&settings, tokens).map_err(refused)?;
+    let crm = hubspot(startup)?;
     let source = UserStates {
         users: startup.capability()?,
         learners: startup.capability()?,
@@ -58,6 +51,30 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
         random: startup.random(),
     };
     Ok(Engine::new(ports, env!("CARGO_PKG_VERSION")))
+}
+
+/// Looking people up in HubSpot, on the budget in `table`.
+pub(crate) fn finder(startup: &Startup, table: Arc<CrmTable>) -> Result<Finder, StartupError> {
+    let clock = startup.clock();
+    Ok(Finder {
+        crm: Arc::new(hubspot(startup)?),
+        budget: table,
+        sleep: Arc::new(TokioSleep { clock: Arc::clone(&clock) }),
+        clock,
+        random: startup.random(),
+    })
+}
+
+fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
+    let settings = Settings::parse(
+        startup.setting(&HUBSPOT_URL)?,
+        startup.setting(&HUBSPOT_API)?,
+        startup.setting(&HUBSPOT_KEY)?,
+    )
+    .map_err(refused)?;
+    let reader = startup.secret(SecretName::HubSpotToken)?;
+    let tokens = Arc::new(StoredToken::new(reader, startup.clock()));
+    HubSpotCrm::new(&settings, tokens).map_err(refused)
 }
 
 fn refused(error: SettingsError) -> StartupError {

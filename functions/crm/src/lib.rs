@@ -3,6 +3,7 @@
 use rollcall_runtime::Function;
 
 mod change;
+pub mod claim_answer;
 pub mod crm_drain;
 pub mod crm_recover;
 pub mod crm_status;
@@ -17,6 +18,7 @@ mod waiting;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
+    &claim_answer::FUNCTION,
     &crm_drain::FUNCTION,
     &crm_recover::FUNCTION,
     &crm_status::FUNCTION,

@@ -8,13 +8,16 @@
 //! sealed. A suspended user gets a page and no session.
 //!
 //! So does whoever comes with an address that is another account's: their identity waits in this
-//! browser until the account's owner signs in here as well, and is theirs then. Nothing is sent to the CRM here; the table's stream takes care.
+//! browser until the account's owner signs in here as well, and is theirs then. An invitation that the
+//! sign-in began with is accepted when the provider vouches for the invited address. Nothing is sent to
+//! the CRM here; the table's stream takes care.
 
 use std::sync::Arc;
 
 use rollcall_domain::limits::{LINKING_SECONDS, SESSION_ABSOLUTE_SECONDS};
 use rollcall_domain::linking::PendingLink;
 use rollcall_domain::login::{Login, LoginRefusal};
+use rollcall_domain::mail::Address;
 use rollcall_domain::random::Random;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::session::{Session, SessionHash};
@@ -23,7 +26,9 @@ use rollcall_edge::session::SESSION_COOKIE;
 use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_oidc::OidcError;
 use rollcall_runtime::declaration::{Operation, Parameter, RateClass};
+use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_store::invitations::InvitationAccepter;
 use rollcall_store::logins::LoginFinisher;
 use rollcall_store::sessions::{EverySessionEnder, SessionEnder, SessionStarter};
 use rollcall_store::users::{IdentityLinker, LinkKeeper, UserDirectory};
@@ -48,6 +53,7 @@ pub static FUNCTION: Function = Function {
     grants: &[
         LoginFinisher::GRANTS,
         UserDirectory::GRANTS,
+        InvitationAccepter::GRANTS,
         LinkKeeper::GRANTS,
         IdentityLinker::GRANTS,
         SessionStarter::GRANTS,
@@ -87,6 +93,7 @@ struct Ports {
     logins: LoginFinisher,
     upstream: Upstream,
     users: UserDirectory,
+    invitations: InvitationAccepter,
     link_keeper: LinkKeeper,
     links: IdentityLinker,
     session_starter: SessionStarter,
@@ -102,6 +109,7 @@ impl Ports {
             logins: startup.capability()?,
             upstream: Upstream::new(startup)?,
             users: startup.capability()?,
+            invitations: startup.capability()?,
             link_keeper: startup.capability()?,
             links: startup.capability()?,
             session_starter: startup.capability()?,
@@ -180,11 +188,24 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
         return Err(CallbackError::Overtaken);
     }
     tracing::info!(user.id = %session.user, "signed in");
+    accept_invitation(ports, context, &login, &identity).await;
     ports.upstream.revoke(ended, now).await;
     let response = Response::redirect(303, &ports.site.page(&login.return_path))
         .with_cookie(SESSION_COOKIE, &cookie, SESSION_ABSOLUTE_SECONDS)
         .with_cookie(LOGIN_COOKIE, "", 0);
     Ok(if link_is_over { response.with_cookie(LINK_COOKIE, "", 0) } else { response })
+}
+
+/// Accepts the invitation that the sign-in began with. Somebody else's stays open, and so does one that
+/// cannot be accepted now: nobody is kept from signing in by it.
+async fn accept_invitation(ports: &Ports, context: &Context, login: &Login, identity: &Identity) {
+    let address = identity.verified_email().and_then(|email| Address::parse(&email).ok());
+    let (Some(invitation), Some(address)) = (&login.invitation, address) else { return };
+    match ports.invitations.accept(invitation, &address, context.now).await {
+        Ok(true) => tracing::info!("an invitation is accepted"),
+        Ok(false) => tracing::info!("an invitation stays as it is"),
+        Err(error) => tracing::warn!(error = chain(&error), "an invitation is left open"),
+    }
 }
 
 /// Who comes back, after every check of OpenID Connect Core §3.1.3.7, and what the provider can be

@@ -44,5 +44,6 @@ async fn handle(
     context: &Context,
     input: Input,
 ) -> Result<Response, Problem> {
-    Ok(departure.begin(input.entrance, input.redirect_url.as_deref(), context).await)
+    let asked = input.redirect_url.as_deref();
+    Ok(departure.begin(input.entrance, asked, None, context).await)
 }

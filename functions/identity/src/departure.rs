@@ -7,8 +7,10 @@
 
 use std::sync::Arc;
 
+use rollcall_domain::invitation::InvitationHash;
 use rollcall_domain::limits::LOGIN_SECONDS;
 use rollcall_domain::login::Login;
+use rollcall_domain::mail::Address;
 use rollcall_domain::random::Random;
 use rollcall_domain::text;
 use rollcall_edge::session::ORIGINS;
@@ -38,6 +40,14 @@ pub(crate) const REDIRECT_URL: Parameter = Parameter {
     description: "Where to go afterwards: a path on the site, or the URL of a page of ours.",
 };
 
+/// Somebody who was invited.
+pub(crate) struct Guest {
+    /// The invitation.
+    pub(crate) invitation: InvitationHash,
+    /// Whom it invites.
+    pub(crate) address: Address,
+}
+
 /// What beginning a sign-in needs.
 pub(crate) struct Departure {
     logins: LoginStarter,
@@ -59,14 +69,16 @@ impl Departure {
         })
     }
 
-    /// Sends the browser to `entrance`, to come back to the page `asked` for.
+    /// Sends the browser to `entrance`, to come back to the page `asked` for. The provider is told
+    /// the address of a guest, so that nobody has to type it.
     pub(crate) async fn begin(
         &self,
         entrance: Entrance,
         asked: Option<&str>,
+        guest: Option<&Guest>,
         context: &Context,
     ) -> Response {
-        let begun = self.leave(entrance, asked, context).await;
+        let begun = self.leave(entrance, asked, guest, context).await;
         begun.unwrap_or_else(|error| error.page())
     }
 
@@ -74,14 +86,19 @@ impl Departure {
         &self,
         entrance: Entrance,
         asked: Option<&str>,
+        guest: Option<&Guest>,
         context: &Context,
     ) -> Result<Response, DepartureError> {
-        let (login, browser) =
+        let (mut login, browser) =
             Login::begin(self.return_path(asked), context.now, self.random.as_ref());
         let challenge = code_challenge(&login.code_verifier);
         let (state, nonce) = (&login.state, &login.nonce);
         let url = self.provider.authorization_url(entrance, state, nonce, &challenge, context.now);
-        let url = url.await?;
+        let mut url = url.await?;
+        if let Some(Guest { invitation, address }) = guest {
+            url.query_pairs_mut().append_pair("login_hint", address.as_str());
+            login.invitation = Some(invitation.clone());
+        }
         self.logins.start(&login, &context.trace_id).await?;
         Ok(Response::redirect(302, url.as_str()).with_cookie(LOGIN_COOKIE, &browser, LOGIN_SECONDS))
     }

@@ -10,6 +10,7 @@ pub mod admin_user_update;
 mod admin_user_view;
 mod answer;
 pub mod auth_callback;
+pub mod auth_claim;
 pub mod auth_csrf;
 pub mod auth_login;
 pub mod auth_logout;
@@ -49,6 +50,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &admin_user_list::FUNCTION,
     &admin_user_update::FUNCTION,
     &auth_callback::FUNCTION,
+    &auth_claim::FUNCTION,
     &auth_csrf::FUNCTION,
     &auth_login::FUNCTION,
     &auth_logout::FUNCTION,

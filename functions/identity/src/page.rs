@@ -87,6 +87,44 @@ pub(crate) fn of_account(error: &AccountError) -> Response {
     }
 }
 
+/// The page for somebody who comes with an invitation that was accepted, or that nobody knows.
+pub(crate) fn no_invitation() -> Response {
+    Response::page_with_link(
+        410,
+        (
+            "This invitation cannot be used any more",
+            "It was used already, or a newer one has taken its place. If you have an account, sign \
+             in. If not, you can sign up without an invitation.",
+        ),
+        ("/auth/signup", "Sign up"),
+    )
+}
+
+/// The page for somebody who comes too late; the link sends a new invitation.
+pub(crate) fn expired_invitation(renewal_path: &str) -> Response {
+    Response::page_with_link(
+        410,
+        (
+            "This invitation has expired",
+            "It was good for seven days. We can send a new one to the same address.",
+        ),
+        (renewal_path, "Send me a new invitation"),
+    )
+}
+
+/// The page after a new invitation was asked for.
+pub(crate) fn invitation_renewed() -> Response {
+    Response::page_with_link(
+        202,
+        (
+            "Please look into your mail",
+            "A new invitation is on its way, unless one was sent in the last ten minutes. Only the \
+             newest one can be used.",
+        ),
+        ("/auth/login", "Sign in"),
+    )
+}
+
 /// The page for a failure of a service of ours, which is logged on the way.
 pub(crate) fn of_port(error: &PortError) -> Response {
     match Problem::port(error).retry_after_seconds {

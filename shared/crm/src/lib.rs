@@ -12,6 +12,7 @@
 pub mod classifier;
 pub mod dead_letter;
 pub mod engine;
+pub mod finder;
 pub mod ledger;
 pub mod limits;
 pub mod milestone;

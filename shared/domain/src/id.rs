@@ -98,6 +98,8 @@ ids! {
     SessionId = "ses";
     /// A mail that is sent, was sent, or cannot be.
     MailId = "mai";
+    /// Somebody's wish for an account.
+    ClaimId = "clm";
 }
 
 #[cfg(test)]

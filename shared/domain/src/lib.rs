@@ -14,6 +14,7 @@ pub mod flag;
 pub mod groups;
 pub mod id;
 pub mod idempotency;
+pub mod invitation;
 pub mod learning;
 pub mod limits;
 pub mod linking;

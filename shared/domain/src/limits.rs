@@ -77,6 +77,18 @@ pub const MAIL_RETRY_SECONDS_MAX: i64 = 60 * 60;
 /// Whoever took a mail to send it has this long until another may: longer than an invocation may
 /// last, so that nobody sends a mail that somebody is sending.
 pub const MAIL_LEASE_SECONDS: i64 = 2 * 60;
+/// An invitation can be accepted for this long.
+pub const INVITATION_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// An invitation is remembered for this long, so that whoever comes too late can be told.
+pub const INVITATION_KEPT_SECONDS: i64 = 37 * 24 * 60 * 60;
+/// Somebody who asks for an account is answered within this time, or has to ask again.
+pub const CLAIM_KEPT_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// Between two answers to one address.
+pub const CLAIM_INTERVAL_SECONDS: i64 = 10 * 60;
+/// Answers to one address within [`CLAIM_ANSWERS_SECONDS`].
+pub const CLAIM_ANSWERS_MAX: usize = 5;
+/// The time within which answers are counted.
+pub const CLAIM_ANSWERS_SECONDS: i64 = 24 * 60 * 60;
 /// What is left of a mail that was sent or refused, without its reader and its words, is kept this
 /// long.
 pub const MAIL_KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;

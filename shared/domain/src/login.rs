@@ -1,5 +1,6 @@
 //! A sign-in that has begun and not come back yet (OpenID Connect Core §3.1, RFC 7636).
 
+use crate::invitation::InvitationHash;
 use crate::limits::LOGIN_SECONDS;
 use crate::random::{Random, token_256};
 use crate::secret::{Secret, constant_time_equal};
@@ -22,6 +23,8 @@ pub struct Login {
     pub return_path: String,
     /// When the sign-in began.
     pub started_at: Timestamp,
+    /// The invitation that it began with.
+    pub invitation: Option<InvitationHash>,
 }
 
 /// Why a sign-in cannot be finished.
@@ -46,6 +49,7 @@ impl Login {
             browser_hash: SessionHash::of(&browser),
             return_path,
             started_at: now,
+            invitation: None,
         };
         (login, browser)
     }

@@ -75,14 +75,24 @@ impl Response {
         Self { status, headers, cookies: Vec::new(), body: None }
     }
 
-    /// A plain page for people: a heading and a paragraph, both escaped.
+    /// A plain page for people: a heading and a paragraph, both escaped, and a link to sign in.
     pub fn page(status: u16, heading: &str, text: &str) -> Self {
+        Self::page_with_link(status, (heading, text), ("/auth/login", "Sign in"))
+    }
+
+    /// As [`Response::page`], with another link: a path on our site and what it says, both escaped.
+    pub fn page_with_link(
+        status: u16,
+        (heading, text): (&str, &str),
+        (path, label): (&str, &str),
+    ) -> Self {
         let (heading, text) = (escape(heading), escape(text));
+        let (path, label) = (escape(path), escape(label));
         let body = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{heading} · Rollcall</title>\n<style>{PAGE_STYLE}</style>\n<h1>{heading}</h1>\n<p>{text}</p>\n\
-             <p><a href=\"/auth/login\">Sign in</a></p>\n</html>\n"
+             <p><a href=\"{path}\">{label}</a></p>\n</html>\n"
         );
         Self {
             status,

@@ -230,5 +230,14 @@ pub(crate) fn owners(addresses: &[Address], answer: &BatchAnswer) -> Option<Owne
     Some(owners)
 }
 
+/// Whether the contact that was asked for is there; `None` when the answer does not say.
+pub(crate) fn exists(answer: &BatchAnswer) -> Option<bool> {
+    match (answer.results.as_slice(), answer.errors.as_slice()) {
+        ([_, ..], _) => Some(true),
+        ([], [error, ..]) if error.category == NOT_FOUND => Some(false),
+        ([], _) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rollcall_crm::finder::ContactFinder;
 use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Owners, Reply, SchemaPart};
 use rollcall_crm::portal::Quota;
@@ -145,6 +146,24 @@ fn done_already(mut reply: Reply) -> Reply {
         reply.outcome = CallOutcome::Answered(BTreeMap::new());
     }
     reply
+}
+
+#[async_trait]
+impl ContactFinder for HubSpotCrm {
+    async fn renew_token(&self) -> bool {
+        self.http.renew_token().await
+    }
+
+    async fn exists(&self, email: &str, trace_id: &str) -> Result<(bool, Quota), Reply> {
+        let url = format!("{}/batch/read", self.objects);
+        let body = ContactRead::by_email(email);
+        match self.call::<BatchAnswer>(url, &body, trace_id).await {
+            Ok(Success { body, quota }) => answer::exists(&body)
+                .map(|exists| (exists, quota))
+                .ok_or(Reply { outcome: CallOutcome::Unknown, quota }),
+            Err(reply) => Err(*reply),
+        }
+    }
 }
 
 impl HubSpotCrm {

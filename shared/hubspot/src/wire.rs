@@ -168,6 +168,15 @@ impl<'a> ContactRead<'a> {
             properties_with_history: [],
         }
     }
+
+    pub(crate) fn by_email(email: &'a str) -> Self {
+        Self {
+            inputs: vec![ContactId { id: lower_case(email) }],
+            id_property: Some(schema::EMAIL),
+            properties: [schema::EMAIL],
+            properties_with_history: [],
+        }
+    }
 }
 
 impl<'a> ContactErase<'a> {

@@ -68,6 +68,8 @@ purposes! {
             &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
         ),
         Grant::index(Table::Crm, CRM_DUE.name);
+    /// Shares the budget of calls, and does nothing else.
+    BudgetSharer: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
     /// Looks at where the sync stands.
     SyncOverseer:
         Grant::table(Table::Crm, &["dynamodb:GetItem"]),

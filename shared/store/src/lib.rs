@@ -12,6 +12,7 @@ pub mod erasure;
 mod error;
 pub mod flags;
 pub mod idempotency;
+pub mod invitations;
 mod item;
 pub mod learner;
 pub mod logins;

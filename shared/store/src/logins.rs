@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::Timestamp;
+use rollcall_domain::invitation::InvitationHash;
 use rollcall_domain::login::Login;
 use rollcall_domain::port::PortError;
 use rollcall_domain::secret::Secret;
@@ -24,6 +25,7 @@ struct LoginItem {
     browser_hash: String,
     return_path: String,
     started_at: Timestamp,
+    invitation: Option<String>,
     expires_at: i64,
     trace_id: String,
 }
@@ -48,6 +50,7 @@ impl LoginStarter {
             browser_hash: login.browser_hash.as_str().to_owned(),
             return_path: login.return_path.clone(),
             started_at: login.started_at,
+            invitation: login.invitation.as_ref().map(ToString::to_string),
             expires_at: login.ends_at().as_second(),
             trace_id: trace_id.to_owned(),
         };
@@ -84,6 +87,7 @@ impl LoginFinisher {
             browser_hash: SessionHash::stored(item.browser_hash),
             return_path: item.return_path,
             started_at: item.started_at,
+            invitation: item.invitation.map(InvitationHash::stored),
         }))
     }
 }

@@ -6,6 +6,7 @@
 //! lease, by one conditional update, so of any number of senders one gets it. When it was sent or
 //! refused, its reader and its words are removed, and what is left expires.
 
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::future::try_join_all;
 use rollcall_domain::id::MailId;
 use rollcall_domain::limits::{MAIL_KEPT_SECONDS, MAIL_LEASE_SECONDS};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::failed;
 use crate::item::{from_item, number, sortable, text};
-use crate::tables::capability;
+use crate::tables::{Tables, capability};
 use crate::update::ItemUpdate;
 use crate::vault::Sealed;
 
@@ -98,17 +99,13 @@ fn shard_name(shard: u8) -> String {
     format!("mail#{shard}")
 }
 
-capability! {
-    /// Writes mails that no other write belongs to.
-    MailWriter, Grant::table(Table::Mail, &["dynamodb:PutItem"])
-}
-
-impl MailWriter {
-    /// Stores a mail that is due at once.
-    pub async fn write(&self, mail: &Mail<Sealed>, trace_id: &str) -> Result<(), PortError> {
-        let part = self.tables.put_version_part(Table::Mail, &item(mail, trace_id), 1)?;
-        self.tables.transact("write a mail", vec![part]).await
-    }
+/// The part of a transaction that writes a mail, which is due at once.
+pub(crate) fn part(
+    tables: &Tables,
+    mail: &Mail<Sealed>,
+    trace_id: &str,
+) -> Result<TransactWriteItem, PortError> {
+    tables.put_version_part(Table::Mail, &item(mail, trace_id), 1)
 }
 
 fn item(mail: &Mail<Sealed>, trace_id: &str) -> MailItem {
