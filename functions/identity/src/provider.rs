@@ -37,7 +37,6 @@ fn settings(startup: &Startup) -> Result<Settings, StartupError> {
         client_secret: None,
         redirect_uri: startup.setting(&OIDC_REDIRECT_URI)?.to_owned(),
         profile,
-        audience: None,
         scopes: SCOPES.map(str::to_owned).to_vec(),
     })
 }

@@ -1,31 +1,23 @@
-//! The client: discovery, keys, and the calls a sign-in makes.
-
-use std::sync::Arc;
+//! The client: the calls a sign-in makes, and what comes of them.
 
 use rollcall_domain::secret::Secret;
 use rollcall_domain::time::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cache::{Cache, Demand};
 use crate::callback;
-use crate::discovery::{self, Discovery, SignUp};
+use crate::discovery::SignUp;
 use crate::error::{Endpoint, OidcError};
-use crate::http::{Http, parse};
-use crate::key_set::{self, KeySet};
+use crate::http::parse;
+use crate::provider::Provider;
 use crate::settings::{Entrance, ProviderProfile, Settings, SettingsError};
-use crate::verify::{
-    AccessClaims, AccessExpectations, Expectations, IdClaims, TokenRefusal, verify_access_token,
-    verify_id_token,
-};
+use crate::verify::{Expectations, IdClaims, verify_id_token};
 
 /// One provider, with what was learned about it. Made once per process; all calls share the
 /// discovery document and the keys.
 pub struct Client {
     settings: Settings,
-    http: Http,
-    discovery: Cache<Discovery>,
-    keys: Cache<KeySet>,
+    provider: Provider,
 }
 
 /// What a code was exchanged for.
@@ -73,7 +65,8 @@ impl Client {
     /// When the settings cannot work.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         settings.check()?;
-        Ok(Self { settings, http: Http::new()?, discovery: Cache::new(), keys: Cache::new() })
+        let provider = Provider::new(&settings.issuer, settings.profile)?;
+        Ok(Self { settings, provider })
     }
 
     /// Where to send the browser (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3).
@@ -85,7 +78,7 @@ impl Client {
         code_challenge: &str,
         now: Timestamp,
     ) -> Result<Url, OidcError> {
-        let discovery = self.discovery(now).await?;
+        let discovery = self.provider.discovery(now).await?;
         let (endpoint, prompt) = match (entrance, &discovery.sign_up) {
             (Entrance::SignUp, SignUp::Page(page)) => (page, None),
             (Entrance::SignUp, SignUp::Prompt) => {
@@ -119,7 +112,7 @@ impl Client {
         iss: Option<&str>,
         now: Timestamp,
     ) -> Result<(), OidcError> {
-        let promised = self.discovery(now).await?.promises_callback_issuer;
+        let promised = self.provider.discovery(now).await?.promises_callback_issuer;
         if callback::is_from(&self.settings.issuer, promised, iss) {
             Ok(())
         } else {
@@ -160,7 +153,7 @@ impl Client {
 
     async fn tokens(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Refreshed, OidcError> {
         let endpoint = Endpoint::Token;
-        let discovery = self.discovery(now).await?;
+        let discovery = self.provider.discovery(now).await?;
         let body =
             self.call(endpoint, &discovery.token_endpoint, discovery.takes_basic, form).await?;
         let answer: TokenAnswer = parse(endpoint, &body)?;
@@ -194,45 +187,14 @@ impl Client {
             access_token: access_token.expose(),
             now,
         };
-        self.verify(now, |keys| verify_id_token(id_token.expose(), keys, &expected)).await
-    }
-
-    /// Checks an access token of this provider that a caller presents (RFC 9068 §4). Keys are looked
-    /// for as in [`Client::verify_id_token`].
-    pub async fn verify_access_token(
-        &self,
-        access_token: &Secret,
-        now: Timestamp,
-    ) -> Result<AccessClaims, OidcError> {
-        let expected = AccessExpectations {
-            issuer: &self.settings.issuer,
-            client_id: &self.settings.client_id,
-            profile: self.settings.profile,
-            audience: self.settings.audience.as_deref(),
-            now,
-        };
-        self.verify(now, |keys| verify_access_token(access_token.expose(), keys, &expected)).await
-    }
-
-    async fn verify<T>(
-        &self,
-        now: Timestamp,
-        check: impl Fn(&KeySet) -> Result<T, TokenRefusal>,
-    ) -> Result<T, OidcError> {
-        let keys = self.keys(Demand::Usable, now).await?;
-        let mut verdict = check(&keys);
-        if matches!(verdict, Err(TokenRefusal::UnknownKey)) {
-            let keys = self.keys(Demand::Newer, now).await?;
-            verdict = check(&keys);
-        }
-        Ok(verdict?)
+        self.provider.verify(now, |keys| verify_id_token(id_token.expose(), keys, &expected)).await
     }
 
     /// Ends a refresh token and what came from it (RFC 7009). A token that is already gone counts as
     /// success there and here.
     pub async fn revoke(&self, refresh_token: &Secret, now: Timestamp) -> Result<(), OidcError> {
         let endpoint = Endpoint::Revocation;
-        let discovery = self.discovery(now).await?;
+        let discovery = self.provider.discovery(now).await?;
         let url = discovery
             .revocation_endpoint
             .as_ref()
@@ -246,7 +208,7 @@ impl Client {
     /// which must be registered there: Cognito's `/logout`, or RP-Initiated Logout 1.0 §2.
     pub async fn logout_url(&self, return_to: &str, now: Timestamp) -> Result<Url, OidcError> {
         let endpoint = Endpoint::EndSession;
-        let discovery = self.discovery(now).await?;
+        let discovery = self.provider.discovery(now).await?;
         let mut url = discovery
             .end_session_endpoint
             .clone()
@@ -277,35 +239,14 @@ impl Client {
             Some(secret) if takes_basic => {
                 let secret = Secret::new(form_encoded(secret));
                 let basic = (form_encoded(client_id), secret.expose());
-                self.http.post(endpoint, url, &form, Some((&basic.0, basic.1))).await
+                self.provider.http.post(endpoint, url, &form, Some((&basic.0, basic.1))).await
             }
             _ => {
                 form.push(("client_id", client_id));
                 form.extend(secret.map(|secret| ("client_secret", secret)));
-                self.http.post(endpoint, url, &form, None).await
+                self.provider.http.post(endpoint, url, &form, None).await
             }
         }
-    }
-
-    async fn discovery(&self, now: Timestamp) -> Result<Arc<Discovery>, OidcError> {
-        let Settings { issuer, profile, .. } = &self.settings;
-        let fetch = async {
-            let url = discovery::document_url(issuer)?;
-            let document = self.http.get(Endpoint::Discovery, &url).await?;
-            Discovery::check(&document, issuer, *profile)
-        };
-        self.discovery.get(Demand::Usable, now, fetch).await
-    }
-
-    async fn keys(&self, demand: Demand, now: Timestamp) -> Result<Arc<KeySet>, OidcError> {
-        let fetch = async {
-            let discovery = self.discovery(now).await?;
-            let document: key_set::Document =
-                self.http.get(Endpoint::Jwks, &discovery.jwks_uri).await?;
-            let keys = KeySet::of(document);
-            if keys.is_empty() { Err(OidcError::NoUsableKey) } else { Ok(keys) }
-        };
-        self.keys.get(demand, now, fetch).await
     }
 }
 

@@ -40,9 +40,20 @@ pub struct Settings {
     pub profile: ProviderProfile,
     /// What we ask for; must contain `openid`.
     pub scopes: Vec<String>,
-    /// Whom access tokens for our API name as their audience (RFC 9068 §3); `None` at Cognito, whose
-    /// access tokens name nobody unless they are bound to a resource.
+}
+
+/// Whose access tokens our API takes.
+#[derive(Clone, Debug)]
+pub struct AccessSettings {
+    /// The issuer, exactly as its tokens name it.
+    pub issuer: String,
+    /// Whose deviations are expected.
+    pub profile: ProviderProfile,
+    /// Whom access tokens for our API name as their audience (RFC 9068 §3); those of Cognito may
+    /// name nobody.
     pub audience: Option<String>,
+    /// The clients whose tokens are taken.
+    pub client_ids: Vec<String>,
 }
 
 /// Why settings cannot work. Each message says what to change.
@@ -64,10 +75,7 @@ pub enum SettingsError {
 
 impl Settings {
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        let issuer = Url::parse(&self.issuer).map_err(|_malformed| SettingsError::Issuer)?;
-        if !is_reachable_safely(&issuer) || issuer.query().is_some() {
-            return Err(SettingsError::Issuer);
-        }
+        check_issuer(&self.issuer)?;
         if !Url::parse(&self.redirect_uri).is_ok_and(|uri| uri.fragment().is_none()) {
             return Err(SettingsError::RedirectUri);
         }
@@ -75,6 +83,21 @@ impl Settings {
             return Err(SettingsError::Scopes);
         }
         Ok(())
+    }
+}
+
+impl AccessSettings {
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        check_issuer(&self.issuer)
+    }
+}
+
+fn check_issuer(issuer: &str) -> Result<(), SettingsError> {
+    let issuer = Url::parse(issuer).map_err(|_malformed| SettingsError::Issuer)?;
+    if is_reachable_safely(&issuer) && issuer.query().is_none() {
+        Ok(())
+    } else {
+        Err(SettingsError::Issuer)
     }
 }
 
@@ -103,7 +126,6 @@ mod tests {
             redirect_uri: redirect_uri.to_owned(),
             profile: ProviderProfile::Generic,
             scopes: vec![scope.to_owned()],
-            audience: None,
         };
         assert_eq!(settings.check(), expected, "{issuer} {redirect_uri} {scope}");
     }

@@ -26,6 +26,9 @@ pub const PROVIDER_GROUPS: &str = "rollcall:provider_groups";
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
 /// Bytes of a token; longer ones are not even parsed.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// How long an access token may be valid: Cognito's longest. What is remembered of revocations is
+/// remembered for longer.
+const ACCESS_TOKEN_LIFE_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Characters of a subject (OpenID Connect Core §2).
 const SUBJECT_CHARACTERS_MAX: usize = 255;
 
@@ -49,8 +52,8 @@ pub struct Expectations<'a> {
 pub struct AccessExpectations<'a> {
     /// The issuer, compared character by character.
     pub issuer: &'a str,
-    /// The client that tokens must have been issued to.
-    pub client_id: &'a str,
+    /// The clients, one of which tokens must have been issued to.
+    pub client_ids: &'a [String],
     /// Whose deviations are expected.
     pub profile: ProviderProfile,
     /// What the audience must contain.
@@ -64,7 +67,8 @@ pub struct AccessExpectations<'a> {
 pub struct AccessClaims {
     /// Who says so.
     pub issuer: String,
-    /// The person, within the issuer.
+    /// The person, within the issuer; the client itself when the token is for no person (RFC 9068
+    /// §2.2).
     pub subject: String,
     /// The client that it was issued to.
     pub client_id: String,
@@ -74,6 +78,8 @@ pub struct AccessClaims {
     pub groups: Vec<String>,
     /// Names the family of tokens of one sign-in, at Cognito.
     pub origin_jti: Option<String>,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
     /// When the token ends.
     pub expires_at: Timestamp,
 }
@@ -153,6 +159,9 @@ pub enum TokenRefusal {
     /// Ended.
     #[error("the token has expired")]
     Expired,
+    /// Valid for longer than an access token may be.
+    #[error("the token is valid for too long")]
+    LivesTooLong,
     /// No `iat`.
     #[error("the token does not say when it was issued")]
     MissingIssuedAt,
@@ -237,7 +246,7 @@ pub fn verify_id_token(
 ) -> Result<IdClaims, TokenRefusal> {
     let claims = verify_signature(token, keys, &["JWT"])?;
     check_parties(&claims, expected)?;
-    let expires_at = check_times(&claims, expected.now)?;
+    let expires_at = check_times(&claims, expected.now)?.expires_at;
     if let Some(expected) = expected.nonce {
         let nonce = claims.nonce.as_deref().ok_or(TokenRefusal::MissingNonce)?;
         if !constant_time_equal(nonce, expected) {
@@ -284,18 +293,21 @@ pub fn verify_access_token(
     if !for_us && !for_nobody {
         return Err(TokenRefusal::WrongAudience);
     }
-    if claims.client_id.as_deref() != Some(expected.client_id) {
-        return Err(TokenRefusal::WrongAuthorizedParty);
+    let client_id = claims.client_id.as_ref().filter(|id| expected.client_ids.contains(id));
+    let client_id = client_id.ok_or(TokenRefusal::WrongAuthorizedParty)?.clone();
+    let Times { issued_at, expires_at } = check_times(&claims, expected.now)?;
+    if expires_at.duration_since(issued_at) > ACCESS_TOKEN_LIFE_MAX {
+        return Err(TokenRefusal::LivesTooLong);
     }
-    let expires_at = check_times(&claims, expected.now)?;
     let scopes = claims.scope.as_deref().unwrap_or_default().split(' ');
     Ok(AccessClaims {
         issuer: expected.issuer.to_owned(),
         subject: subject(claims.sub)?,
-        client_id: expected.client_id.to_owned(),
+        client_id,
         scopes: scopes.filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
         groups: groups(claims.cognito_groups.or(claims.groups)),
         origin_jti: claims.origin_jti,
+        issued_at,
         expires_at,
     })
 }
@@ -398,8 +410,14 @@ fn groups(claim: Option<Value>) -> Vec<String> {
     }
 }
 
-/// Rules 9 and 10 of OpenID Connect Core §3.1.3.7; gives the end of the token.
-fn check_times(claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenRefusal> {
+/// From when to when a token is valid.
+struct Times {
+    issued_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+/// Rules 9 and 10 of OpenID Connect Core §3.1.3.7.
+fn check_times(claims: &Claims, now: Timestamp) -> Result<Times, TokenRefusal> {
     let expires_at = instant(claims.exp.ok_or(TokenRefusal::MissingExpiry)?)?;
     if now.duration_since(expires_at) >= SKEW {
         return Err(TokenRefusal::Expired);
@@ -413,7 +431,7 @@ fn check_times(claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenRefusa
     {
         return Err(TokenRefusal::NotYetValid);
     }
-    Ok(expires_at)
+    Ok(Times { issued_at, expires_at })
 }
 
 /// A NumericDate, which may have a fraction (RFC 7519 §2).

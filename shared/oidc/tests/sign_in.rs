@@ -12,8 +12,8 @@ use rollcall_domain::time::Timestamp;
 use rollcall_local_kit::{LocalClock, Server, Shutdown};
 use rollcall_local_provider as local;
 use rollcall_oidc::{
-    Client, Endpoint, Entrance, ErrorClass, IdClaims, OidcError, ProviderProfile, Settings,
-    TokenRefusal, Tokens, code_challenge,
+    AccessSettings, AccessVerifier, Client, Endpoint, Entrance, ErrorClass, IdClaims, OidcError,
+    ProviderProfile, Settings, TokenRefusal, Tokens, code_challenge,
 };
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ struct World {
     shutdown: Shutdown,
     browser: reqwest::Client,
     client: Client,
+    access: AccessVerifier,
     verifier: Secret,
 }
 
@@ -97,7 +98,12 @@ async fn world_of(profile: ProviderProfile, client_id: &str, client_secret: Opti
         redirect_uri: CALLBACK.to_owned(),
         profile,
         scopes: ["openid", "email", "profile"].map(str::to_owned).to_vec(),
+    };
+    let access = AccessSettings {
+        issuer: provider.issuer(),
+        profile,
         audience: (profile == ProviderProfile::Generic).then(|| base.clone()),
+        client_ids: vec![client_id.to_owned()],
     };
     server.serve(provider.router(), shutdown.clone());
     World {
@@ -106,6 +112,7 @@ async fn world_of(profile: ProviderProfile, client_id: &str, client_secret: Opti
         shutdown,
         browser: browser(),
         client: Client::new(settings).unwrap(),
+        access: AccessVerifier::new(access).unwrap(),
         verifier: Secret::new("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
     }
 }
@@ -404,8 +411,7 @@ async fn an_access_token_is_believed_and_every_sabotaged_one_is_not() {
     for profile in [ProviderProfile::Cognito, ProviderProfile::Generic] {
         let world = world_of(profile, "web", None).await;
         let tokens = world.tokens().await;
-        let verify =
-            async |token: &Secret| world.client.verify_access_token(token, world.now()).await;
+        let verify = async |token: &Secret| world.access.verify(token, world.now()).await;
         let claims = verify(&tokens.access_token).await.unwrap();
         assert_eq!(claims.subject, "3b9d2f7e-0d5c-4f7a-9a55-3f3b8a3a5f10");
         assert_eq!(claims.groups, ["admin"]);
@@ -426,7 +432,7 @@ async fn an_access_token_is_believed_and_every_sabotaged_one_is_not() {
     ] {
         world.order(kind, "token", 1).await;
         let token = world.tokens().await.access_token;
-        match world.client.verify_access_token(&token, world.now()).await {
+        match world.access.verify(&token, world.now()).await {
             Err(OidcError::Token(refusal)) => assert_eq!(refusal, expected, "{kind}"),
             Err(other) => panic!("{kind}: {other}"),
             Ok(_) => panic!("{kind} is believed"),

@@ -369,7 +369,7 @@ fn standard_access() -> Token {
 fn access_verdict(token: &str, profile: ProviderProfile) -> Result<AccessClaims, TokenRefusal> {
     let expected = AccessExpectations {
         issuer: ISSUER,
-        client_id: "web",
+        client_ids: &["web".to_owned(), "machine".to_owned()],
         profile,
         audience: Some("https://api.example"),
         now: Timestamp::from_second(NOW).unwrap(),
@@ -391,8 +391,15 @@ fn a_good_access_token_says_what_it_allows() {
         assert_eq!(claims.client_id, "web");
         assert_eq!(claims.scopes, ["openid", "email"]);
         assert_eq!(claims.groups, ["admin"]);
-        assert_eq!(claims.expires_at.as_second(), NOW + 3600);
+        assert_eq!(
+            (claims.issued_at.as_second(), claims.expires_at.as_second()),
+            (NOW, NOW + 3600)
+        );
     }
+    let mut machine = access();
+    machine.claims["client_id"] = json!("machine");
+    let claims = access_verdict(&machine.encode(), ProviderProfile::Cognito).ok().unwrap();
+    assert_eq!(claims.client_id, "machine");
     let mut bound = access();
     bound.claims["aud"] = json!("https://api.example");
     assert!(access_verdict(&bound.encode(), ProviderProfile::Cognito).is_ok());
@@ -417,6 +424,7 @@ fn hostile_access_tokens_are_each_refused_for_their_own_reason() {
         ("client_id", Value::Null, Refusal::WrongAuthorizedParty),
         ("exp", json!(NOW - 60), Refusal::Expired),
         ("exp", Value::Null, Refusal::MissingExpiry),
+        ("exp", json!(NOW + 86_401), Refusal::LivesTooLong),
         ("iat", json!(NOW + 61), Refusal::IssuedInFuture),
         ("iat", Value::Null, Refusal::MissingIssuedAt),
         ("nbf", json!(NOW + 61), Refusal::NotYetValid),
