@@ -31,6 +31,8 @@ const identity = z.discriminatedUnion("provider", [
     issuer,
     client_id: z.string().min(1),
     profile: z.enum(["cognito", "generic"]),
+    /** The clients that may call the API in their own name, such as monitoring. */
+    machine_client_ids: z.array(z.string().regex(/^\S+$/)).default([]),
   }),
 ]);
 

@@ -56,6 +56,7 @@ export class IdentityStack extends Stack {
       issuer: pool.userPoolProviderUrl,
       clientId: site.userPoolClientId,
       profile: "cognito",
+      machineClientIds: [monitor.userPoolClientId],
     };
     this.userPoolArn = pool.userPoolArn;
     new CfnOutput(this, "UserPoolId", { value: pool.userPoolId });

@@ -70,7 +70,8 @@ export class RollcallStage extends CdkStage {
 
   private provider({ identity }: Deployment): IdentityProvider {
     if (identity.provider === "other") {
-      return { issuer: identity.issuer, clientId: identity.client_id, profile: identity.profile };
+      const { issuer, client_id: clientId, profile, machine_client_ids: machineClientIds } = identity;
+      return { issuer, clientId, profile, machineClientIds };
     }
     if (this.identity === undefined) {
       throw new Error("the user pool is made before what asks for it");

@@ -10,6 +10,8 @@ export interface IdentityProvider {
   readonly issuer: string;
   readonly clientId: string;
   readonly profile: "cognito" | "generic";
+  /** The clients that may call the API in their own name. */
+  readonly machineClientIds: readonly string[];
 }
 
 /** The value of every setting in a stage. */
@@ -29,6 +31,9 @@ export function settingValues(
     ROLLCALL_OIDC_CLIENT_ID: provider.clientId,
     ROLLCALL_OIDC_REDIRECT_URI: callbackUrl(deployment),
     ROLLCALL_OIDC_PROFILE: provider.profile,
+    // The API is reached through the site, and tokens for it name it so.
+    ROLLCALL_OIDC_AUDIENCE: deployment.site_url,
+    ROLLCALL_OIDC_MACHINE_CLIENT_IDS: provider.machineClientIds.join(" ") || "none",
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
     ROLLCALL_MAIL_FROM: deployment.mail_from,
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,

@@ -25,6 +25,7 @@ function userPool(synthesis: Synthesis): IdentityProvider {
     issuer: `${only(synthesis, "AWS::Cognito::UserPool").id}.ProviderURL`,
     clientId: poolClient(synthesis, "site").id,
     profile: "cognito",
+    machineClientIds: [poolClient(synthesis, "monitor").id],
   };
 }
 

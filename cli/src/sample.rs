@@ -7,6 +7,7 @@ use rollcall_aws::{Connection, Environment, Service};
 use rollcall_content::FileFault;
 use rollcall_domain::catalog::Edition;
 use rollcall_domain::time::Clock;
+use rollcall_edge::bearer;
 use rollcall_functions_crm::settings as crm;
 use rollcall_functions_identity::settings as identity;
 use rollcall_local::kit::LocalClock;
@@ -207,6 +208,8 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (identity::OIDC_CLIENT_ID.name, CLIENT_ID.to_owned()),
         (identity::OIDC_REDIRECT_URI.name, format!("{api}/auth/callback")),
         (identity::OIDC_PROFILE.name, "cognito".to_owned()),
+        (bearer::OIDC_AUDIENCE.name, api.clone()),
+        (bearer::OIDC_MACHINE_CLIENT_IDS.name, MONITOR_ID.to_owned()),
         (identity::OIDC_CLIENT_AUTHENTICATION.name, "none".to_owned()),
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
         (crm::HUBSPOT_API.name, "2026-09".to_owned()),
@@ -216,8 +219,10 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
 
 const MAIL_DOMAIN: &str = "rollcall.example";
 const POOL: &str = "us-east-1_rollcall";
-const MONITOR_ID: &str = "rollcall-monitor";
-const MONITOR_SECRET: &str = "a-monitor-secret-for-local-use-only";
+/// The sample's machine, which operates.
+pub const MONITOR_ID: &str = "rollcall-monitor";
+/// The secret of the sample's machine.
+pub const MONITOR_SECRET: &str = "a-monitor-secret-for-local-use-only";
 
 fn provider_options(
     addresses: &Addresses,

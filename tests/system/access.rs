@@ -1,11 +1,11 @@
-//! Every route, without a session, with a wrong one, and with a stranger's.
+//! Every route, without a credential, with a wrong one, and with a stranger's.
 
-use rollcall_cli::catalogue;
-use rollcall_domain::role::Role;
+use rollcall_cli::{catalogue, sample};
 use rollcall_runtime::declaration::{Access, Method};
 use rollcall_tests::Outcome;
 use serde_json::json;
 
+use crate::bearer::{access_token, call, machine_token, made_up};
 use crate::world;
 
 /// The path of a route with something plausible in place of each parameter.
@@ -22,11 +22,20 @@ async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
     let mut forger = world.browser();
     forger.cookies.insert("__Host-rollcall_session".to_owned(), "x".repeat(43));
     let mut ada = world.signed_in("ada").await;
+    let callers = Callers {
+        member: access_token(&world, "ada").await,
+        stranger: made_up(&world, "nobody-we-know", json!({}), json!({})).await,
+        machine: machine_token(&world).await,
+        weak_machine: {
+            let claims = json!({ "client_id": sample::MONITOR_ID, "scope": "openid" });
+            made_up(&world, sample::MONITOR_ID, json!({}), claims).await
+        },
+    };
     let mut checked = 0;
     for function in catalogue::functions() {
         for route in function.routes() {
             let (method, path) = (route.method.as_str(), example(route.path));
-            if matches!(function.access, Access::User | Access::Role(_)) {
+            if function.access.is_closed() {
                 for browser in [&mut nobody, &mut forger] {
                     let answer = browser.change(method, &path, None).await;
                     assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
@@ -35,14 +44,62 @@ async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
                 }
                 checked += 1;
             }
-            if function.access == Access::Role(Role::Admin) {
+            if matches!(function.access, Access::Role(_) | Access::Operator { .. }) {
                 let answer = ada.change(method, &path, None).await;
                 assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
             }
+            for (who, token, expected) in callers.expected(function.access) {
+                let answer = call(&world, method, &path, token).await;
+                let code = answer.json()["code"].as_str().unwrap_or_default().to_owned();
+                match expected {
+                    Some(expected) => assert_eq!(code, expected, "{who}: {method} {path}"),
+                    None => assert!(
+                        !matches!(answer.status, 400 | 401 | 403 | 500..),
+                        "{who}: {method} {path}: {answer:?}"
+                    ),
+                }
+            }
         }
     }
-    assert!(checked >= 9, "only {checked} routes need a session");
+    assert!(checked >= 9, "only {checked} routes need a caller who is known");
     world.finish(Outcome::Clean).await;
+}
+
+/// The tokens that the walk over all routes presents.
+struct Callers {
+    member: String,
+    stranger: String,
+    machine: String,
+    weak_machine: String,
+}
+
+impl Callers {
+    /// Each token, and the problem that a route with this access answers with; `None` where the
+    /// caller gets in.
+    fn expected(&self, access: Access) -> Vec<(&'static str, &str, Option<&'static str>)> {
+        let all = |codes: [Option<&'static str>; 5]| {
+            let callers = [
+                ("a wrong token", "x.y.z"),
+                ("a stranger", self.stranger.as_str()),
+                ("a member", self.member.as_str()),
+                ("a machine", self.machine.as_str()),
+                ("a machine without the scope", self.weak_machine.as_str()),
+            ];
+            callers.into_iter().zip(codes).map(|((who, token), code)| (who, token, code)).collect()
+        };
+        let (wrong, stranger) = (Some("invalid-token"), Some("account-required"));
+        let people_only = Some("user-required");
+        match access {
+            Access::Internal | Access::Public => Vec::new(),
+            Access::Session => all([Some("session-required"); 5]),
+            Access::User => all([wrong, stranger, None, people_only, people_only]),
+            Access::Role(_) => all([wrong, stranger, Some("forbidden"), people_only, people_only]),
+            Access::Operator { .. } => {
+                let weak = Some("insufficient-scope");
+                all([wrong, stranger, Some("forbidden"), None, weak])
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -283,13 +283,14 @@ async fn a_cursor_works_for_its_caller_and_list_alone() {
     let other: UserId = users.find(|id| *id != user.as_str()).unwrap().parse().unwrap();
     let key = Secret::new(sample::CURSOR_KEY);
     let list = "dead-letter-list";
-    let own = CursorScope { list, user: &user };
+    let own = CursorScope { list, caller: user.as_str() };
     let position = own.open(&key, &cursor).unwrap();
     assert_eq!(own.seal(&key, &position).unwrap(), cursor);
     let tampered = cursor.replacen(char::is_alphanumeric, "_", 1);
-    let foreign = CursorScope { list, user: &other }.seal(&key, &position).unwrap();
-    let of_another_list =
-        CursorScope { list: "enrollment-list", user: &user }.seal(&key, &position).unwrap();
+    let foreign = CursorScope { list, caller: other.as_str() }.seal(&key, &position).unwrap();
+    let of_another_list = CursorScope { list: "enrollment-list", caller: user.as_str() }
+        .seal(&key, &position)
+        .unwrap();
     let of_another_key = own.seal(&Secret::new("guessed"), &position).unwrap();
     for bad in [tampered, foreign, of_another_list, of_another_key, position, "x".to_owned()] {
         let answer = grace.get(&format!("/admin/dead-letters?cursor={bad}")).await;

@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod bearer;
 mod callback;
 mod canary;
 mod catalogue;

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::future::join3;
 use rollcall_cli::catalogue;
 use rollcall_local::Addresses;
-use rollcall_runtime::declaration::{Access, Method};
+use rollcall_runtime::declaration::Method;
 use rollcall_tests::{Answer, Browser, Outcome, World, eventually, member};
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ async fn an_outage_of_the_provider_costs_no_session_and_ends_by_itself() {
     let walk = |reading: bool| {
         functions
             .iter()
-            .filter(|function| matches!(function.access, Access::User | Access::Role(_)))
+            .filter(|function| function.access.is_closed())
             .filter(|function| !NEEDS_PROVIDER.contains(&function.name))
             .filter(|function| !ENDS_SESSION.contains(&function.name))
             .flat_map(|function| function.routes())

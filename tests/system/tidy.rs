@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("hubspot", &["crm", "domain"]),
     ("oidc", &["domain"]),
     ("runtime", &["aws", "domain", "queue", "resources", "secrets", "store"]),
-    ("edge", &["domain", "resources", "runtime", "secrets", "store"]),
+    ("edge", &["domain", "oidc", "resources", "runtime", "secrets", "store"]),
     (
         "functions-crm",
         &["crm", "domain", "edge", "hubspot", "queue", "resources", "runtime", "secrets", "store"],

@@ -6,8 +6,10 @@ use rollcall_domain::idempotency::KEY_CHARACTERS_MAX;
 use rollcall_domain::rate_limit::WINDOW_SECONDS;
 use rollcall_edge::condition::PRECONDITION_REQUIRED;
 use rollcall_edge::problem::{
-    CSRF, FORBIDDEN, IN_PROGRESS, INTERNAL, INVALID, KEY_REQUIRED, KEY_REUSED, MALFORMED,
-    ProblemBody, RATE_LIMITED, TOO_LARGE, UNAUTHENTICATED, UNAVAILABLE, UNSUPPORTED_MEDIA_TYPE,
+    ACCOUNT_CLOSED, ACCOUNT_REQUIRED, CSRF, FORBIDDEN, IN_PROGRESS, INSUFFICIENT_SCOPE, INTERNAL,
+    INVALID, INVALID_AUTHORIZATION, INVALID_TOKEN, KEY_REQUIRED, KEY_REUSED, MALFORMED,
+    ProblemBody, RATE_LIMITED, SESSION_REQUIRED, TOO_LARGE, UNAUTHENTICATED, UNAVAILABLE,
+    UNSUPPORTED_MEDIA_TYPE, USER_REQUIRED,
 };
 use rollcall_runtime::declaration::{Access, Idempotency, Method, ProblemKind, Route};
 use rollcall_runtime::openapi::schema;
@@ -41,6 +43,12 @@ pub(super) fn document() -> Value {
                     "type": "apiKey",
                     "in": "cookie",
                     "name": rollcall_edge::session::SESSION_COOKIE,
+                },
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An access token of the identity provider.",
                 },
                 "csrf": {
                     "type": "apiKey",
@@ -165,14 +173,20 @@ fn problems(function: &Function, route: Route) -> BTreeMap<u16, Vec<&'static Pro
             kinds.extend([&INVALID, &KEY_REUSED, &IN_PROGRESS, &KEY_REQUIRED]);
         }
     }
-    if matches!(function.access, Access::User | Access::Role(_)) {
-        kinds.push(&UNAUTHENTICATED);
-        if !matches!(route.method, Method::Get) {
-            kinds.push(&CSRF);
+    let by_token: &[&ProblemKind] =
+        &[&INVALID_AUTHORIZATION, &INVALID_TOKEN, &ACCOUNT_REQUIRED, &ACCOUNT_CLOSED];
+    let by_access: &[&[&ProblemKind]] = match function.access {
+        Access::Internal | Access::Public => &[],
+        Access::Session => &[&[&UNAUTHENTICATED, &SESSION_REQUIRED]],
+        Access::User => &[&[&UNAUTHENTICATED, &USER_REQUIRED], by_token],
+        Access::Role(_) => &[&[&UNAUTHENTICATED, &USER_REQUIRED, &FORBIDDEN], by_token],
+        Access::Operator { .. } => {
+            &[&[&UNAUTHENTICATED, &FORBIDDEN, &INSUFFICIENT_SCOPE], by_token]
         }
-    }
-    if matches!(function.access, Access::Role(_)) {
-        kinds.push(&FORBIDDEN);
+    };
+    kinds.extend(by_access.iter().copied().flatten());
+    if !by_access.is_empty() && route.method != Method::Get {
+        kinds.push(&CSRF);
     }
     let mut seen = BTreeSet::new();
     let mut by_status: BTreeMap<u16, Vec<&ProblemKind>> = BTreeMap::new();
@@ -184,11 +198,22 @@ fn problems(function: &Function, route: Route) -> BTreeMap<u16, Vec<&'static Pro
     by_status
 }
 
+/// Which credentials a route takes, one of them at a time. For `bearer`, what stands in the list is
+/// the scope that a machine's token needs; people's tokens need none.
 fn security(access: Access, method: Method) -> Value {
-    match (access, method) {
-        (Access::Public | Access::Internal, _) => json!([]),
-        (Access::User | Access::Role(_), Method::Get) => json!([{ "session": [] }]),
-        (Access::User | Access::Role(_), _) => json!([{ "session": [], "csrf": [] }]),
+    let session = match method {
+        Method::Get => json!({ "session": [] }),
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            json!({ "session": [], "csrf": [] })
+        }
+    };
+    match access {
+        Access::Internal | Access::Public => json!([]),
+        Access::Session => json!([session]),
+        Access::User | Access::Role(_) => json!([session, { "bearer": [] }]),
+        Access::Operator { scope, .. } => {
+            json!([session, { "bearer": [] }, { "bearer": [scope.as_str()] }])
+        }
     }
 }
 

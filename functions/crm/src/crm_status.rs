@@ -8,10 +8,9 @@ use rollcall_crm::limits::STATUS_ROWS_MAX;
 use rollcall_crm::port::{Overseer, Overview};
 use rollcall_crm::portal::EventsAccess;
 use rollcall_domain::facet::Facet;
-use rollcall_domain::role::Role;
 use rollcall_domain::time::{Timestamp, to_milliseconds};
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
-use rollcall_runtime::declaration::{Access, Operation};
+use rollcall_edge::{Context, NoInput, Operator, Problem, Response};
+use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::crm::{CrmTable, SyncOverseer};
@@ -24,15 +23,14 @@ pub static FUNCTION: Function = Function {
     name: "crm-status",
     purpose: "Shows where the CRM sync stands.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/crm/status" })],
-    access: Access::Role(Role::Admin),
     grants: &[SyncOverseer::GRANTS],
     operation: Operation {
         success_status: 200,
         response: Some(schema::<Output>),
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN_READ
+    start: |startup| rollcall_edge::operated(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::OPERATED_READ
 };
 
 struct Ports {
@@ -112,7 +110,7 @@ struct DeadLettersView {
 
 async fn handle(
     ports: &Ports,
-    _caller: &Caller,
+    _operator: &Operator,
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, CrmStatusError> {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use rollcall_crm::dead_letter::DeadLetter;
 use rollcall_crm::port::DeadLetterStore;
-use rollcall_domain::role::Role;
 use rollcall_edge::cursor::PAGE_PARAMETERS;
 use rollcall_edge::problem::INVALID;
-use rollcall_edge::{Caller, Context, Cursors, Page, Problem, Response};
-use rollcall_runtime::declaration::{Access, Operation};
+use rollcall_edge::{Context, Cursors, Operator, Page, Problem, Response};
+use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::crm::{CrmTable, DeadLetterLister};
@@ -23,7 +22,6 @@ pub static FUNCTION: Function = Function {
     name: "dead-letter-list",
     purpose: "Lists changes that the CRM refused and a person has to look at.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/dead-letters" })],
-    access: Access::Role(Role::Admin),
     grants: &[DeadLetterLister::GRANTS, Cursors::GRANTS],
     operation: Operation {
         query: PAGE_PARAMETERS,
@@ -32,8 +30,8 @@ pub static FUNCTION: Function = Function {
         problems: &[&INVALID],
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN_READ
+    start: |startup| rollcall_edge::operated(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::OPERATED_READ
 };
 
 struct Ports {
@@ -110,15 +108,15 @@ impl From<DeadLetter> for DeadLetterView {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    operator: &Operator,
     context: &Context,
     page: Page,
 ) -> Result<Response, DeadLetterListError> {
     let cursors = &ports.cursors;
-    let position = cursors.open(page.cursor.as_deref(), caller, context).await?;
+    let position = cursors.open(page.cursor.as_deref(), operator, context).await?;
     let page = ports.table.open(page.limit, position.as_deref()).await?;
     let dead_letters = page.dead_letters.into_iter().map(DeadLetterView::from).collect();
-    let cursor = cursors.seal(page.cursor.as_deref(), caller, context).await?;
+    let cursor = cursors.seal(page.cursor.as_deref(), operator, context).await?;
     Ok(Response::json(200, &Output { dead_letters, cursor }))
 }
 

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use rollcall_crm::dead_letter::Status;
 use rollcall_crm::pending::{Dirty, Reason};
 use rollcall_crm::port::DeadLetterStore;
-use rollcall_domain::audit::{Action, Actor, Entry, Subject};
+use rollcall_domain::audit::{Action, Entry, Subject};
 use rollcall_domain::id::DeadLetterId;
 use rollcall_domain::random::Random;
-use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Context, FromRequest, HttpRequest, Operator, Principal, Problem, Response};
 use rollcall_resources::{Grant, Queue};
-use rollcall_runtime::declaration::{Access, Idempotency, Operation, ProblemKind};
+use rollcall_runtime::declaration::{Idempotency, Operation, ProblemKind};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -37,7 +36,6 @@ pub static FUNCTION: Function = Function {
         method: Method::Post,
         path: "/admin/dead-letters/{id}/replay",
     })],
-    access: Access::Role(Role::Admin),
     idempotency: Idempotency::Optional,
     grants: &[DeadLetterReplayer::GRANTS, &[Grant::send(Queue::CrmDrain)]],
     operation: Operation {
@@ -46,8 +44,8 @@ pub static FUNCTION: Function = Function {
         problems: &[&NOT_FOUND, &DEAD_LETTER_CLOSED],
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN
+    start: |startup| rollcall_edge::operated(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::OPERATED
 };
 
 /// There is nothing to replay.
@@ -91,7 +89,7 @@ struct Output {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    operator: &Operator,
     context: &Context,
     Input(id): Input,
 ) -> Result<Response, DeadLetterReplayError> {
@@ -104,12 +102,12 @@ async fn handle(
     };
     let mark = waiting.mark(dirty, Reason::Replay);
     let action = Action::DeadLetterReplayed { user: letter.user.clone(), facet: letter.facet };
-    let told = (Actor::User(caller.user.clone()), action, Subject::DeadLetter(id.clone()));
+    let told = (operator.actor(), action, Subject::DeadLetter(id.clone()));
     let entry = Entry::new(told, &context.trace_id, context.now, &*ports.random);
     if letter.status != Status::Open || !waiting.table.replay(&letter, &mark, &entry).await? {
         return Err(DeadLetterReplayError::Closed);
     }
-    tracing::info!(dead_letter = %id, operator = %caller.user, "a dead letter is replayed");
+    tracing::info!(dead_letter = %id, operator = operator.name(), "a dead letter is replayed");
     if let Err(error) = waiting.wake().await {
         tracing::warn!(error = chain(&error), "the drain will only look at its next minute");
     }

@@ -171,7 +171,7 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
         ended.extend(ports.session_ender.end_by_cookie(&old_session).await?);
     }
     if account.roles_changed {
-        ended.extend(ports.every_session_ender.end_all(&user.id).await?);
+        ended.extend(ports.every_session_ender.end_all(&user.id, now).await?);
     }
     let (session, cookie) = Session::begin(user.id.clone(), user.roles(), now, random);
     let sealed = match &refresh_token {
@@ -183,7 +183,7 @@ async fn finish(ports: &Ports, context: &Context, input: Input) -> Result<Respon
     };
     ports.session_starter.start(&session, sealed.as_ref(), &context.trace_id).await?;
     if !account::is_unchanged(&ports.users, &user, context).await? {
-        ended.extend(ports.session_ender.end(&session.user, &session.id).await?);
+        ended.extend(ports.session_ender.end(&session.user, &session.id, now).await?);
         ports.upstream.revoke(ended, now).await;
         return Err(CallbackError::Overtaken);
     }

@@ -3,7 +3,8 @@
 //! cannot read this answer.
 
 use rollcall_domain::port::PortError;
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
+use rollcall_domain::session::Session;
+use rollcall_edge::{Context, NoInput, Problem, Response};
 use rollcall_resources::{Grant, SecretName};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
@@ -23,8 +24,8 @@ pub static FUNCTION: Function = Function {
         response: Some(schema::<Output>),
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN_READ
+    start: |startup| rollcall_edge::in_session(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::IN_SESSION_READ
 };
 
 struct Ports {
@@ -47,12 +48,12 @@ struct Output {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    session: &Session,
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, CsrfError> {
     let key = ports.csrf_key.read(context.now).await?;
-    let token = caller.session.csrf_token(&key);
+    let token = session.csrf_token(&key);
     Ok(Response::json(200, &Output { token }))
 }
 

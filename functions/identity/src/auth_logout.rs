@@ -7,9 +7,10 @@
 
 use futures::future::join;
 use rollcall_domain::port::PortError;
+use rollcall_domain::session::Session;
 use rollcall_edge::problem::INVALID;
 use rollcall_edge::session::SESSION_COOKIE;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_runtime::declaration::{Operation, Parameter};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
@@ -49,8 +50,8 @@ pub static FUNCTION: Function = Function {
         problems: &[&INVALID],
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN
+    start: |startup| rollcall_edge::in_session(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::IN_SESSION
 };
 
 struct Ports {
@@ -98,15 +99,15 @@ impl FromRequest for Input {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    session: &Session,
     context: &Context,
     input: Input,
 ) -> Result<Response, LogoutError> {
-    let Caller { user, session, .. } = caller;
+    let user = &session.user;
     let ended: Vec<Ended> = if input.everywhere {
-        ports.every_session.end_all(user).await?
+        ports.every_session.end_all(user, context.now).await?
     } else {
-        ports.sessions.end(user, &session.id).await?.into_iter().collect()
+        ports.sessions.end(user, &session.id, context.now).await?.into_iter().collect()
     };
     tracing::info!(user.id = %user, sessions = ended.len(), "signed out");
     let (logout_url, ()) =

@@ -1,4 +1,4 @@
-//! Shows the caller who they are, and until when they stay signed in.
+//! Shows the caller who they are, and until when their browser stays signed in.
 //!
 //! The user is read anew, so what another device changed is seen; an account that is gone has
 //! nobody signed in any more.
@@ -6,7 +6,7 @@
 use rollcall_domain::session::Session;
 use rollcall_domain::user::User;
 use rollcall_edge::problem::UNAUTHENTICATED;
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
+use rollcall_edge::{Caller, Context, Credential, NoInput, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -53,14 +53,14 @@ struct Output {
     given_name: String,
     /// Family name; may be empty.
     family_name: String,
-    /// What the user may do beyond being a member, in this session.
+    /// What the user may do beyond being a member, in this session or with this token.
     roles: Vec<&'static str>,
     /// When the account was made (RFC 3339, UTC).
     joined_at: String,
     /// When the user last signed in (RFC 3339, UTC).
     last_seen_at: String,
-    /// This browser's session.
-    session: SessionView,
+    /// This browser's session; null when the request came with an access token.
+    session: Option<SessionView>,
 }
 
 /// A session.
@@ -80,23 +80,32 @@ async fn handle(
 ) -> Result<Response, MeError> {
     let user = ports.users.find(&caller.user).await?;
     let user = user.ok_or(MeError::Gone)?;
-    Ok(Response::json(200, &Output::new(user, &caller.session)))
+    Ok(Response::json(200, &Output::new(user, caller)))
 }
 
 impl Output {
-    fn new(user: User, session: &Session) -> Self {
+    fn new(user: User, caller: &Caller) -> Self {
         Self {
             user_id: user.id.to_string(),
             email: user.email,
             given_name: user.given_name,
             family_name: user.family_name,
-            roles: session.roles.iter().map(|role| role.as_str()).collect(),
+            roles: caller.roles.iter().map(|role| role.as_str()).collect(),
             joined_at: user.joined_at.to_string(),
             last_seen_at: user.last_seen_at.to_string(),
-            session: SessionView {
-                signed_in_at: session.signed_in_at.to_string(),
-                ends_at: session.ends_at().to_string(),
+            session: match &caller.credential {
+                Credential::Session(session) => Some(SessionView::of(session)),
+                Credential::Token { .. } => None,
             },
+        }
+    }
+}
+
+impl SessionView {
+    fn of(session: &Session) -> Self {
+        Self {
+            signed_in_at: session.signed_in_at.to_string(),
+            ends_at: session.ends_at().to_string(),
         }
     }
 }

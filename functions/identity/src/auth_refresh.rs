@@ -19,7 +19,7 @@ use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_domain::user::User;
 use rollcall_edge::problem::{INTERNAL, UNAUTHENTICATED, UNAVAILABLE};
 use rollcall_edge::session::SESSION_COOKIE;
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
+use rollcall_edge::{Context, NoInput, Problem, Response};
 use rollcall_oidc::{ErrorClass, OidcError};
 use rollcall_runtime::declaration::{Operation, ProblemKind};
 use rollcall_runtime::invocation::chain;
@@ -80,8 +80,8 @@ pub static FUNCTION: Function = Function {
         problems: &[&UNAUTHENTICATED, &NOT_REFRESHABLE, &UNAVAILABLE],
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN
+    start: |startup| rollcall_edge::in_session(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::IN_SESSION
 };
 
 struct Ports {
@@ -120,11 +120,10 @@ struct Output {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    session: &Session,
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, RefreshError> {
-    let session = &caller.session;
     let holder = token_256(ports.random.as_ref());
     for _look in 0..LOOKS_MAX {
         match ports.turns.take_turn(session, &holder, ports.clock.now()).await? {
@@ -159,7 +158,9 @@ async fn our_turn(
     };
     match &outcome {
         Ok(_) => {}
-        Err(RefreshError::Ended) => drop(ports.ender.end(&session.user, &session.id).await?),
+        Err(RefreshError::Ended) => {
+            drop(ports.ender.end(&session.user, &session.id, context.now).await?);
+        }
         Err(_) => ports.turns.give_back(session, holder).await?,
     }
     outcome
@@ -220,7 +221,7 @@ async fn replace(
     (user, refresh_token): (&User, &Secret),
 ) -> Result<Response, RefreshError> {
     let now = ports.clock.now();
-    let ended = ports.every_ender.end_all(&session.user).await?;
+    let ended = ports.every_ender.end_all(&session.user, now).await?;
     // Whoever signed out meanwhile stays signed out.
     if !ended.iter().any(|ended| ended.id == session.id) {
         return Err(RefreshError::Ended);
@@ -231,7 +232,7 @@ async fn replace(
     let sealed = ports.upstream.seal(refresh_token, names, now, random).await?;
     ports.starter.start(&next, Some(&sealed), &context.trace_id).await?;
     if !account::is_unchanged(&ports.users, user, context).await? {
-        drop(ports.ender.end(&next.user, &next.id).await?);
+        drop(ports.ender.end(&next.user, &next.id, now).await?);
         return Err(RefreshError::Ended);
     }
     tracing::info!(user.id = %next.user, "roles changed, all other sessions ended");

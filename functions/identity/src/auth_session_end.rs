@@ -5,9 +5,10 @@
 
 use rollcall_domain::id::SessionId;
 use rollcall_domain::port::PortError;
+use rollcall_domain::session::Session;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::session::SESSION_COOKIE;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
@@ -32,8 +33,8 @@ pub static FUNCTION: Function = Function {
         &OIDC_CLIENT_AUTHENTICATION,
     ],
     operation: Operation { problems: &[&NOT_FOUND], ..Operation::EMPTY },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN
+    start: |startup| rollcall_edge::in_session(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::IN_SESSION
 };
 
 struct Ports {
@@ -62,16 +63,16 @@ impl FromRequest for Input {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    session: &Session,
     context: &Context,
     input: Input,
 ) -> Result<Response, SessionEndError> {
-    let ended = ports.sessions.end(&caller.user, &input.session).await?;
+    let ended = ports.sessions.end(&session.user, &input.session, context.now).await?;
     let ended = ended.ok_or(SessionEndError::Unknown)?;
-    tracing::info!(user.id = %caller.user, "ended a session");
+    tracing::info!(user.id = %session.user, "ended a session");
     ports.upstream.revoke([ended], context.now).await;
     let response = Response::no_content();
-    let is_current = input.session == caller.session.id;
+    let is_current = input.session == session.id;
     Ok(if is_current { response.with_cookie(SESSION_COOKIE, "", 0) } else { response })
 }
 

@@ -5,7 +5,7 @@
 
 use rollcall_domain::port::PortError;
 use rollcall_domain::session::Session;
-use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
+use rollcall_edge::{Context, NoInput, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -25,8 +25,8 @@ pub static FUNCTION: Function = Function {
         response: Some(schema::<Output>),
         ..Operation::EMPTY
     },
-    start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
-    ..rollcall_edge::SIGNED_IN_READ
+    start: |startup| rollcall_edge::in_session(startup, Ports::new(startup)?, handle),
+    ..rollcall_edge::IN_SESSION_READ
 };
 
 struct Ports {
@@ -65,17 +65,17 @@ struct SessionView {
 
 async fn handle(
     ports: &Ports,
-    caller: &Caller,
+    current: &Session,
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, SessionListError> {
-    let sessions = ports.sessions.list(&caller.user, context.now).await?;
+    let sessions = ports.sessions.list(&current.user, context.now).await?;
     let view = |session: &Session| SessionView {
         id: session.id.to_string(),
         signed_in_at: session.signed_in_at.to_string(),
         last_used_at: session.last_used_at.to_string(),
         ends_at: session.ends_at().to_string(),
-        current: session.id == caller.session.id,
+        current: session.id == current.id,
     };
     Ok(Response::json(200, &Output { sessions: sessions.iter().map(view).collect() }))
 }

@@ -9,14 +9,13 @@ use std::rc::Rc;
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::secret::Secret;
 use rollcall_domain::time::Timestamp;
-use rollcall_oidc::{Client, ProviderProfile, Settings, SettingsError};
+use rollcall_edge::bearer::oidc_profile;
+use rollcall_oidc::{Client, Settings, SettingsError};
 use rollcall_resources::SecretName;
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
 
-use crate::settings::{
-    OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
-};
+use crate::settings::{OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_REDIRECT_URI};
 
 /// What we ask for: who it is, and what the profile page shows.
 const SCOPES: [&str; 3] = ["openid", "email", "profile"];
@@ -27,16 +26,12 @@ pub(crate) fn public_client(startup: &Startup) -> Result<Client, StartupError> {
 }
 
 fn settings(startup: &Startup) -> Result<Settings, StartupError> {
-    let profile = match startup.setting(&OIDC_PROFILE)? {
-        "cognito" => ProviderProfile::Cognito,
-        _ => ProviderProfile::Generic,
-    };
     Ok(Settings {
         issuer: startup.setting(&OIDC_ISSUER)?.to_owned(),
         client_id: startup.setting(&OIDC_CLIENT_ID)?.to_owned(),
         client_secret: None,
         redirect_uri: startup.setting(&OIDC_REDIRECT_URI)?.to_owned(),
-        profile,
+        profile: oidc_profile(startup)?,
         scopes: SCOPES.map(str::to_owned).to_vec(),
     })
 }

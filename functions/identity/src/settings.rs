@@ -1,5 +1,6 @@
 //! What an operator sets for this context: our site, and the identity provider.
 
+pub use rollcall_edge::bearer::{OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE};
 use rollcall_runtime::settings::{Setting, SettingKind};
 
 /// The site that people return to.
@@ -23,33 +24,11 @@ pub static MAIL_FROM: Setting = Setting {
     kind: SettingKind::Text,
 };
 
-/// Who vouches for people. A text and not a URL of ours: issuers are compared letter by letter and
-/// some end with a slash.
-pub static OIDC_ISSUER: Setting = Setting {
-    name: "ROLLCALL_OIDC_ISSUER",
-    description: "The issuer of the OpenID Connect provider, exactly as its tokens name it.",
-    kind: SettingKind::Text,
-};
-
-/// Who we are there.
-pub static OIDC_CLIENT_ID: Setting = Setting {
-    name: "ROLLCALL_OIDC_CLIENT_ID",
-    description: "Our client id at the provider.",
-    kind: SettingKind::Text,
-};
-
 /// Where the provider sends browsers back to.
 pub static OIDC_REDIRECT_URI: Setting = Setting {
     name: "ROLLCALL_OIDC_REDIRECT_URI",
     description: "The URL of auth-callback as registered at the provider.",
     kind: SettingKind::Url,
-};
-
-/// Whose deviations from the standards are expected.
-pub static OIDC_PROFILE: Setting = Setting {
-    name: "ROLLCALL_OIDC_PROFILE",
-    description: "What the provider is: cognito, or generic for any that follows the standards.",
-    kind: SettingKind::OneOf(&["cognito", "generic"]),
 };
 
 /// Whether we have a secret there.

@@ -88,7 +88,7 @@ async fn erase(
     now: Timestamp,
 ) -> Result<(), PortError> {
     let Some(closed) = ports.eraser.close(user, now).await? else { return Ok(()) };
-    let ended = ports.sessions.end_all(user).await?;
+    let ended = ports.sessions.end_all(user, now).await?;
     ports.upstream.revoke(ended, now).await;
     if now < after_seconds(closed.since, ERASURE_SETTLE_SECONDS) {
         return Ok(());

@@ -8,7 +8,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::id::UserId;
 use crate::secret::Secret;
 
 /// Bytes of the signature that opens a cursor.
@@ -24,8 +23,8 @@ pub struct InvalidCursor;
 pub struct CursorScope<'scope> {
     /// The list's name.
     pub list: &'scope str,
-    /// The caller.
-    pub user: &'scope UserId,
+    /// The caller: a user's id or a client's name.
+    pub caller: &'scope str,
 }
 
 impl CursorScope<'_> {
@@ -51,7 +50,7 @@ impl CursorScope<'_> {
         let mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes());
         let mut mac = mac.map_err(|_error| InvalidCursor)?;
         mac.update(b"rollcall cursor\0");
-        for part in [self.list, self.user.as_str(), position] {
+        for part in [self.list, self.caller, position] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
@@ -62,23 +61,17 @@ impl CursorScope<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::SeededRandom;
-    use crate::time::Timestamp;
-
-    fn user(seed: u64) -> UserId {
-        UserId::new(Timestamp::UNIX_EPOCH, &SeededRandom::new(seed))
-    }
 
     #[test]
     fn a_cursor_opens_for_its_caller_list_and_key_only() {
-        let (ada, lin, key) = (user(1), user(2), Secret::new("key"));
-        let own = CursorScope { list: "a", user: &ada };
+        let (ada, lin, key) = ("usr_1", "usr_2", Secret::new("key"));
+        let own = CursorScope { list: "a", caller: ada };
         let cursor = own.seal(&key, "12.dlt_1").unwrap();
         assert_eq!(own.open(&key, &cursor).unwrap(), "12.dlt_1");
         assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         for (scope, key) in [
-            (CursorScope { list: "a", user: &lin }, &key),
-            (CursorScope { list: "b", user: &ada }, &key),
+            (CursorScope { list: "a", caller: lin }, &key),
+            (CursorScope { list: "b", caller: ada }, &key),
             (own, &Secret::new("other")),
         ] {
             assert_eq!(scope.open(key, &cursor), Err(InvalidCursor), "{scope:?}");
@@ -87,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_cursor_with_one_changed_character_opens_nothing() {
-        let (ada, key) = (user(1), Secret::new("key"));
-        let own = CursorScope { list: "a", user: &ada };
+        let (ada, key) = ("usr_1", Secret::new("key"));
+        let own = CursorScope { list: "a", caller: ada };
         let cursor = own.seal(&key, "12.dlt_1").unwrap();
         for place in 0..cursor.len() {
             let (before, after) = cursor.split_at(place);

@@ -9,7 +9,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::id::UserId;
 use crate::time::Timestamp;
 
 /// How long an answer is kept, in seconds.
@@ -29,13 +28,13 @@ pub struct InvalidKey;
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// The key that `user` sent to `route`.
-    pub fn new(user: &UserId, route: &str, text: &str) -> Result<Self, InvalidKey> {
+    /// The key that `caller`, a user's id or a client's name, sent to `route`.
+    pub fn new(caller: &str, route: &str, text: &str) -> Result<Self, InvalidKey> {
         let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.is_empty() || text.len() > KEY_CHARACTERS_MAX || !is_visible {
             return Err(InvalidKey);
         }
-        Ok(Self(hash(&[user.as_str().as_bytes(), route.as_bytes(), text.as_bytes()])))
+        Ok(Self(hash(&[caller.as_bytes(), route.as_bytes(), text.as_bytes()])))
     }
 
     /// The hash.
@@ -134,7 +133,6 @@ pub fn turn(record: Option<Record>, payload: &Payload, now: Timestamp) -> Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::SeededRandom;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -165,17 +163,20 @@ mod tests {
 
     #[test]
     fn a_key_belongs_to_its_sender_and_route() {
-        let user = |seed| UserId::new(at(0), &SeededRandom::new(seed));
-        let key = |seed, route, text: &str| IdempotencyKey::new(&user(seed), route, text);
-        let own = key(1, "POST /a", "k").unwrap();
-        assert_eq!(key(1, "POST /a", "k").unwrap(), own);
-        for other in [key(2, "POST /a", "k"), key(1, "POST /b", "k"), key(1, "POST /a", "K")] {
+        let key = |caller, route, text: &str| IdempotencyKey::new(caller, route, text);
+        let own = key("usr_1", "POST /a", "k").unwrap();
+        assert_eq!(key("usr_1", "POST /a", "k").unwrap(), own);
+        for other in [
+            key("usr_2", "POST /a", "k"),
+            key("usr_1", "POST /b", "k"),
+            key("usr_1", "POST /a", "K"),
+        ] {
             assert_ne!(other.unwrap(), own);
         }
         assert_ne!(Payload::of("POST", "/ab", b"c"), Payload::of("POST", "/a", b"bc"));
         for text in ["", "a b", "é", "\u{7}", &"x".repeat(256)] {
-            assert_eq!(key(1, "POST /a", text), Err(InvalidKey), "{text}");
+            assert_eq!(key("usr_1", "POST /a", text), Err(InvalidKey), "{text}");
         }
-        assert!(key(1, "POST /a", &"x".repeat(255)).is_ok());
+        assert!(key("usr_1", "POST /a", &"x".repeat(255)).is_ok());
     }
 }

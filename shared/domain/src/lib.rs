@@ -28,6 +28,7 @@ pub mod random;
 pub mod rate_limit;
 pub mod role;
 pub mod rotation;
+pub mod scope;
 pub mod secret;
 pub mod session;
 pub mod slug;

@@ -10,9 +10,9 @@ use rollcall_runtime::declaration::Parameter;
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
 
+use crate::caller::Principal;
 use crate::problem::{INTERNAL, Problem};
 use crate::request::{Context, FromRequest, HttpRequest};
-use crate::session::Caller;
 
 /// Entries on a page whose caller does not say.
 pub const PAGE_ENTRIES_DEFAULT: usize = 20;
@@ -79,7 +79,7 @@ impl Cursors {
     pub async fn open(
         &self,
         cursor: Option<&str>,
-        caller: &Caller,
+        caller: &impl Principal,
         context: &Context,
     ) -> Result<Option<String>, Problem> {
         let Some(cursor) = cursor else {
@@ -95,7 +95,7 @@ impl Cursors {
     pub async fn seal(
         &self,
         position: Option<&str>,
-        caller: &Caller,
+        caller: &impl Principal,
         context: &Context,
     ) -> Result<Option<String>, Problem> {
         let Some(position) = position else {
@@ -106,8 +106,8 @@ impl Cursors {
         cursor.map(Some).map_err(|_error| Problem::new(&INTERNAL))
     }
 
-    fn scope<'scope>(&'scope self, caller: &'scope Caller) -> CursorScope<'scope> {
-        CursorScope { list: &self.list, user: &caller.user }
+    fn scope<'scope>(&'scope self, caller: &'scope impl Principal) -> CursorScope<'scope> {
+        CursorScope { list: &self.list, caller: caller.name() }
     }
 }
 

@@ -10,7 +10,7 @@ use rollcall_store::Capability;
 use rollcall_store::flags::{FlagReader, SetValues};
 use tokio::sync::Mutex;
 
-use crate::session::Caller;
+use crate::caller::Caller;
 
 /// How old the values may be that an instance goes by: the bound within which all instances agree.
 /// Also how long it waits after a reading that failed.

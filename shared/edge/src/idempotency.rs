@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_domain::id::UserId;
 use rollcall_domain::idempotency::{IdempotencyKey, KeptAnswer, Payload, Turn, turn};
 use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after, after_seconds};
 use rollcall_runtime::declaration::Idempotency;
@@ -62,14 +61,14 @@ impl Once {
     pub(crate) async fn run(
         &self,
         request: &HttpRequest,
-        user: &UserId,
+        caller: &str,
         context: &Context,
         work: impl Future<Output = Result<Response, Problem>>,
     ) -> Result<Response, Problem> {
         let Some(text) = request.header(HEADER) else {
             return if self.is_required { Err(Problem::new(&KEY_REQUIRED)) } else { work.await };
         };
-        let key = IdempotencyKey::new(user, request.route(), text)
+        let key = IdempotencyKey::new(caller, request.route(), text)
             .map_err(|error| Problem::invalid("header:Idempotency-Key", "invalid-key", &error))?;
         let until = after_seconds(context.deadline, HOLD_MARGIN_SECONDS);
         let attempt = Attempt {

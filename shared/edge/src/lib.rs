@@ -6,9 +6,12 @@
 //!
 //! Each of these is a module of its own and takes effect in [`serve`].
 
+pub mod bearer;
+pub mod caller;
 pub mod condition;
 pub mod cursor;
 pub mod flags;
+mod gate;
 mod idempotency;
 mod limits;
 pub mod problem;
@@ -17,10 +20,13 @@ pub mod response;
 pub mod serve;
 pub mod session;
 
+pub use caller::{Caller, Credential, Operator, Principal};
 pub use cursor::{Cursors, Page};
 pub use flags::Flags;
 pub use problem::{FieldError, Problem};
 pub use request::{Context, FromRequest, HttpRequest, NoInput};
 pub use response::Response;
-pub use serve::{HTTP, OPTIONAL, PUBLIC, SIGNED_IN, SIGNED_IN_READ, optional, public, signed_in};
-pub use session::Caller;
+pub use serve::{
+    HTTP, IN_SESSION, IN_SESSION_READ, OPERATED, OPERATED_READ, OPTIONAL, PUBLIC, SIGNED_IN,
+    SIGNED_IN_READ, in_session, operated, optional, public, signed_in,
+};

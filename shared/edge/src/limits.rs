@@ -7,7 +7,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
 use rollcall_domain::rate_limit::{Limit, RateKey, Verdict, WINDOW_SECONDS};
 use rollcall_runtime::declaration::RateClass;
@@ -58,27 +57,28 @@ impl Limiter {
         request.is_safe() && !self.class.fails_closed()
     }
 
-    /// Counts a request by its address.
-    pub(crate) async fn address(
+    /// Counts a request by its caller's name, or by its address when nobody is known to have sent
+    /// it.
+    pub(crate) async fn admitted(
         &self,
+        name: Option<&str>,
         request: &HttpRequest,
         context: &Context,
     ) -> Result<Standing, Refusal> {
-        self.count(self.class, &address(request.source_ip()), context).await
+        match (name, self.class) {
+            (Some(name), class) => self.count(class, name, context).await,
+            (None, RateClass::User) => self.stranger(request, context).await,
+            (None, class) => self.count(class, &address(request.source_ip()), context).await,
+        }
     }
 
-    /// Counts a request of somebody whom the route turned away.
+    /// Counts a request of somebody whom the route does not know or turned away.
     pub(crate) async fn stranger(
         &self,
         request: &HttpRequest,
         context: &Context,
     ) -> Result<Standing, Refusal> {
         self.count(RateClass::Anonymous, &address(request.source_ip()), context).await
-    }
-
-    /// Counts a request by its user.
-    pub(crate) async fn user(&self, user: &UserId, context: &Context) -> Result<Standing, Refusal> {
-        self.count(self.class, user.as_str(), context).await
     }
 
     async fn count(

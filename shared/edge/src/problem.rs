@@ -2,7 +2,10 @@
 //!
 //! A problem holds what the caller may read. Causes go to the log, never into an answer.
 
+use std::fmt;
+
 use rollcall_domain::port::{PortError, PortErrorClass};
+use rollcall_domain::scope::Scope;
 use rollcall_runtime::declaration::ProblemKind;
 use rollcall_runtime::invocation::chain;
 use schemars::JsonSchema;
@@ -21,12 +24,26 @@ macro_rules! kinds {
 kinds! {
     /// The body is not JSON, or the request is not what the route takes.
     MALFORMED = 400, "malformed-request", "The request cannot be read.", "Correct the request; `detail` says what is wrong with it.";
+    /// The header Authorization is there and holds no token that could be looked at.
+    INVALID_AUTHORIZATION = 400, "invalid-authorization", "The Authorization of the request cannot be used.", "Send one header of the form Authorization: Bearer and an access token, and no session cookie beside it.";
+    /// The access token is not good.
+    INVALID_TOKEN = 401, "invalid-token", "The access token is not valid.", "Get a new access token from the identity provider and send the request again.";
     /// Nobody is signed in.
     UNAUTHENTICATED = 401, "unauthenticated", "Unauthorized: Missing access token", "Sign in and send the request again.";
     /// A page of ours did not send this.
     CSRF = 403, "csrf-refused", "The request does not come from a page of ours.", "Get a token from /auth/csrf, send it as X-CSRF-Token, and let the browser send Origin.";
     /// The caller may not do this.
     FORBIDDEN = 403, "forbidden", "You may not do this.", "Ask an administrator for the role that the route needs.";
+    /// The route is about a browser's session.
+    SESSION_REQUIRED = 403, "session-required", "The route is about a browser's session, and an access token has none.", "Send the session cookie instead of Authorization; end tokens at the identity provider.";
+    /// The route is for people.
+    USER_REQUIRED = 403, "user-required", "The route is for users, and the access token is a machine's.", "Call it with the token of a person who has an account.";
+    /// The machine may not do this.
+    INSUFFICIENT_SCOPE = 403, "insufficient-scope", "The access token lacks the scope that the route needs.", "Ask for a token with the scope that WWW-Authenticate names.";
+    /// The person has no account here.
+    ACCOUNT_REQUIRED = 403, "account-required", "The person whom the access token names has no account.", "Sign in once at /auth/login; that makes the account.";
+    /// The account is suspended, or is being erased.
+    ACCOUNT_CLOSED = 403, "account-closed", "The account cannot be used.", "Ask an operator why it is suspended; one that is being erased does not come back.";
     /// Not there, or not yours.
     NOT_FOUND = 404, "not-found", "There is no such thing.", "Check the path.";
     /// The route takes no request without an idempotency key.
@@ -73,6 +90,31 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// When to try again, in seconds.
     pub retry_after_seconds: Option<u32>,
+    /// What is wrong with the caller's token, for `WWW-Authenticate`.
+    pub challenge: Option<Challenge>,
+}
+
+/// What is wrong with a token (RFC 6750 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// There is none where one must be, or more than one.
+    InvalidRequest,
+    /// It is not good, or not any more.
+    InvalidToken,
+    /// It lacks this scope.
+    InsufficientScope(Scope),
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidRequest => formatter.write_str("error=\"invalid_request\""),
+            Self::InvalidToken => formatter.write_str("error=\"invalid_token\""),
+            Self::InsufficientScope(scope) => {
+                write!(formatter, "error=\"insufficient_scope\", scope=\"{scope}\"")
+            }
+        }
+    }
 }
 
 /// How long callers wait after a failure of a service of ours, in seconds.
@@ -81,7 +123,7 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 impl Problem {
     /// A problem of this kind.
     pub fn new(kind: &'static ProblemKind) -> Self {
-        Self { kind, detail: None, errors: Vec::new(), retry_after_seconds: None }
+        Self { kind, detail: None, errors: Vec::new(), retry_after_seconds: None, challenge: None }
     }
 
     /// With what is particular about this occurrence.
@@ -100,6 +142,12 @@ impl Problem {
     #[must_use]
     pub fn with_retry_after(self, seconds: u32) -> Self {
         Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    /// With what is wrong with the caller's token.
+    #[must_use]
+    pub fn with_challenge(self, challenge: Challenge) -> Self {
+        Self { challenge: Some(challenge), ..self }
     }
 
     /// The answer when a port failed; the cause is logged here, with its whole chain.

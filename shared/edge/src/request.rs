@@ -106,6 +106,11 @@ impl HttpRequest {
         headers(&self.event).get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether a header is there, whatever it holds.
+    pub fn has_header(&self, name: &str) -> bool {
+        headers(&self.event).contains_key(name)
+    }
+
     /// A cookie's value. The first cookie of that exact name counts (fault S12: a pattern search
     /// took a cookie whose name merely ended alike).
     pub fn cookie(&self, name: &str) -> Option<String> {

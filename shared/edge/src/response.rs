@@ -112,8 +112,12 @@ impl Response {
         if let Some(seconds) = problem.retry_after_seconds {
             response = response.with_header("retry-after", &seconds.to_string());
         }
-        if problem.kind.status == 401 {
-            response = response.with_header("www-authenticate", "Bearer realm=\"Rollcall\"");
+        let realm = "Bearer realm=\"Rollcall\"";
+        if let Some(challenge) = &problem.challenge {
+            let value = format!("{realm}, {challenge}");
+            response = response.with_header("www-authenticate", &value);
+        } else if problem.kind.status == 401 {
+            response = response.with_header("www-authenticate", realm);
         }
         response
     }

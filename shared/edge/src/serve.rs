@@ -7,6 +7,9 @@ use std::sync::Arc;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use futures::future::{FutureExt, LocalBoxFuture, try_join};
 use rollcall_domain::limits::BODY_BYTES_MAX;
+use rollcall_domain::role::Role;
+use rollcall_domain::scope::Scope;
+use rollcall_domain::session::Session;
 use rollcall_domain::time::Clock;
 use rollcall_runtime::declaration::{
     Access, Function, HTTP_TIMEOUT_SECONDS, Idempotency, RateClass,
@@ -15,12 +18,13 @@ use rollcall_runtime::metrics::{Metric, emit};
 use rollcall_runtime::{Failure, Handler, Invocation, Startup, StartupError};
 use serde_json::Value;
 
+use crate::caller::{Caller, Operator};
+use crate::gate::{self, Browsers, Gate, Open, Operators, Users, Visitors};
 use crate::idempotency::Once;
 use crate::limits::{Limiter, Refusal, Standing};
-use crate::problem::{INTERNAL, Problem, UNAUTHENTICATED};
+use crate::problem::{INTERNAL, Problem};
 use crate::request::{Context, FromRequest, HttpRequest};
 use crate::response::Response;
-use crate::session::{self, Caller, Guard};
 
 /// What functions behind the HTTP API have in common.
 pub const HTTP: Function = Function {
@@ -32,12 +36,26 @@ pub const HTTP: Function = Function {
 /// What functions that everybody may call have in common.
 pub const PUBLIC: Function = Function { access: Access::Public, ..HTTP };
 
-/// What functions for signed-in users have in common.
+/// What functions for users have in common.
 pub const SIGNED_IN: Function =
-    Function { access: Access::User, rate: RateClass::User, wrapper: session::CHANGING, ..HTTP };
+    Function { access: Access::User, rate: RateClass::User, wrapper: gate::CHANGING, ..HTTP };
 
-/// What functions for signed-in users have in common whose routes change nothing.
-pub const SIGNED_IN_READ: Function = Function { wrapper: session::READING, ..SIGNED_IN };
+/// What functions for users have in common whose routes change nothing.
+pub const SIGNED_IN_READ: Function = Function { wrapper: gate::READING, ..SIGNED_IN };
+
+/// What functions have in common that are about a browser's session.
+pub const IN_SESSION: Function =
+    Function { access: Access::Session, wrapper: gate::SESSION_CHANGING, ..SIGNED_IN };
+
+/// What functions have in common that are about a browser's session and whose routes change nothing.
+pub const IN_SESSION_READ: Function = Function { wrapper: gate::SESSION_READING, ..IN_SESSION };
+
+/// What functions for operators have in common.
+pub const OPERATED: Function =
+    Function { access: Access::Operator { role: Role::Admin, scope: Scope::Operate }, ..SIGNED_IN };
+
+/// What functions for operators have in common whose routes change nothing.
+pub const OPERATED_READ: Function = Function { wrapper: gate::READING, ..OPERATED };
 
 /// What functions that everybody may call have in common whose routes show more to who is signed in
 /// and change nothing.
@@ -61,71 +79,14 @@ where
     E: Into<Problem> + 'static,
     H: AsyncFn(&P, &Context, I) -> Result<O, E> + 'static,
 {
-    takes_no_keys(startup)?;
-    let shared = Rc::new((Limiter::new(startup)?, ports, handle));
-    Ok(route(
-        startup,
-        Box::new(move |request, context| {
-            let shared = Rc::clone(&shared);
-            async move {
-                let (limiter, ports, handle) = shared.as_ref();
-                let work = async {
-                    let input = I::from_request(&request)?;
-                    handle(ports, &context, input).await.map(Into::into).map_err(Into::into)
-                };
-                counted(limiter.address(&request, &context), work, false).await
-            }
-            .boxed_local()
-        }),
-    ))
+    let handle = async move |ports: &P, (): &(), context: &Context, input: I| {
+        handle(ports, context, input).await
+    };
+    gated::<Open, _, _, _, _, _>(startup, ports, handle)
 }
 
-/// The handler of a route for signed-in users; the function's access may ask for a role as well.
-pub fn signed_in<P, I, O, E, H>(
-    startup: &Startup,
-    ports: P,
-    handle: H,
-) -> Result<Handler, StartupError>
-where
-    P: 'static,
-    I: FromRequest + 'static,
-    O: Into<Response> + 'static,
-    E: Into<Problem> + 'static,
-    H: AsyncFn(&P, &Caller, &Context, I) -> Result<O, E> + 'static,
-{
-    let edge = (Guard::new(startup)?, Limiter::new(startup)?, Once::new(startup)?);
-    let shared = Rc::new((edge, ports, handle));
-    Ok(route(
-        startup,
-        Box::new(move |request, context| {
-            let shared = Rc::clone(&shared);
-            async move {
-                let ((guard, limiter, once), ports, handle) = shared.as_ref();
-                let caller = match guard.admit(&request, &context).await {
-                    Ok(caller) => caller,
-                    Err(problem) => return turned_away(limiter, &request, &context, problem).await,
-                };
-                let work = async {
-                    let input = I::from_request(&request)?;
-                    let done = handle(ports, &caller, &context, input).await;
-                    done.map(Into::into).map_err(Into::into)
-                };
-                let work = async {
-                    match once {
-                        Some(once) => once.run(&request, &caller.user, &context, work).await,
-                        None => work.await,
-                    }
-                };
-                let overlaps = limiter.may_overlap(&request);
-                counted(limiter.user(&caller.user, &context), work, overlaps).await
-            }
-            .boxed_local()
-        }),
-    ))
-}
-
-/// The handler of a route that everybody may call and that shows more to who is signed in. A session
-/// that is no more is nobody's.
+/// The handler of a route that everybody may call and that shows more to users. A session that is no
+/// more is nobody's.
 pub fn optional<P, I, O, E, H>(
     startup: &Startup,
     ports: P,
@@ -138,44 +99,105 @@ where
     E: Into<Problem> + 'static,
     H: AsyncFn(&P, Option<&Caller>, &Context, I) -> Result<O, E> + 'static,
 {
-    takes_no_keys(startup)?;
-    let shared = Rc::new((Guard::new(startup)?, Limiter::new(startup)?, ports, handle));
+    let handle = async move |ports: &P, caller: &Option<Caller>, context: &Context, input: I| {
+        handle(ports, caller.as_ref(), context, input).await
+    };
+    gated::<Visitors, _, _, _, _, _>(startup, ports, handle)
+}
+
+/// The handler of a route for users, whatever they prove it with; the function's access may ask for
+/// a role as well.
+pub fn signed_in<P, I, O, E, H>(
+    startup: &Startup,
+    ports: P,
+    handle: H,
+) -> Result<Handler, StartupError>
+where
+    P: 'static,
+    I: FromRequest + 'static,
+    O: Into<Response> + 'static,
+    E: Into<Problem> + 'static,
+    H: AsyncFn(&P, &Caller, &Context, I) -> Result<O, E> + 'static,
+{
+    gated::<Users, _, _, _, _, _>(startup, ports, handle)
+}
+
+/// The handler of a route that is about the session of the browser that calls.
+pub fn in_session<P, I, O, E, H>(
+    startup: &Startup,
+    ports: P,
+    handle: H,
+) -> Result<Handler, StartupError>
+where
+    P: 'static,
+    I: FromRequest + 'static,
+    O: Into<Response> + 'static,
+    E: Into<Problem> + 'static,
+    H: AsyncFn(&P, &Session, &Context, I) -> Result<O, E> + 'static,
+{
+    gated::<Browsers, _, _, _, _, _>(startup, ports, handle)
+}
+
+/// The handler of a route for operators: users with a role, machines with a scope.
+pub fn operated<P, I, O, E, H>(
+    startup: &Startup,
+    ports: P,
+    handle: H,
+) -> Result<Handler, StartupError>
+where
+    P: 'static,
+    I: FromRequest + 'static,
+    O: Into<Response> + 'static,
+    E: Into<Problem> + 'static,
+    H: AsyncFn(&P, &Operator, &Context, I) -> Result<O, E> + 'static,
+{
+    gated::<Operators, _, _, _, _, _>(startup, ports, handle)
+}
+
+/// The handler of a route behind a gate.
+fn gated<G, P, I, O, E, H>(startup: &Startup, ports: P, handle: H) -> Result<Handler, StartupError>
+where
+    G: Gate,
+    P: 'static,
+    I: FromRequest + 'static,
+    O: Into<Response> + 'static,
+    E: Into<Problem> + 'static,
+    H: AsyncFn(&P, &G::Who, &Context, I) -> Result<O, E> + 'static,
+{
+    if !G::NAMES_ALL && startup.function().idempotency != Idempotency::None {
+        let source = "a route that may not know its caller cannot take idempotency keys".into();
+        return Err(StartupError::Part { what: "idempotency", source });
+    }
+    let edge = (G::new(startup)?, Limiter::new(startup)?, Once::new(startup)?);
+    let shared = Rc::new((edge, ports, handle));
     Ok(route(
         startup,
         Box::new(move |request, context| {
             let shared = Rc::clone(&shared);
             async move {
-                let (guard, limiter, ports, handle) = shared.as_ref();
-                let caller = match guard.admit(&request, &context).await {
-                    Ok(caller) => Some(caller),
-                    Err(problem) if problem.kind == &UNAUTHENTICATED => None,
-                    Err(problem) => return (Err(problem), Standing::default()),
+                let ((gate, limiter, once), ports, handle) = shared.as_ref();
+                let who = match gate.admit(&request, &context).await {
+                    Ok(who) => who,
+                    Err(problem) => return turned_away(limiter, &request, &context, problem).await,
                 };
-                let counting = async {
-                    match &caller {
-                        Some(caller) => limiter.user(&caller.user, &context).await,
-                        None => limiter.stranger(&request, &context).await,
-                    }
-                };
+                let name = G::name(&who);
                 let work = async {
                     let input = I::from_request(&request)?;
-                    let done = handle(ports, caller.as_ref(), &context, input).await;
+                    let done = handle(ports, &who, &context, input).await;
                     done.map(Into::into).map_err(Into::into)
                 };
-                counted(counting, work, limiter.may_overlap(&request)).await
+                let work = async {
+                    match (once, name) {
+                        (Some(once), Some(name)) => once.run(&request, name, &context, work).await,
+                        _ => work.await,
+                    }
+                };
+                let overlaps = G::OVERLAPS && limiter.may_overlap(&request);
+                counted(limiter.admitted(name, &request, &context), work, overlaps).await
             }
             .boxed_local()
         }),
     ))
-}
-
-/// Idempotency keys belong to callers, so a function that may not know its caller takes none.
-fn takes_no_keys(startup: &Startup) -> Result<(), StartupError> {
-    if startup.function().idempotency == Idempotency::None {
-        return Ok(());
-    }
-    let source = "a route that may not know its caller cannot take idempotency keys".into();
-    Err(StartupError::Part { what: "idempotency", source })
 }
 
 /// The work's reply, if the caller is admitted. Work that overlaps with counting must change
@@ -207,7 +229,7 @@ async fn turned_away(
     context: &Context,
     problem: Problem,
 ) -> Reply {
-    if !matches!(problem.kind.status, 401 | 403) {
+    if !matches!(problem.kind.status, 400 | 401 | 403) {
         return (Err(problem), Standing::default());
     }
     match limiter.stranger(request, context).await {

@@ -1,32 +1,23 @@
-//! Who calls: the session a cookie names, and whether a page of ours sent the request.
+//! Callers with a browser: the session that a cookie names, and whether a page of ours sent the
+//! request.
 
-use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortErrorClass;
-use rollcall_domain::role::Role;
 use rollcall_domain::session::{Session, SessionHash};
-use rollcall_resources::{Grant, SecretName};
-use rollcall_runtime::declaration::{Access, Method, Wrapper};
+use rollcall_resources::SecretName;
+use rollcall_runtime::declaration::Method;
 use rollcall_runtime::settings::{Setting, SettingKind};
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
+use rollcall_store::PortError;
 use rollcall_store::sessions::SessionReader;
-use rollcall_store::{Capability, PortError};
 
-use crate::problem::{CSRF, FORBIDDEN, Problem, UNAUTHENTICATED};
+use crate::problem::{CSRF, Problem, UNAUTHENTICATED};
 use crate::request::{Context, HttpRequest};
 
 /// The cookie that carries the session id.
 pub const SESSION_COOKIE: &str = "__Host-rollcall_session";
 /// The header that carries the CSRF token.
 pub const CSRF_HEADER: &str = "x-csrf-token";
-
-/// What knowing the caller needs.
-pub const READING: Wrapper = Wrapper { grants: &[SessionReader::GRANTS], settings: &[] };
-/// What knowing the caller, and that a page of ours sent the request, needs.
-pub const CHANGING: Wrapper = Wrapper {
-    grants: &[SessionReader::GRANTS, &[Grant::secret(SecretName::CsrfKey)]],
-    settings: &[&ORIGINS],
-};
 
 /// The origins whose pages may send requests that change something.
 pub static ORIGINS: Setting = Setting {
@@ -35,21 +26,9 @@ pub static ORIGINS: Setting = Setting {
     kind: SettingKind::Urls,
 };
 
-/// Who sent a request.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// The user.
-    pub user: UserId,
-    /// What the user may do.
-    pub roles: Vec<Role>,
-    /// The session the request came with.
-    pub session: Session,
-}
-
-/// Finds out who calls and whether they may.
-pub struct Guard {
-    access: Access,
-    sessions: SessionReader,
+/// Finds the session that a request came with.
+pub(crate) struct Sessions {
+    reader: SessionReader,
     /// Absent where no route changes anything.
     pages: Option<Pages>,
 }
@@ -60,46 +39,48 @@ struct Pages {
     origins: Vec<String>,
 }
 
-impl Guard {
-    /// The guard of the function that starts.
-    pub fn new(startup: &Startup) -> Result<Self, StartupError> {
-        let function = startup.function();
-        let changes = function.routes().any(|route| route.method != Method::Get);
-        Ok(Self {
-            access: function.access,
-            sessions: startup.capability()?,
-            pages: changes.then(|| Pages::new(startup)).transpose()?,
-        })
+impl Sessions {
+    /// For the function that starts.
+    pub(crate) fn new(startup: &Startup) -> Result<Self, StartupError> {
+        let changes = startup.function().routes().any(|route| route.method != Method::Get);
+        let pages = changes.then(|| Pages::new(startup)).transpose()?;
+        Ok(Self { reader: startup.capability()?, pages })
     }
 
-    /// Who sent the request, if they may.
-    pub async fn admit(&self, request: &HttpRequest, context: &Context) -> Result<Caller, Problem> {
+    /// The live session of a request; where it changes something, a page of ours must have sent it.
+    pub(crate) async fn find(
+        &self,
+        request: &HttpRequest,
+        context: &Context,
+    ) -> Result<Session, Problem> {
         let unauthenticated = || Problem::new(&UNAUTHENTICATED);
         let session_id = request.cookie(SESSION_COOKIE).ok_or_else(unauthenticated)?;
         let hash = SessionHash::of(&session_id);
-        let session = self.sessions.find(&hash).await.map_err(|error| Problem::port(&error))?;
+        let session = self.reader.find(&hash).await.map_err(|error| Problem::port(&error))?;
         let session =
             session.filter(|session| session.is_live(context.now)).ok_or_else(unauthenticated)?;
         if !request.is_safe() {
             let pages = self.pages.as_ref().ok_or_else(|| Problem::new(&CSRF))?;
             pages.check(request, &session, context).await?;
         }
-        if let Access::Role(role) = self.access
-            && !session.roles.contains(&role)
-        {
-            return Err(Problem::new(&FORBIDDEN));
+        Ok(session)
+    }
+
+    /// The session after this use of it, which is stored now and then.
+    pub(crate) async fn used(
+        &self,
+        session: Session,
+        context: &Context,
+    ) -> Result<Session, Problem> {
+        if !session.needs_touch(context.now) {
+            return Ok(session);
         }
-        let session = if session.needs_touch(context.now) {
-            self.touch(&session, context).await?;
-            Session { last_used_at: context.now, ..session }
-        } else {
-            session
-        };
-        Ok(Caller { user: session.user.clone(), roles: session.roles.clone(), session })
+        self.touch(&session, context).await?;
+        Ok(Session { last_used_at: context.now, ..session })
     }
 
     async fn touch(&self, session: &Session, context: &Context) -> Result<(), Problem> {
-        match self.sessions.touch(session, context.now).await {
+        match self.reader.touch(session, context.now).await {
             Ok(()) => Ok(()),
             // The session was ended between the two calls: revoked means revoked.
             Err(PortError { class: PortErrorClass::Conflict, .. }) => {

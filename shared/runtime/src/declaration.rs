@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_domain::rate_limit::Limit;
 use rollcall_domain::role::Role;
+use rollcall_domain::scope::Scope;
 use rollcall_resources::{Grant, Queue, Resource, Table};
 use rollcall_store::Capability;
 use rollcall_store::idempotency::IdempotencyKeys;
@@ -171,26 +172,46 @@ pub enum Access {
     Internal,
     /// Everybody.
     Public,
-    /// Everybody who is signed in.
+    /// Everybody who is signed in in a browser. Tokens mean nothing here, since what the route is
+    /// about is the browser's session.
+    Session,
+    /// Every user, by a session or an access token.
     User,
     /// Users with this role.
     Role(Role),
+    /// Users with this role, and machines whose token has this scope.
+    Operator {
+        /// What users need.
+        role: Role,
+        /// What machines need.
+        scope: Scope,
+    },
 }
 
 impl Access {
+    /// Whether nobody gets in whom the function does not know.
+    pub const fn is_closed(self) -> bool {
+        match self {
+            Self::Internal | Self::Public => false,
+            Self::Session | Self::User | Self::Role(_) | Self::Operator { .. } => true,
+        }
+    }
+
     /// The access as it stands in generated files.
     pub fn label(self) -> String {
         match self {
             Self::Internal => "internal".to_owned(),
             Self::Public => "public".to_owned(),
+            Self::Session => "session".to_owned(),
             Self::User => "user".to_owned(),
             Self::Role(role) => format!("role({role})"),
+            Self::Operator { role, scope } => format!("role({role}) or scope({scope})"),
         }
     }
 }
 
-/// How often routes may be called within any minute. Counted are calls of one user where the route
-/// knows its callers, and of one address where it does not.
+/// How often routes may be called within any minute. Counted are calls of one user or machine where
+/// the route knows its callers, and of one address where it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateClass {
     /// Routes that everybody may call: 30, all of them together.
@@ -302,6 +323,7 @@ pub struct Cors {
 pub const CORS: Cors = Cors {
     methods: &[Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete],
     request_headers: &[
+        "authorization",
         "content-type",
         "idempotency-key",
         "if-match",

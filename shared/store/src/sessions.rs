@@ -8,6 +8,9 @@
 //! Beside a user's list, `user#{user}` / `changes` counts the sign-ins, so that ending all sessions
 //! and a sign-in at the same moment are one after the other: whichever comes second sees the first.
 //! What is removed is gone for the next request; nothing else has to be looked up to know it.
+//!
+//! That item also remembers since when the user's access tokens count. They are the provider's and
+//! cannot be removed, so whoever signs out refuses all that were issued before.
 
 use std::collections::HashMap;
 
@@ -30,6 +33,7 @@ use crate::vault::Sealed;
 
 const SESSION: &str = "session";
 const CHANGES: &str = "changes";
+const TOKENS_NOT_BEFORE: &str = "tokens_not_before_ms";
 /// Sessions that one transaction ends: two items each beside the count of sign-ins, of the hundred
 /// that DynamoDB allows.
 const ENDED_AT_ONCE_MAX: i32 = 49;
@@ -73,7 +77,8 @@ pub(crate) struct ListedItem {
 
 #[derive(Debug, Deserialize)]
 struct ChangesItem {
-    changes: u64,
+    changes: Option<u64>,
+    tokens_not_before_ms: Option<i64>,
 }
 
 /// A session that was ended, and what it had at the identity provider.
@@ -123,6 +128,15 @@ impl SessionReader {
     /// A session as stored, strongly consistent; the caller decides whether it is still live.
     pub async fn find(&self, hash: &SessionHash) -> Result<Option<Session>, PortError> {
         self.tables.session(hash).await
+    }
+
+    /// Since when the user's access tokens count, strongly consistent; `None` when all of them do.
+    pub async fn tokens_not_before(&self, user: &UserId) -> Result<Option<Timestamp>, PortError> {
+        let seen: Option<ChangesItem> =
+            self.tables.get(Table::Edge, &list_key(user), CHANGES).await?;
+        let bound_ms = seen.and_then(|seen| seen.tokens_not_before_ms);
+        // A time that cannot be read must not let old tokens in.
+        Ok(bound_ms.map(|ms| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)))
     }
 
     /// Stores that the session was used now. A session that has ended meanwhile stays ended.
@@ -203,30 +217,46 @@ impl SessionStarter {
 
 capability! {
     /// Ends sessions one by one.
-    SessionEnder, Grant::table(Table::Edge, &["dynamodb:DeleteItem", "dynamodb:GetItem"])
+    SessionEnder, Grant::table(
+        Table::Edge,
+        &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+    )
 }
 
 impl SessionEnder {
-    /// Ends the session that a cookie names; `None` when there is none.
+    /// Ends the session that a cookie names, since its browser begins another; `None` when there is
+    /// none. The user's access tokens go on.
     pub async fn end_by_cookie(&self, hash: &SessionHash) -> Result<Option<Ended>, PortError> {
         match self.tables.session(hash).await? {
-            Some(session) => self.end(&session.user, &session.id).await,
+            Some(session) => self.remove(&session.user, &session.id, Vec::new()).await,
             None => Ok(None),
         }
     }
 
-    /// Ends one of a user's sessions; `None` when they have none of that id. Ending it twice is
-    /// ending it once.
+    /// Ends one of a user's sessions, and all access tokens that the user was given before `now`;
+    /// `None` when they have no session of that id. Ending it twice is ending it once.
     pub async fn end(
         &self,
         user: &UserId,
         session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Ended>, PortError> {
+        let refuse = refuse_tokens(ItemUpdate::of(&list_key(user), CHANGES), now);
+        let refuse = refuse.into_part(self.tables.name(Table::Edge))?;
+        self.remove(user, session, vec![refuse]).await
+    }
+
+    async fn remove(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        mut parts: Vec<TransactWriteItem>,
     ) -> Result<Option<Ended>, PortError> {
         let (pk, sk) = (list_key(user), listed_key(session));
         let Some(listed) = self.tables.get::<ListedItem>(Table::Edge, &pk, &sk).await? else {
             return Ok(None);
         };
-        let parts = self.tables.end_parts(&listed)?.into();
+        parts.extend(self.tables.end_parts(&listed)?);
         self.tables.commit("end a session", parts).await?;
         Ok(Some(listed.ended(user)))
     }
@@ -241,11 +271,12 @@ capability! {
 }
 
 impl EverySessionEnder {
-    /// Ends every session that the user has, and gives what they had at the identity provider.
+    /// Ends every session that the user has, and all access tokens that the user was given before
+    /// `now`; gives what the sessions had at the identity provider.
     ///
     /// Up to 49 sessions end in one write. A sign-in at the same moment either comes before that
     /// write, and ends with the others, or after it, and stays.
-    pub async fn end_all(&self, user: &UserId) -> Result<Vec<Ended>, PortError> {
+    pub async fn end_all(&self, user: &UserId, now: Timestamp) -> Result<Vec<Ended>, PortError> {
         let operation = "end all sessions";
         let pk = list_key(user);
         let mut ended = Vec::new();
@@ -253,11 +284,9 @@ impl EverySessionEnder {
             // Counted before the list is read: a sign-in between the two refuses the write.
             let seen: Option<ChangesItem> = self.tables.get(Table::Edge, &pk, CHANGES).await?;
             let page = self.tables.listed(user, ENDED_AT_ONCE_MAX, None).await?;
-            if page.items.is_empty() {
-                return Ok(ended);
-            }
-            let mut parts =
-                vec![counted_from(&pk, seen.as_ref()).into_part(self.tables.name(Table::Edge))?];
+            let counted = counted_from(&pk, seen.and_then(|seen| seen.changes));
+            let counted = refuse_tokens(counted, now);
+            let mut parts = vec![counted.into_part(self.tables.name(Table::Edge))?];
             for listed in &page.items {
                 parts.extend(self.tables.end_parts(listed)?);
             }
@@ -273,15 +302,23 @@ impl EverySessionEnder {
 }
 
 /// Counts once more, if nobody signed in since the count was read.
-fn counted_from(pk: &str, seen: Option<&ChangesItem>) -> ItemUpdate {
+fn counted_from(pk: &str, seen: Option<u64>) -> ItemUpdate {
     let update = ItemUpdate::of(pk, CHANGES);
     match seen {
-        Some(&ChangesItem { changes }) => update
+        Some(changes) => update
             .set(CHANGES, number(changes + 1))
             .value("seen", number(changes))
             .only_if("#changes = :seen"),
         None => update.set(CHANGES, number(1)).only_if("attribute_not_exists(#changes)"),
     }
+}
+
+/// Remembers that access tokens from before `now` count no more, for much longer than any is valid.
+fn refuse_tokens(update: ItemUpdate, now: Timestamp) -> ItemUpdate {
+    let forgotten_at = after_seconds(now, SESSION_ABSOLUTE_SECONDS);
+    update
+        .set(TOKENS_NOT_BEFORE, number(now.as_millisecond()))
+        .set("expires_at", number(forgotten_at.as_second()))
 }
 
 capability! {

@@ -76,6 +76,15 @@ impl UserReader {
         find(&self.tables, user).await
     }
 
+    /// Who it is that an identity names, strongly consistent.
+    pub async fn find_id_by_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<UserId>, PortError> {
+        find_by_pointer(&self.tables, &identity_key(issuer, subject), LINK).await
+    }
+
     /// The user who goes by a name now, strongly consistent.
     pub async fn find_by_username(&self, username: &Username) -> Result<Option<User>, PortError> {
         let claim = find_claim(&self.tables, username).await?;

@@ -62,7 +62,7 @@ async fn more_sessions_than_one_write_holds_end_together_and_nobody_elses() {
     let shown = list.list(&user, now()).await.unwrap();
     assert_eq!(shown.len(), 100, "the newest hundred");
     world.database.faults().fail_next("TransactWriteItems", EDGE, Fault::TransactionConflict, 1);
-    let ended = can::<EverySessionEnder>(&world).end_all(&user).await.unwrap();
+    let ended = can::<EverySessionEnder>(&world).end_all(&user, now()).await.unwrap();
     assert_eq!(ended.len(), all.len());
     assert!(ended.iter().all(|ended| ended.user == user && ended.refresh_token.is_some()));
     for session in &all {
@@ -93,7 +93,7 @@ async fn all_sessions_end_as_if_at_one_moment_while_somebody_signs_in() {
             }
             during
         };
-        let (ended, during) = join(every.end_all(&user), signing_in).await;
+        let (ended, during) = join(every.end_all(&user, now()), signing_in).await;
         let ended = ended.unwrap();
         let is_ended = |session: &Session| ended.iter().any(|ended| ended.id == session.id);
         assert!(is_ended(&before));
@@ -106,7 +106,7 @@ async fn all_sessions_end_as_if_at_one_moment_while_somebody_signs_in() {
             assert!(!(*is_first && lives), "a session slipped through");
             overtaken += u32::from(*is_first);
         }
-        every.end_all(&user).await.unwrap();
+        every.end_all(&user, now()).await.unwrap();
     }
     assert!(overtaken > 0, "nothing happened at the same time");
 }
@@ -117,15 +117,41 @@ async fn a_session_ends_by_its_cookie_or_its_name_and_only_for_its_user() {
     let (user, other) = (UserId::new(now(), &random), UserId::new(now(), &random));
     let sessions = begin(&world, &user, 3, &random).await;
     let (reader, ender): (SessionReader, SessionEnder) = (can(&world), can(&world));
-    assert!(ender.end(&other, &sessions[0].id).await.unwrap().is_none());
+    assert!(ender.end(&other, &sessions[0].id, now()).await.unwrap().is_none());
     assert!(reader.find(&sessions[0].hash).await.unwrap().is_some());
-    assert!(ender.end(&user, &sessions[0].id).await.unwrap().is_some());
-    assert!(ender.end(&user, &sessions[0].id).await.unwrap().is_none());
+    assert!(ender.end(&user, &sessions[0].id, now()).await.unwrap().is_some());
+    assert!(ender.end(&user, &sessions[0].id, now()).await.unwrap().is_none());
     assert!(ender.end_by_cookie(&sessions[1].hash).await.unwrap().is_some());
     assert!(ender.end_by_cookie(&sessions[1].hash).await.unwrap().is_none());
     let left = can::<SessionLister>(&world).list(&user, now()).await.unwrap();
     assert_eq!(left, [sessions[2].clone()]);
     world.check_grants_are_used::<SessionEnder>();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_out_refuses_the_tokens_from_before() {
+    let (world, random) = (World::start().await, SeededRandom::new(5));
+    let user = UserId::new(now(), &random);
+    let sessions = begin(&world, &user, 3, &random).await;
+    let (reader, ender): (SessionReader, SessionEnder) = (can(&world), can(&world));
+    let every: EverySessionEnder = can(&world);
+    let at = |second| after_seconds(now(), second);
+    let bound = async || reader.tokens_not_before(&user).await.unwrap();
+    assert_eq!(bound().await, None);
+    ender.end_by_cookie(&sessions[0].hash).await.unwrap();
+    assert_eq!(bound().await, None, "a browser that signs in again revokes nothing");
+    ender.end(&user, &sessions[1].id, at(1)).await.unwrap();
+    assert_eq!(bound().await, Some(at(1)));
+    every.end_all(&user, at(2)).await.unwrap();
+    assert_eq!(bound().await, Some(at(2)));
+    every.end_all(&user, at(3)).await.unwrap();
+    assert_eq!(bound().await, Some(at(3)), "somebody without a session may have tokens");
+    let nobody = UserId::new(now(), &random);
+    every.end_all(&nobody, at(4)).await.unwrap();
+    assert_eq!(reader.tokens_not_before(&nobody).await.unwrap(), Some(at(4)));
+    begin(&world, &nobody, 1, &random).await;
+    assert_eq!(reader.tokens_not_before(&nobody).await.unwrap(), Some(at(4)));
+    assert_eq!(every.end_all(&nobody, at(5)).await.unwrap().len(), 1);
 }
 
 /// What a turn is called in the table below.
@@ -166,7 +192,7 @@ async fn of_any_number_of_callers_one_has_the_turn_until_it_is_done_or_dead() {
     assert!(matches!(next, Turn::Ours(Some(stored)) if stored == new));
     turns.give_back(&session, "next").await.unwrap();
     assert_eq!(take("again", 40 + REFRESH_FRESH_SECONDS).await, "ours");
-    can::<SessionEnder>(&world).end(&user, &session.id).await.unwrap();
+    can::<SessionEnder>(&world).end(&user, &session.id, now()).await.unwrap();
     assert_eq!(take("again", 100).await, "ended");
     assert!(!turns.keep(&session, "again", &new, at(101)).await.unwrap());
     assert_eq!(can::<SessionLister>(&world).list(&user, now()).await.unwrap(), []);

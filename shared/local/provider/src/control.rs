@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::authorize::Request;
@@ -72,6 +72,32 @@ pub(crate) async fn rotate_keys(
         state.keys.published(now).map(|key| key.kid.clone()).collect::<Vec<_>>()
     })?;
     Ok(Json(json!({ "kids": kids })).into_response())
+}
+
+/// A token that a test makes up.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MadeUp {
+    /// What the header says beside `alg` and `kid`; null takes one of them away.
+    #[serde(default)]
+    header: Map<String, Value>,
+    /// All that the token claims.
+    claims: Map<String, Value>,
+}
+
+/// Signs any claims with the key for access tokens.
+pub(crate) async fn sign(
+    State(provider): State<Provider>,
+    Json(asked): Json<MadeUp>,
+) -> Result<Response, Failure> {
+    let key = provider.read(|state| state.keys.access.clone());
+    let usual = [("alg", json!("RS256")), ("kid", json!(key.kid))];
+    let mut header: Map<String, Value> =
+        usual.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    header.extend(asked.header);
+    header.retain(|_, value| !value.is_null());
+    let token = key.sign_anything(&Value::Object(header), &Value::Object(asked.claims))?;
+    Ok(Json(json!({ "token": token })).into_response())
 }
 
 /// Orders a fault.

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rsa::pkcs1::{DecodeRsaPrivateKey, EncodeRsaPrivateKey};
@@ -9,6 +11,7 @@ use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::rand_core::OsRng;
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::options::KeyError;
 use crate::random;
@@ -42,6 +45,15 @@ impl SigningKey {
     ) -> Result<String, KeyError> {
         let header = Header { alg: Algorithm::RS256, ..header };
         Ok(jsonwebtoken::encode(&header, claims, &self.encoding_key()?)?)
+    }
+
+    /// Signs any header and claims with RS256 (RFC 7515 §5.1), however little sense they make.
+    pub(crate) fn sign_anything(&self, header: &Value, claims: &Value) -> Result<String, KeyError> {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(header), part(claims));
+        let key = self.encoding_key()?;
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::RS256)?;
+        Ok(format!("{message}.{signature}"))
     }
 
     /// The public half as published (RFC 7517).

@@ -122,6 +122,7 @@ impl Provider {
             .route("/logout", get(logout::get).post(logout::post))
             .route("/_emulator/login-as", post(control::login_as))
             .route("/_emulator/rotate-keys", post(control::rotate_keys))
+            .route("/_emulator/sign", post(control::sign))
             .route("/_emulator/break-next", post(control::break_next).delete(control::mend))
             .route("/_emulator/outage", post(control::begin_outage).delete(control::mend))
             .route("/_emulator/rotation", post(control::set_rotation))
