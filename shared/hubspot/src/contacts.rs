@@ -155,7 +155,7 @@ impl ContactFinder for HubSpotCrm {
     }
 
     async fn exists(&self, email: &str, trace_id: &str) -> Result<(bool, Quota), Reply> {
-        let url = format!("{}/batch/read", self.objects);
+        let url = format!("{}/batch/read", self.urls.objects);
         let body = ContactRead::by_email(email);
         match self.call::<BatchAnswer>(url, &body, trace_id).await {
             Ok(Success { body, quota }) => answer::exists(&body)
