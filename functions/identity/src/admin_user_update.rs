@@ -175,7 +175,7 @@ async fn handle(
     let sessions = ports.sessions.list(&id, context.now).await?;
     let is_current = |roles: &[Role]| !user.standing.is_suspended() && roles == user.roles();
     if rights_changed || sessions.iter().any(|session| !is_current(&session.roles)) {
-        let ended = ports.every_session.end_all(&id).await?;
+        let ended = ports.every_session.end_all(&id, context.now).await?;
         tracing::info!(user.id = %id, sessions = ended.len(), "what a user may do has changed");
         ports.upstream.revoke(ended, context.now).await;
     }
