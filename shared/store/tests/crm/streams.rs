@@ -87,7 +87,7 @@ async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
     let world = World::start().await;
     fill(&world).await;
     let reader = StreamReader::new(&world.acting_as(READER, StreamReader::GRANTS));
-    for table in Table::ALL.into_iter().filter(|table| table.has_stream()) {
+    for table in [Table::Users, Table::Enrollments, Table::Progress] {
         let table = table.full_name("dev");
         let (shard_id, records) = fullest(&world, &table);
         let stream_arn = world.database.stream_arn(&table).unwrap();
