@@ -133,6 +133,7 @@ const UNUSABLE: (u16, &str) = (400, "invalid-authorization");
 const ME: &str = "/auth/me";
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one table of every way to be refused")]
 async fn a_11_every_hostile_token_is_refused_for_its_own_reason() {
     let world = world().await;
     world.signed_in("ada").await;

@@ -122,7 +122,7 @@ async fn an_author_is_told_every_fault_and_publishes_what_has_none() {
     };
     let matter = "+++\ntitle = \"A\"\nsummary = \"About a.\"\nestimated_minutes = 5\n+++\nText.\n";
     write("README.md", "is no part of it");
-    write("modules/a/module.md", &matter.replace("5", "0"));
+    write("modules/a/module.md", &matter.replace('5', "0"));
     write("courses/one.md", "+++\ntitle = \"One\"\nmodules = [\"a\", \"b\"]\n+++\nOne.\n");
     let path = folder.path().to_str().unwrap();
     let refused = rollcall(&["check", path]);

@@ -237,12 +237,12 @@ mod tests {
 
     /// Nothing here waits, so a finding is there at once.
     fn check(
-        answers: Vec<Result<bool, CallOutcome>>,
+        answers: &[Result<bool, CallOutcome>],
         renews: bool,
         found: Found,
         paused_for: Option<PauseReason>,
     ) {
-        let crm = Arc::new(Answers { answers: Mutex::new(answers.clone()), renews });
+        let crm = Arc::new(Answers { answers: Mutex::new(answers.to_vec()), renews });
         let shared = Arc::new(Shared::default());
         let finder = Finder {
             crm: Arc::<Answers>::clone(&crm),
@@ -263,16 +263,16 @@ mod tests {
 
     #[test]
     fn every_answer_leads_to_one_finding_and_its_pause() {
-        check(vec![Ok(true)], false, Found::Yes, None);
-        check(vec![Ok(false)], false, Found::No, None);
+        check(&[Ok(true)], false, Found::Yes, None);
+        check(&[Ok(false)], false, Found::No, None);
         let outage = Some(PauseReason::Outage);
-        check(vec![Err(CallOutcome::Unknown)], false, Found::Later, outage);
-        check(vec![Err(CallOutcome::NotSent)], false, Found::Later, outage);
+        check(&[Err(CallOutcome::Unknown)], false, Found::Later, outage);
+        check(&[Err(CallOutcome::NotSent)], false, Found::Later, outage);
         let limit = Some(PauseReason::RateLimit);
-        check(vec![refused(429)], false, Found::Later, limit);
+        check(&[refused(429)], false, Found::Later, limit);
         let credentials = Some(PauseReason::Credentials);
-        check(vec![refused(401)], false, Found::Later, credentials);
-        check(vec![refused(401), refused(401)], true, Found::Later, credentials);
-        check(vec![refused(401), Ok(true)], true, Found::Yes, None);
+        check(&[refused(401)], false, Found::Later, credentials);
+        check(&[refused(401), refused(401)], true, Found::Later, credentials);
+        check(&[refused(401), Ok(true)], true, Found::Yes, None);
     }
 }
