@@ -10,11 +10,13 @@
 
 mod browser;
 mod canaries;
+mod learn;
 mod output;
 mod world;
 
 pub use browser::{Answer, Browser};
 pub use canaries::Canaries;
+pub use learn::answers;
 pub use world::{Outcome, World, member};
 
 use std::time::Duration;

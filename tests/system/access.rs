@@ -12,6 +12,8 @@ use crate::world;
 pub(crate) fn example(path: &str) -> String {
     path.replace("{kind}", "course")
         .replace("{slug}", "first-steps")
+        .replace("{quiz}", "check")
+        .replace("{task}", "check")
         .replace("{id}", "dlt_00000000000070008000000000000000")
 }
 

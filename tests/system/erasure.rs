@@ -54,6 +54,9 @@ async fn settled(world: &World) -> (Browser, String) {
     let changed = edit(&mut browser, patch).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!(browser.put("/enrollments/course/first-steps", None).await.status, 200);
+    let attempt = browser.start_quiz("follow-a-change", "check").await;
+    let submitted = browser.submit_quiz("follow-a-change", "check", &attempt, false).await;
+    assert_eq!(submitted.status, 200, "{submitted:?}");
     world.contact_with(&id, &[("email", TRACES[0]), ("rollcall_username", TRACES[4])]).await;
     (browser, id)
 }

@@ -42,12 +42,15 @@ async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
 
     let modules = ["start-the-local-cloud", "sign-in-as-a-member", "follow-a-change"];
     for module in modules {
-        let events = ["learning_module_started", "learning_module_completed"].map(|name| {
-            json!({ "event_name": name, "module_slug": module, "course_slug": "first-steps" })
+        let event = json!({
+            "event_name": "learning_module_started",
+            "module_slug": module,
+            "course_slug": "first-steps",
         });
-        let tracked = ada.post("/events/track", Some(json!({ "events": events }))).await;
+        let tracked = ada.post("/events/track", Some(json!({ "events": [event] }))).await;
         assert_eq!(tracked.status, 200, "{tracked:?}");
-        assert_eq!(tracked.json()["recorded"], 2);
+        assert_eq!(tracked.json()["recorded"], 1);
+        ada.complete_module(module).await;
     }
     let status = ada.get("/courses/first-steps/status").await.json();
     assert_eq!(status["course_status"], "complete");

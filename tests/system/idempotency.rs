@@ -19,10 +19,6 @@ fn started(module: &str) -> Value {
     json!({ "events": [{ "event_name": "learning_module_started", "module_slug": module }] })
 }
 
-fn completed(module: &str) -> Value {
-    json!({ "events": [{ "event_name": "learning_module_completed", "module_slug": module }] })
-}
-
 /// `POST path` as our own page sends it, with an idempotency key.
 async fn post(browser: &Browser, path: &str, key: &str, body: Option<&Value>) -> Answer {
     let mut browser = browser.clone();
@@ -60,7 +56,7 @@ fn changes(world: &World) -> usize {
 async fn d_08_a_hundred_equal_requests_at_once_have_one_effect_and_one_answer() {
     let world = world().await;
     let ada = world.signed_in("ada").await;
-    let body = completed("follow-a-change");
+    let body = started("follow-a-change");
     let sending = (0..100).map(|_| track(&ada, "one", &body));
     let answers = join_all(sending).await;
     assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
@@ -109,14 +105,14 @@ async fn d_08_a_key_belongs_to_one_request_of_one_caller() {
 async fn d_08_a_crash_before_the_answer_arrives_changes_neither_effect_nor_answer() {
     let world = world().await;
     let ada = world.signed_in("ada").await;
-    let body = completed("follow-a-change");
+    let body = started("follow-a-change");
     let lambda = &world.cloud.lambda;
     for (number, point) in
         [CrashPoint::BeforeDelivery, CrashPoint::AfterResponse].into_iter().enumerate()
     {
         let (key, module) =
             (format!("crash-{number}"), ["follow-a-change", "spare-reading"][number]);
-        let body = completed(module);
+        let body = started(module);
         lambda.crash_next("event-track", 1, point).unwrap();
         let lost = track(&ada, &key, &body).await;
         assert!(lost.status >= 500, "{lost:?}");
@@ -185,7 +181,7 @@ async fn d_08_a_process_that_is_killed_leaves_one_effect_after_all() {
     for (point, has_effect) in DEATHS {
         let world = world().await;
         let ada = world.signed_in("ada").await;
-        let body = completed("follow-a-change");
+        let body = started("follow-a-change");
         let before = changes(&world);
         killed_at(&world, point, track(&ada, "key", &body)).await;
         let effects = changes(&world);

@@ -98,7 +98,7 @@ async fn a_sync_that_keeps_crashing_is_recovered_from_its_failure_queue() {
     let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
     assert_eq!(ada.put("/enrollments/course/hubspot-basics", None).await.status, 200);
     let event = json!({
-        "event_name": "learning_module_completed",
+        "event_name": "learning_module_started",
         "module_slug": "follow-a-change",
         "course_slug": "first-steps",
     });
@@ -110,7 +110,7 @@ async fn a_sync_that_keeps_crashing_is_recovered_from_its_failure_queue() {
             &[
                 ("firstname", "Ada"),
                 ("rollcall_enrolled_courses", "first-steps;hubspot-basics"),
-                ("rollcall_modules_completed", "1"),
+                ("rollcall_progress_summary", "first-steps: 0/3; hubspot-basics: 0/3"),
             ],
         )
         .await;

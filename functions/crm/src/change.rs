@@ -34,7 +34,12 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
     let facet = match table {
         Table::Users => Facet::Identity,
         Table::Enrollments | Table::Progress => Facet::Learning,
-        Table::Catalog | Table::Crm | Table::Edge | Table::Audit | Table::Mail => return None,
+        Table::Attempts
+        | Table::Catalog
+        | Table::Crm
+        | Table::Edge
+        | Table::Audit
+        | Table::Mail => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }

@@ -1,5 +1,6 @@
 //! Shows how far the caller is in one course, by the same function that awards completions.
 
+use rollcall_domain::catalog::Module;
 use rollcall_domain::slug::Slug;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
@@ -59,9 +60,9 @@ struct Output {
     course_title: String,
     /// `not_started`, `in_progress` or `complete`.
     course_status: &'static str,
-    /// How many of its modules are complete.
+    /// How many of the counted modules are complete.
     modules_completed: usize,
-    /// How many modules it has.
+    /// How many are counted: those that are not optional and have required tasks.
     modules_total: usize,
     /// Its modules, in order.
     modules: Vec<ModuleStatusView>,
@@ -69,14 +70,17 @@ struct Output {
 
 /// How far the caller is in one module.
 #[derive(Debug, Serialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct ModuleStatusView {
     /// The module.
     module_slug: String,
     /// Its name for people.
     module_title: String,
-    /// `not_started`, `in_progress` or `complete`.
+    /// `not_started`, `in_progress`, `complete` or `no_tasks`.
     module_status: &'static str,
+    /// Whether it has tasks that complete it.
+    has_required_tasks: bool,
+    /// Whether the course is complete without it.
+    optional: bool,
 }
 
 async fn handle(
@@ -88,18 +92,23 @@ async fn handle(
     let catalog = ports.catalog.load(context.now).await?;
     let course = catalog.course(&slug).ok_or(CourseStatusError::NotFound)?;
     let learner = ports.learners.load(&caller.user).await?;
-    let status = learner.course_status(course);
-    let modules = status.modules.iter().map(|(slug, status)| ModuleStatusView {
-        module_slug: slug.to_string(),
-        module_title: catalog.module(slug).map(|module| module.title.clone()).unwrap_or_default(),
-        module_status: status.as_str(),
+    let status = learner.course_status(&catalog, course);
+    let modules = status.modules.iter().map(|(slug, status)| {
+        let module = catalog.module(slug);
+        ModuleStatusView {
+            module_slug: slug.to_string(),
+            module_title: module.map(|module| module.title.clone()).unwrap_or_default(),
+            module_status: status.as_str(),
+            has_required_tasks: module.is_some_and(Module::is_counted),
+            optional: course.optional.contains(slug),
+        }
     });
     let output = Output {
         course_slug: course.slug.to_string(),
         course_title: course.title.clone(),
         course_status: status.status.as_str(),
         modules_completed: status.modules_completed,
-        modules_total: status.modules.len(),
+        modules_total: status.modules_total,
         modules: modules.collect(),
     };
     Ok(Response::json(200, &output))

@@ -1,24 +1,39 @@
-//! The learning context: the catalogue, enrolments and progress.
+//! The learning context: the catalogue, enrolments, quizzes, labs and progress.
 
 use rollcall_runtime::Function;
 
+pub mod attempt_list;
 pub mod catalog_get;
 pub mod catalog_list;
 pub mod course_status;
 pub mod enroll;
 pub mod enrollment_list;
 pub mod event_track;
+pub mod lab_attest;
+pub mod module_progress;
+pub mod pathway_status;
+mod problem;
+pub mod progress_get;
+pub mod quiz_start;
+pub mod quiz_submit;
 mod target;
 pub mod unenroll;
 mod view;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
+    &attempt_list::FUNCTION,
     &catalog_get::FUNCTION,
     &catalog_list::FUNCTION,
     &course_status::FUNCTION,
     &enroll::FUNCTION,
     &enrollment_list::FUNCTION,
     &event_track::FUNCTION,
+    &lab_attest::FUNCTION,
+    &module_progress::FUNCTION,
+    &pathway_status::FUNCTION,
+    &progress_get::FUNCTION,
+    &quiz_start::FUNCTION,
+    &quiz_submit::FUNCTION,
     &unenroll::FUNCTION,
 ];

@@ -1,6 +1,6 @@
 //! What a path such as `/enrollments/course/{slug}` names.
 
-use rollcall_domain::catalog::Catalog;
+use rollcall_domain::catalog::{Catalog, QuizName, Terms};
 use rollcall_domain::enrollment::{Target, TargetKind};
 use rollcall_domain::slug::Slug;
 use rollcall_edge::problem::NOT_FOUND;
@@ -23,10 +23,28 @@ pub(crate) fn slug(request: &HttpRequest) -> Result<Slug, Problem> {
     request.path_parameter("slug").parse().map_err(|_invalid| Problem::new(&NOT_FOUND))
 }
 
-/// Whether the catalogue has the target.
-pub(crate) fn exists(catalog: &Catalog, target: &Target) -> bool {
+/// A quiz or a lab by its path, such as `/modules/{slug}/quizzes/{quiz}/start`.
+#[derive(Debug)]
+pub(crate) struct TaskInput(pub(crate) QuizName);
+
+impl FromRequest for TaskInput {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let quiz = match request.path_parameter("quiz") {
+            "" => request.path_parameter("task"),
+            quiz => quiz,
+        };
+        let quiz = quiz.parse().map_err(|_invalid| Problem::new(&NOT_FOUND))?;
+        Ok(Self(QuizName { module: slug(request)?, quiz }))
+    }
+}
+
+/// The terms on which one may enrol in the target, if the catalogue has it.
+pub(crate) fn terms<'catalog>(
+    catalog: &'catalog Catalog,
+    target: &Target,
+) -> Option<&'catalog Terms> {
     match target.kind {
-        TargetKind::Pathway => catalog.pathway(&target.slug).is_some(),
-        TargetKind::Course => catalog.course(&target.slug).is_some(),
+        TargetKind::Pathway => catalog.pathway(&target.slug).map(|pathway| &pathway.terms),
+        TargetKind::Course => catalog.course(&target.slug).map(|course| &course.terms),
     }
 }

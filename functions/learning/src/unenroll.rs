@@ -6,7 +6,7 @@ use rollcall_edge::problem::{CONFLICT, NOT_FOUND};
 use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::enrollments::EnrollmentWriter;
+use rollcall_store::enrollments::{EnrollmentWriter, Stored};
 use rollcall_store::{Capability, PortError, PortErrorClass};
 
 use crate::target::TargetInput;
@@ -49,8 +49,10 @@ async fn handle(
         let Some(left) = withdraw(existing.as_ref(), context.now)? else {
             return Ok(Response::no_content());
         };
-        match ports.enrollments.store(&caller.user, &left, &context.trace_id).await {
-            Ok(()) => return Ok(Response::no_content()),
+        let (user, before) = (&caller.user, existing.as_ref());
+        match ports.enrollments.store(user, before, &left, 0, &context.trace_id).await {
+            // Leaving takes no place, so there is always one for it.
+            Ok(Stored::Done | Stored::Full) => return Ok(Response::no_content()),
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),
         }

@@ -77,13 +77,11 @@ pub fn identity(user: &User) -> Properties {
 /// What the user enrolled in and how far they are.
 pub fn learning(learner: &Learner, catalog: &Catalog) -> Properties {
     let enrolled = learner.enrollments.values().filter(|enrollment| enrollment.is_active());
-    let modules_completed =
-        learner.modules.values().filter(|module| module.completed_at.is_some()).count();
     Properties::from([
         (schema::ENROLLED_COURSES, join(courses(enrolled.map(|e| &e.target)), ";")),
         (schema::COMPLETED_COURSES, join(courses(learner.completions.keys()), ";")),
         (schema::PROGRESS_SUMMARY, join(progress(learner, catalog), "; ")),
-        (schema::MODULES_COMPLETED, modules_completed.to_string()),
+        (schema::MODULES_COMPLETED, learner.modules_completed().to_string()),
         (schema::LAST_LEARNING_AT, learner.last_learning_at().map(instant).unwrap_or_default()),
     ])
 }
@@ -110,11 +108,11 @@ fn courses<'a>(targets: impl Iterator<Item = &'a Target>) -> impl Iterator<Item 
 
 fn progress(learner: &Learner, catalog: &Catalog) -> impl Iterator<Item = String> {
     catalog.courses().filter_map(|course| {
-        let status = learner.course_status(course);
+        let status = learner.course_status(catalog, course);
         let target = Target::course(course.slug.clone());
         let enrolled = learner.enrollments.get(&target).is_some_and(Enrollment::is_active);
         (enrolled || status.status != Status::NotStarted).then(|| {
-            format!("{}: {}/{}", course.slug, status.modules_completed, status.modules.len())
+            format!("{}: {}/{}", course.slug, status.modules_completed, status.modules_total)
         })
     })
 }
@@ -135,10 +133,12 @@ fn join(entries: impl Iterator<Item = String>, separator: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rollcall_domain::catalog::{Course, Module};
+    use rollcall_domain::catalog::{Course, Module, Task};
     use rollcall_domain::id::UserId;
     use rollcall_domain::profile::Profile;
-    use rollcall_domain::progress::{LearningEvent, ModuleAction, record};
+    use rollcall_domain::progress::{
+        Changes, LearningEvent, ModuleAction, TaskOutcome, perform, record,
+    };
     use rollcall_domain::random::SeededRandom;
     use rollcall_domain::standing::Standing;
     use rollcall_domain::user::{OwnNames, Plan};
@@ -151,7 +151,9 @@ mod tests {
     }
 
     fn state() -> UserState {
-        let module = |name: &str| Module::new(name.parse().unwrap(), name, Vec::new());
+        let module = |name: &str| {
+            Module::new(name.parse().unwrap(), name, vec![Task::lab("x".parse().unwrap())])
+        };
         let course = |name: &str, modules: &[&str]| {
             let modules = modules.iter().map(|module| module.parse().unwrap()).collect();
             Course::new(name.parse().unwrap(), name, modules)
@@ -159,16 +161,25 @@ mod tests {
         let courses = vec![course("two", &["b", "c"]), course("one", &["a", "b"])];
         let catalog =
             Catalog::new(Vec::new(), courses, ["a", "b", "c"].map(module).to_vec()).unwrap();
-        let events = ["a", "b"].map(|module| LearningEvent {
-            action: ModuleAction::Completed,
-            module: module.parse().unwrap(),
-            course: Some("one".parse().unwrap()),
-        });
+        let one = Some("one".parse().unwrap());
+        let begun = LearningEvent::module(ModuleAction::Started, "a".parse().unwrap(), one);
         let mut learner = Learner { version: 7, ..Learner::default() };
-        let changes = record(&learner, &catalog, &events, at(86_400)).unwrap();
-        learner.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
-        learner.enrollments.extend(changes.enrollments.into_iter().map(|e| (e.target.clone(), e)));
-        learner.completions.extend(changes.completions.into_iter().map(|c| (c.target.clone(), c)));
+        let apply = |learner: &mut Learner, changes: Changes| {
+            learner.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
+            let enrollments = changes.enrollments.into_iter();
+            learner.enrollments.extend(enrollments.map(|e| (e.target.clone(), e)));
+            let completions = changes.completions.into_iter();
+            learner.completions.extend(completions.map(|c| (c.target.clone(), c)));
+        };
+        let changes = record(&learner, &catalog, &[begun], at(86_400)).unwrap();
+        apply(&mut learner, changes);
+        for name in ["a", "b"] {
+            let module = catalog.module(&name.parse().unwrap()).unwrap();
+            let outcome = TaskOutcome::Attested(None);
+            let task = &module.tasks[0];
+            let changes = perform(&learner, &catalog, module, task, &outcome, at(86_400));
+            apply(&mut learner, changes);
+        }
         let user = User {
             id: UserId::new(at(0), &SeededRandom::new(1)),
             issuer: String::new(),

@@ -94,6 +94,8 @@ ids! {
     AuditId = "aud";
     /// A recorded learning event.
     EventId = "evt";
+    /// An attempt at a quiz.
+    AttemptId = "att";
     /// A signed-in browser, as its user sees it in a list.
     SessionId = "ses";
     /// A mail that is sent, was sent, or cannot be.

@@ -1,10 +1,15 @@
-//! Everything one user did in the catalogue, and what follows from it.
+//! Everything one user did in the catalogue, and how far that brought them.
+//!
+//! There is one rule of completion, and both who reads and who awards ask it here (faults C1 and C2:
+//! there were two, with different denominators). Counted in a course are its modules that are not
+//! optional and have required tasks; counted in a pathway are its courses that have such modules.
+//! What was complete once stays so, whatever becomes of the catalogue (fault D3).
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{Catalog, Course};
-use crate::enrollment::{Enrollment, Target};
-use crate::progress::{Completion, ModuleProgress};
+use crate::catalog::{Catalog, Course, Module, Pathway};
+use crate::enrollment::{Enrollment, Target, TargetKind};
+use crate::progress::{Completion, ModuleProgress, PageView};
 use crate::slug::Slug;
 use crate::time::Timestamp;
 
@@ -17,6 +22,8 @@ pub struct Learner {
     pub modules: BTreeMap<Slug, ModuleProgress>,
     /// Completed courses and pathways. A completion is never taken back.
     pub completions: BTreeMap<Target, Completion>,
+    /// The page viewed last.
+    pub viewed: Option<PageView>,
     /// Counts the writes of progress; 0 when there is none.
     pub version: u64,
 }
@@ -30,6 +37,8 @@ pub enum Status {
     InProgress,
     /// Everything done, once; it stays so when the course changes.
     Complete,
+    /// There is nothing to do: a module without required tasks that nobody said they have read.
+    NoTasks,
 }
 
 impl Status {
@@ -39,6 +48,7 @@ impl Status {
             Self::NotStarted => "not_started",
             Self::InProgress => "in_progress",
             Self::Complete => "complete",
+            Self::NoTasks => "no_tasks",
         }
     }
 }
@@ -50,63 +60,138 @@ pub struct CourseStatus {
     pub status: Status,
     /// Its modules, in order.
     pub modules: Vec<(Slug, Status)>,
-    /// How many of them are complete.
+    /// How many of the counted ones are complete.
     pub modules_completed: usize,
+    /// How many are counted.
+    pub modules_total: usize,
+}
+
+/// How far somebody is in one pathway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathwayStatus {
+    /// The pathway as a whole.
+    pub status: Status,
+    /// Its courses, in order.
+    pub courses: Vec<(Slug, CourseStatus)>,
+    /// How many of the counted ones are complete.
+    pub courses_completed: usize,
+    /// How many are counted.
+    pub courses_total: usize,
 }
 
 impl Learner {
     /// How far the user is in a module.
-    pub fn module_status(&self, module: &Slug) -> Status {
-        match self.modules.get(module) {
-            None => Status::NotStarted,
-            Some(progress) if progress.completed_at.is_some() => Status::Complete,
+    pub fn module_status(&self, module: &Module) -> Status {
+        let progress = self.modules.get(&module.slug);
+        if progress.is_some_and(|progress| progress.completion.is_some()) {
+            return Status::Complete;
+        }
+        if !module.is_counted() {
+            return Status::NoTasks;
+        }
+        match progress {
+            Some(progress) if module.required_tasks().all(|task| progress.is_done(&task.slug)) => {
+                Status::Complete
+            }
             Some(_) => Status::InProgress,
+            None => Status::NotStarted,
         }
     }
 
-    /// How far the user is in a course. Reads and awards both ask here (fault C2: they differed).
-    pub fn course_status(&self, course: &Course) -> CourseStatus {
-        let modules: Vec<(Slug, Status)> =
-            course.modules.iter().map(|slug| (slug.clone(), self.module_status(slug))).collect();
-        let modules_completed =
-            modules.iter().filter(|(_, status)| *status == Status::Complete).count();
+    /// How far the user is in a course.
+    pub fn course_status(&self, catalog: &Catalog, course: &Course) -> CourseStatus {
+        let (mut modules, mut modules_completed, mut modules_total) = (Vec::new(), 0, 0);
+        for module in course.modules.iter().filter_map(|slug| catalog.module(slug)) {
+            let status = self.module_status(module);
+            if module.is_counted() && !course.optional.contains(&module.slug) {
+                modules_total += 1;
+                modules_completed += usize::from(status == Status::Complete);
+            }
+            modules.push((module.slug.clone(), status));
+        }
+        let begun = course.modules.iter().any(|slug| self.modules.contains_key(slug));
         let recorded = self.completions.contains_key(&Target::course(course.slug.clone()));
-        let status = if recorded || (!modules.is_empty() && modules_completed == modules.len()) {
-            Status::Complete
-        } else if modules.iter().any(|(_, status)| *status != Status::NotStarted) {
-            Status::InProgress
-        } else {
-            Status::NotStarted
-        };
-        CourseStatus { status, modules, modules_completed }
+        let status = whole(recorded, modules_completed, modules_total, begun);
+        CourseStatus { status, modules, modules_completed, modules_total }
     }
 
-    /// Courses and pathways that are complete by their modules and not recorded as such yet.
+    /// How far the user is in a pathway.
+    pub fn pathway_status(&self, catalog: &Catalog, pathway: &Pathway) -> PathwayStatus {
+        let (mut courses, mut courses_completed, mut courses_total) = (Vec::new(), 0, 0);
+        let mut begun = false;
+        for course in pathway.courses.iter().filter_map(|slug| catalog.course(slug)) {
+            let status = self.course_status(catalog, course);
+            if status.modules_total > 0 {
+                courses_total += 1;
+                courses_completed += usize::from(status.status == Status::Complete);
+            }
+            begun = begun || status.status != Status::NotStarted;
+            courses.push((course.slug.clone(), status));
+        }
+        let recorded = self.completions.contains_key(&Target::pathway(pathway.slug.clone()));
+        let status = whole(recorded, courses_completed, courses_total, begun);
+        PathwayStatus { status, courses, courses_completed, courses_total }
+    }
+
+    /// How far the user is in a course or a pathway: its status, and how many of its counted parts
+    /// are complete. What the catalogue does not have is not begun.
+    pub fn target_status(&self, catalog: &Catalog, target: &Target) -> (Status, usize, usize) {
+        let unknown = (Status::NotStarted, 0, 0);
+        match target.kind {
+            TargetKind::Course => catalog.course(&target.slug).map_or(unknown, |course| {
+                let status = self.course_status(catalog, course);
+                (status.status, status.modules_completed, status.modules_total)
+            }),
+            TargetKind::Pathway => catalog.pathway(&target.slug).map_or(unknown, |pathway| {
+                let status = self.pathway_status(catalog, pathway);
+                (status.status, status.courses_completed, status.courses_total)
+            }),
+        }
+    }
+
+    /// Courses and pathways that are complete and not recorded as such yet.
     pub fn missing_completions(&self, catalog: &Catalog, now: Timestamp) -> Vec<Completion> {
         let mut missing = Vec::new();
-        let mut complete = |target: Target, modules: Vec<Slug>| {
+        let mut add = |target: Target, modules: Vec<Slug>| {
             if !self.completions.contains_key(&target) {
-                missing.push(Completion { target, modules, completed_at: now });
+                let version = catalog.version().clone();
+                missing.push(Completion { target, version, modules, completed_at: now });
             }
         };
-        let is_complete = |course: &Course| self.course_status(course).status == Status::Complete;
-        for course in catalog.courses().filter(|course| is_complete(course)) {
-            complete(Target::course(course.slug.clone()), course.modules.clone());
+        for course in catalog.courses() {
+            if self.course_status(catalog, course).status == Status::Complete {
+                add(Target::course(course.slug.clone()), course.modules.clone());
+            }
         }
         for pathway in catalog.pathways() {
-            let courses: Vec<&Course> =
-                pathway.courses.iter().filter_map(|slug| catalog.course(slug)).collect();
-            if !courses.is_empty() && courses.iter().all(|course| is_complete(course)) {
-                let modules = courses.iter().flat_map(|course| course.modules.clone()).collect();
-                complete(Target::pathway(pathway.slug.clone()), modules);
+            if self.pathway_status(catalog, pathway).status == Status::Complete {
+                let courses = pathway.courses.iter().filter_map(|slug| catalog.course(slug));
+                let modules = courses.flat_map(|course| course.modules.clone()).collect();
+                add(Target::pathway(pathway.slug.clone()), modules);
             }
         }
         missing
+    }
+
+    /// How many modules the user has completed, each counted once.
+    pub fn modules_completed(&self) -> usize {
+        self.modules.values().filter(|progress| progress.completion.is_some()).count()
     }
 
     /// When the user last learned something.
     pub fn last_learning_at(&self) -> Option<Timestamp> {
         let modules = self.modules.values().map(ModuleProgress::last_at);
         modules.chain(self.enrollments.values().map(|enrollment| enrollment.enrolled_at)).max()
+    }
+}
+
+/// The status of a whole by its counted parts. A whole without counted parts is never complete.
+fn whole(recorded: bool, completed: usize, total: usize, begun: bool) -> Status {
+    if recorded || (total > 0 && completed == total) {
+        Status::Complete
+    } else if begun {
+        Status::InProgress
+    } else {
+        Status::NotStarted
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here performs input or output, reads a clock, draws randomness, knows AWS or is
 //! asynchronous: time and randomness come in as parameters, so every rule can be tested as data.
 
+pub mod attempt;
 pub mod audit;
 pub mod catalog;
 pub mod connection;

@@ -121,6 +121,8 @@ pub const OPTIONS_MAX: usize = 8;
 pub const POINTS_MAX: usize = 100;
 /// Attempts that a quiz may allow.
 pub const QUIZ_ATTEMPTS_MAX: usize = 100;
+/// How long an attempt that was started may be submitted, in seconds.
+pub const ATTEMPT_SECONDS_MAX: i64 = 24 * 60 * 60;
 /// How long a quiz may make one wait after an attempt that failed, in seconds.
 pub const COOL_DOWN_SECONDS_MAX: usize = 30 * 24 * 60 * 60;
 /// Characters of what a question asks.

@@ -1,8 +1,15 @@
-//! Progress in modules, from the events that front ends report.
+//! Progress in modules: what learners did, and what follows from it at once.
+//!
+//! All times are ours, not the caller's, and the first time wins (fault D4); only the time of the last
+//! attempt and the page viewed last move on.
 
-use crate::catalog::Catalog;
-use crate::enrollment::{Enrollment, Target, enroll};
-use crate::learning::Learner;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, CatalogVersion, Module, Task, TaskKind, Terms};
+use crate::enrollment::{Enrollment, Target, TargetKind, admit, enroll};
+use crate::learning::{Learner, Status};
 use crate::slug::Slug;
 use crate::time::Timestamp;
 
@@ -13,14 +20,56 @@ pub struct ModuleProgress {
     pub module: Slug,
     /// When it was first begun. Never changes.
     pub started_at: Timestamp,
-    /// When it was first completed. Never changes.
-    pub completed_at: Option<Timestamp>,
+    /// That it is complete. Never taken back and never changed.
+    pub completion: Option<ModuleCompletion>,
+    /// What was done of its tasks.
+    pub tasks: BTreeMap<Slug, TaskRecord>,
+}
+
+/// That a module is complete, with the evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleCompletion {
+    /// Since when.
+    pub completed_at: Timestamp,
+    /// By which version of the catalogue.
+    pub version: CatalogVersion,
+    /// The required tasks that were done; none where the module has none and its reader said so.
+    pub tasks: Vec<Slug>,
+}
+
+/// What was done of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The best score so far, in percent, of a quiz.
+    pub best_score: Option<u32>,
+    /// When it was first passed or attested. Never taken back (fault D9: a retake that failed did).
+    pub done_at: Option<Timestamp>,
+    /// When it was last tried.
+    pub last_at: Timestamp,
+    /// When it last failed, of a quiz; what a cool-down counts from.
+    pub failed_at: Option<Timestamp>,
+    /// The address of some evidence, of a lab.
+    pub evidence_url: Option<String>,
 }
 
 impl ModuleProgress {
-    /// The later of begun and completed.
+    /// A module just begun.
+    pub fn begun(module: Slug, now: Timestamp) -> Self {
+        Self { module, started_at: now, completion: None, tasks: BTreeMap::new() }
+    }
+
+    /// When something was last done in it.
     pub fn last_at(&self) -> Timestamp {
-        self.completed_at.unwrap_or(self.started_at)
+        let completed = self.completion.iter().map(|completion| completion.completed_at);
+        let tasks = self.tasks.values().map(|task| task.last_at);
+        completed.chain(tasks).max().unwrap_or(self.started_at).max(self.started_at)
+    }
+
+    /// Whether a task was passed or attested, ever.
+    pub fn is_done(&self, task: &Slug) -> bool {
+        self.tasks.get(task).is_some_and(|record| record.done_at.is_some())
     }
 }
 
@@ -29,6 +78,8 @@ impl ModuleProgress {
 pub struct Completion {
     /// What was completed.
     pub target: Target,
+    /// By which version of the catalogue.
+    pub version: CatalogVersion,
     /// The modules that were complete.
     pub modules: Vec<Slug>,
     /// When. Never changes.
@@ -44,15 +95,75 @@ pub enum ModuleAction {
     Completed,
 }
 
-/// Something a learner did.
+/// What is shown on a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageView {
+    /// `pathway`, `course` or `module`.
+    pub kind: PageKind,
+    /// Which one.
+    pub slug: Slug,
+    /// When it was viewed last.
+    pub viewed_at: Timestamp,
+}
+
+/// What pages show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageKind {
+    /// A pathway.
+    Pathway,
+    /// A course.
+    Course,
+    /// A module.
+    Module,
+}
+
+impl PageKind {
+    /// The name in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pathway => "pathway",
+            Self::Course => "course",
+            Self::Module => "module",
+        }
+    }
+}
+
+/// Something a learner did, as a front end reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearningEvent {
-    /// What happened.
-    pub action: ModuleAction,
-    /// To which module.
-    pub module: Slug,
-    /// Within which course, if the page knows.
-    pub course: Option<Slug>,
+pub enum LearningEvent {
+    /// Something happened to a module, within a course if the page knows.
+    Module {
+        /// What happened.
+        action: ModuleAction,
+        /// To which module.
+        module: Slug,
+        /// Within which course.
+        course: Option<Slug>,
+    },
+    /// The learner joined a pathway or a course.
+    Enrolled {
+        /// What was joined.
+        target: Target,
+        /// Where the enrolment comes from.
+        source: Option<String>,
+    },
+    /// A front end believes that a pathway or a course is complete.
+    Completed(Target),
+    /// A page was looked at.
+    Viewed {
+        /// What it shows.
+        kind: PageKind,
+        /// Which one.
+        slug: Slug,
+    },
+}
+
+impl LearningEvent {
+    /// Something happened to a module.
+    pub fn module(action: ModuleAction, module: Slug, course: Option<Slug>) -> Self {
+        Self::Module { action, module, course }
+    }
 }
 
 /// Why an event was refused.
@@ -64,12 +175,34 @@ pub enum EventRefusal {
     /// The catalogue has no such course.
     #[error("no such course")]
     UnknownCourse,
+    /// The catalogue has no such pathway.
+    #[error("no such pathway")]
+    UnknownPathway,
     /// The module is not part of the course.
     #[error("the module is not part of this course")]
     NotInCourse,
+    /// The module has required tasks that are not done; they, and no report, complete it.
+    #[error("required tasks are not done: {done} of {required}")]
+    TasksMissing {
+        /// How many are done.
+        done: usize,
+        /// How many there are.
+        required: usize,
+    },
+    /// The course or pathway is not complete.
+    #[error("not complete: {done} of {required}")]
+    NotComplete {
+        /// How many of its parts are complete.
+        done: usize,
+        /// How many there are.
+        required: usize,
+    },
+    /// Its terms do not let the learner enrol by an event.
+    #[error("cannot be joined by an event: {0}")]
+    NotAdmitted(String),
 }
 
-/// What a batch of events changes. Everything is written together or not at all.
+/// What follows from what a learner did. Everything is written together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New or changed progress.
@@ -78,15 +211,17 @@ pub struct Changes {
     pub enrollments: Vec<Enrollment>,
     /// New completions.
     pub completions: Vec<Completion>,
+    /// The page viewed last, if that changed.
+    pub viewed: Option<PageView>,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.modules.is_empty() && self.enrollments.is_empty() && self.completions.is_empty()
+        self.len() == 0 && self.viewed.is_none()
     }
 
-    /// Items that the write touches.
+    /// Items that the write touches, beside the learner itself.
     pub fn len(&self) -> usize {
         self.modules.len() + self.enrollments.len() + self.completions.len()
     }
@@ -95,122 +230,350 @@ impl Changes {
 /// The source that an enrolment caused by a module event carries.
 pub const MODULE_EVENT_SOURCE: &str = "module_event";
 
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// A quiz was graded.
+    Graded {
+        /// The score, in percent.
+        score: u32,
+        /// Whether that is enough.
+        passed: bool,
+    },
+    /// A lab was attested, with the address of some evidence.
+    Attested(Option<String>),
+}
+
+/// The learner as it becomes, and what of it is new.
+struct Draft<'draft> {
+    after: Learner,
+    changes: Changes,
+    catalog: &'draft Catalog,
+    now: Timestamp,
+}
+
 /// What `events` change for `learner`, or which event is refused and why; then none counts.
-///
-/// Times are ours, not the caller's, and the first time wins (fault D4).
 pub fn record(
     learner: &Learner,
     catalog: &Catalog,
     events: &[LearningEvent],
     now: Timestamp,
 ) -> Result<Changes, (usize, EventRefusal)> {
-    let mut after = learner.clone();
-    let mut changes = Changes::default();
+    let mut draft = Draft::new(learner, catalog, now);
     for (index, event) in events.iter().enumerate() {
-        check(catalog, event).map_err(|refusal| (index, refusal))?;
-        if let Some(course) = &event.course {
-            let target = Target::course(course.clone());
-            // Somebody who left a course stays out until they say otherwise.
-            if !after.enrollments.contains_key(&target)
-                && let Some(new) = enroll(None, &target, Some(MODULE_EVENT_SOURCE), now)
-            {
-                after.enrollments.insert(target, new.clone());
-                changes.enrollments.push(new);
+        draft.add(event).map_err(|refusal| (index, refusal))?;
+    }
+    Ok(draft.finish())
+}
+
+/// What changes for `learner` when a module is begun, as by starting its quiz.
+pub fn begin(learner: &Learner, catalog: &Catalog, module: &Module, now: Timestamp) -> Changes {
+    let mut draft = Draft::new(learner, catalog, now);
+    draft.begin(&module.slug);
+    draft.finish()
+}
+
+/// What changes for `learner` when a task of a module has an outcome.
+pub fn perform(
+    learner: &Learner,
+    catalog: &Catalog,
+    module: &Module,
+    task: &Task,
+    outcome: &TaskOutcome,
+    now: Timestamp,
+) -> Changes {
+    let mut draft = Draft::new(learner, catalog, now);
+    draft.perform(module, task, outcome);
+    draft.finish()
+}
+
+impl<'draft> Draft<'draft> {
+    fn new(learner: &Learner, catalog: &'draft Catalog, now: Timestamp) -> Self {
+        Self { after: learner.clone(), changes: Changes::default(), catalog, now }
+    }
+
+    fn finish(mut self) -> Changes {
+        self.changes.completions = self.after.missing_completions(self.catalog, self.now);
+        self.changes
+    }
+
+    fn add(&mut self, event: &LearningEvent) -> Result<(), EventRefusal> {
+        match event {
+            LearningEvent::Module { action, module, course } => {
+                self.add_module(*action, module, course.as_ref())
+            }
+            LearningEvent::Enrolled { target, source } => {
+                let terms = self.terms(target)?;
+                self.enroll(target, terms, source.as_deref()).map_err(EventRefusal::NotAdmitted)
+            }
+            LearningEvent::Completed(target) => self.check_complete(target),
+            LearningEvent::Viewed { kind, slug } => {
+                let (catalog, kind) = (self.catalog, *kind);
+                match kind {
+                    PageKind::Pathway if catalog.pathway(slug).is_none() => {
+                        return Err(EventRefusal::UnknownPathway);
+                    }
+                    PageKind::Course if catalog.course(slug).is_none() => {
+                        return Err(EventRefusal::UnknownCourse);
+                    }
+                    PageKind::Module if catalog.module(slug).is_none() => {
+                        return Err(EventRefusal::UnknownModule);
+                    }
+                    PageKind::Pathway | PageKind::Course | PageKind::Module => {}
+                }
+                let viewed = PageView { kind, slug: slug.clone(), viewed_at: self.now };
+                self.changes.viewed = Some(viewed);
+                Ok(())
             }
         }
-        if let Some(new) = advance(after.modules.get(&event.module), event, now) {
-            after.modules.insert(event.module.clone(), new.clone());
-            changes.modules.retain(|earlier| earlier.module != new.module);
-            changes.modules.push(new);
+    }
+
+    fn add_module(
+        &mut self,
+        action: ModuleAction,
+        slug: &Slug,
+        course: Option<&Slug>,
+    ) -> Result<(), EventRefusal> {
+        let module = self.catalog.module(slug).ok_or(EventRefusal::UnknownModule)?;
+        if let Some(course) = course {
+            let course = self.catalog.course(course).ok_or(EventRefusal::UnknownCourse)?;
+            if !course.modules.contains(slug) {
+                return Err(EventRefusal::NotInCourse);
+            }
+            let target = Target::course(course.slug.clone());
+            // Somebody who left a course stays out until they say otherwise, and terms that do not
+            // admit a learner do not keep them from a module, which may be part of other courses.
+            if !self.after.enrollments.contains_key(&target) {
+                drop(self.enroll(&target, &course.terms, Some(MODULE_EVENT_SOURCE)));
+            }
+        }
+        let required = module.required_tasks().count();
+        let progress = self.after.modules.get(slug);
+        if action == ModuleAction::Completed && required > 0 {
+            let is_done = |task: &&Task| progress.is_some_and(|p| p.is_done(&task.slug));
+            let done = module.required_tasks().filter(is_done).count();
+            if done < required && progress.is_none_or(|p| p.completion.is_none()) {
+                return Err(EventRefusal::TasksMissing { done, required });
+            }
+        }
+        self.begin(slug);
+        if action == ModuleAction::Completed {
+            self.complete(module);
+        }
+        Ok(())
+    }
+
+    fn terms(&self, target: &Target) -> Result<&'draft Terms, EventRefusal> {
+        match target.kind {
+            TargetKind::Course => {
+                let course = self.catalog.course(&target.slug);
+                course.map(|course| &course.terms).ok_or(EventRefusal::UnknownCourse)
+            }
+            TargetKind::Pathway => {
+                let pathway = self.catalog.pathway(&target.slug);
+                pathway.map(|pathway| &pathway.terms).ok_or(EventRefusal::UnknownPathway)
+            }
         }
     }
-    changes.completions = after.missing_completions(catalog, now);
-    // A completed pathway follows from courses that are only now recorded, so look once more.
-    for completion in &changes.completions {
-        after.completions.insert(completion.target.clone(), completion.clone());
+
+    /// Enrols, if the terms allow it. Places are counted by the route that enrols alone.
+    fn enroll(
+        &mut self,
+        target: &Target,
+        terms: &Terms,
+        source: Option<&str>,
+    ) -> Result<(), String> {
+        let existing = self.after.enrollments.get(target);
+        if existing.is_some_and(Enrollment::is_active) {
+            return Ok(());
+        }
+        if terms.capacity.is_some() {
+            return Err("its places are limited".to_owned());
+        }
+        admit(terms, self.catalog, &self.after, self.now).map_err(|refusal| refusal.to_string())?;
+        if let Some(new) = enroll(existing, target, terms, source, self.now) {
+            self.after.enrollments.insert(target.clone(), new.clone());
+            self.changes.enrollments.retain(|earlier| earlier.target != new.target);
+            self.changes.enrollments.push(new);
+        }
+        Ok(())
     }
-    changes.completions.extend(after.missing_completions(catalog, now));
-    Ok(changes)
+
+    fn check_complete(&self, target: &Target) -> Result<(), EventRefusal> {
+        self.terms(target)?;
+        let (status, done, required) = self.after.target_status(self.catalog, target);
+        if status == Status::Complete {
+            return Ok(());
+        }
+        Err(EventRefusal::NotComplete { done, required })
+    }
+
+    fn begin(&mut self, module: &Slug) {
+        if !self.after.modules.contains_key(module) {
+            self.store(ModuleProgress::begun(module.clone(), self.now));
+        }
+    }
+
+    fn perform(&mut self, module: &Module, task: &Task, outcome: &TaskOutcome) {
+        self.begin(&module.slug);
+        let Some(mut progress) = self.after.modules.get(&module.slug).cloned() else {
+            return;
+        };
+        let before = progress.tasks.get(&task.slug);
+        progress.tasks.insert(task.slug.clone(), after(before, outcome, self.now));
+        self.store(progress);
+        self.complete(module);
+    }
+
+    /// Records that a module is complete, if it is and that is not recorded yet.
+    fn complete(&mut self, module: &Module) {
+        let Some(progress) = self.after.modules.get(&module.slug) else {
+            return;
+        };
+        let tasks: Vec<Slug> = module.required_tasks().map(|task| task.slug.clone()).collect();
+        if progress.completion.is_some() || !tasks.iter().all(|task| progress.is_done(task)) {
+            return;
+        }
+        let version = self.catalog.version().clone();
+        let completion = Some(ModuleCompletion { completed_at: self.now, version, tasks });
+        self.store(ModuleProgress { completion, ..progress.clone() });
+    }
+
+    fn store(&mut self, progress: ModuleProgress) {
+        self.changes.modules.retain(|earlier| earlier.module != progress.module);
+        self.changes.modules.push(progress.clone());
+        self.after.modules.insert(progress.module.clone(), progress);
+    }
 }
 
-fn check(catalog: &Catalog, event: &LearningEvent) -> Result<(), EventRefusal> {
-    catalog.module(&event.module).ok_or(EventRefusal::UnknownModule)?;
-    let Some(slug) = &event.course else {
-        return Ok(());
-    };
-    let course = catalog.course(slug).ok_or(EventRefusal::UnknownCourse)?;
-    if course.modules.contains(&event.module) { Ok(()) } else { Err(EventRefusal::NotInCourse) }
+/// A task's record after an outcome. The best outcome counts.
+fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> TaskRecord {
+    let before = before.cloned();
+    let mut record = before.unwrap_or(TaskRecord {
+        attempts: 0,
+        best_score: None,
+        done_at: None,
+        last_at: now,
+        failed_at: None,
+        evidence_url: None,
+    });
+    match outcome {
+        TaskOutcome::Graded { score, passed } => {
+            record.attempts = record.attempts.saturating_add(1);
+            record.best_score = record.best_score.max(Some(*score));
+            record.last_at = now;
+            if *passed {
+                record.done_at = record.done_at.or(Some(now));
+            } else {
+                record.failed_at = Some(now);
+            }
+        }
+        // Attesting twice is attesting once.
+        TaskOutcome::Attested(_) if record.done_at.is_some() => {}
+        TaskOutcome::Attested(evidence) => {
+            record.attempts = 1;
+            record.done_at = Some(now);
+            record.last_at = now;
+            record.evidence_url.clone_from(evidence);
+        }
+    }
+    record
 }
 
-fn advance(
-    existing: Option<&ModuleProgress>,
-    event: &LearningEvent,
-    now: Timestamp,
-) -> Option<ModuleProgress> {
-    let completed_at = match event.action {
-        ModuleAction::Started => None,
-        ModuleAction::Completed => Some(now),
-    };
-    match existing {
-        None => {
-            Some(ModuleProgress { module: event.module.clone(), started_at: now, completed_at })
-        }
-        Some(progress) if progress.completed_at.is_none() && completed_at.is_some() => {
-            Some(ModuleProgress { completed_at, ..progress.clone() })
-        }
-        Some(_) => None,
+impl Module {
+    /// The tasks that complete it.
+    pub fn required_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| task.required)
+    }
+
+    /// Whether it has tasks that complete it. A module without is in no denominator.
+    pub fn is_counted(&self) -> bool {
+        self.required_tasks().next().is_some()
+    }
+}
+
+impl Task {
+    /// A lab that is required and needs no evidence.
+    pub fn lab(slug: Slug) -> Self {
+        let kind = TaskKind::Lab(crate::catalog::LabTerms { evidence_required: false });
+        Self { title: slug.to_string(), slug, required: true, kind }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Course, Module, Pathway};
-    use crate::learning::Status;
+    use crate::catalog::{Course, Pathway};
 
     fn slug(text: &str) -> Slug {
         text.parse().unwrap()
+    }
+
+    fn slugs(names: &[&str]) -> Vec<Slug> {
+        names.iter().map(|name| slug(name)).collect()
     }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn catalog() -> Catalog {
-        let module = |name: &str| Module::new(slug(name), name, Vec::new());
-        let course = |name: &str, modules: &[&str]| {
-            Course::new(slug(name), name, modules.iter().map(|module| slug(module)).collect())
-        };
-        let pathway = Pathway::new(slug("path"), "path", vec![slug("one"), slug("two")]);
-        let courses = vec![course("one", &["a", "b"]), course("two", &["b", "c"])];
-        Catalog::new(vec![pathway], courses, vec![module("a"), module("b"), module("c")]).unwrap()
+    fn module(name: &str, tasks: &[&str]) -> Module {
+        Module::new(slug(name), name, tasks.iter().map(|task| Task::lab(slug(task))).collect())
     }
 
-    fn event(action: ModuleAction, module: &str, course: Option<&str>) -> LearningEvent {
-        LearningEvent { action, module: slug(module), course: course.map(slug) }
+    /// `one` and `two` share `b`; `read` has no tasks; `c` is optional in `two`.
+    fn catalog() -> Catalog {
+        let modules = vec![
+            module("a", &["x", "y"]),
+            module("b", &["x"]),
+            module("c", &["x"]),
+            module("d", &["x"]),
+            module("read", &[]),
+        ];
+        let one = Course::new(slug("one"), "one", slugs(&["a", "b", "read"]));
+        let mut two = Course::new(slug("two"), "two", slugs(&["b", "c", "d"]));
+        two.optional.insert(slug("c"));
+        let words = Course::new(slug("words"), "words", slugs(&["read"]));
+        let path = Pathway::new(slug("path"), "path", slugs(&["one", "two", "words"]));
+        Catalog::new(vec![path], vec![one, two, words], modules).unwrap()
     }
 
     fn apply(learner: &mut Learner, changes: Changes) {
         learner.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
         learner.enrollments.extend(changes.enrollments.into_iter().map(|e| (e.target.clone(), e)));
         learner.completions.extend(changes.completions.into_iter().map(|c| (c.target.clone(), c)));
+        learner.viewed = changes.viewed.or(learner.viewed.take());
+    }
+
+    fn attest(learner: &mut Learner, catalog: &Catalog, module: &str, task: &str, now: Timestamp) {
+        let module = catalog.module(&slug(module)).unwrap();
+        let task = module.task(&slug(task)).unwrap();
+        let changes = perform(learner, catalog, module, task, &TaskOutcome::Attested(None), now);
+        apply(learner, changes);
+    }
+
+    fn event(action: ModuleAction, module: &str, course: Option<&str>) -> LearningEvent {
+        LearningEvent::module(action, slug(module), course.map(slug))
     }
 
     #[test]
-    fn completing_every_module_completes_course_and_pathway_once() {
+    fn c_01_every_required_task_completes_course_and_pathway_once_without_optional_ones() {
         let catalog = catalog();
         let mut learner = Learner::default();
-        for (second, module) in [(1, "a"), (2, "b"), (3, "c")] {
-            let events = [event(ModuleAction::Completed, module, None)];
-            let changes = record(&learner, &catalog, &events, at(second)).unwrap();
-            apply(&mut learner, changes);
+        for (second, module, task) in [(1, "a", "x"), (2, "a", "y"), (3, "b", "x"), (4, "d", "x")] {
+            attest(&mut learner, &catalog, module, task, at(second));
         }
         let completed = |target: Target| learner.completions.get(&target).map(|c| c.completed_at);
-        assert_eq!(completed(Target::course(slug("one"))), Some(at(2)));
-        assert_eq!(completed(Target::course(slug("two"))), Some(at(3)));
-        assert_eq!(completed(Target::pathway(slug("path"))), Some(at(3)));
+        assert_eq!(completed(Target::course(slug("one"))), Some(at(3)));
+        assert_eq!(completed(Target::course(slug("two"))), Some(at(4)));
+        assert_eq!(completed(Target::course(slug("words"))), None);
+        assert_eq!(completed(Target::pathway(slug("path"))), Some(at(4)));
+        let evidence = learner.modules[&slug("a")].completion.clone().unwrap();
+        assert_eq!((evidence.completed_at, evidence.tasks), (at(2), slugs(&["x", "y"])));
         let again = [event(ModuleAction::Completed, "a", None)];
         assert!(record(&learner, &catalog, &again, at(9)).unwrap().is_empty());
     }
@@ -218,10 +581,25 @@ mod tests {
     #[test]
     fn d_02_events_that_cannot_be_stored_are_refused_by_position() {
         let good = event(ModuleAction::Started, "a", Some("one"));
+        let enrolled = |target: Target| LearningEvent::Enrolled { target, source: None };
+        let viewed = |kind: PageKind| LearningEvent::Viewed { kind, slug: slug("x") };
         for (bad, refusal) in [
             (event(ModuleAction::Started, "x", None), EventRefusal::UnknownModule),
             (event(ModuleAction::Started, "a", Some("x")), EventRefusal::UnknownCourse),
             (event(ModuleAction::Started, "a", Some("two")), EventRefusal::NotInCourse),
+            (
+                event(ModuleAction::Completed, "a", None),
+                EventRefusal::TasksMissing { done: 0, required: 2 },
+            ),
+            (enrolled(Target::course(slug("x"))), EventRefusal::UnknownCourse),
+            (enrolled(Target::pathway(slug("x"))), EventRefusal::UnknownPathway),
+            (
+                LearningEvent::Completed(Target::course(slug("one"))),
+                EventRefusal::NotComplete { done: 0, required: 2 },
+            ),
+            (viewed(PageKind::Pathway), EventRefusal::UnknownPathway),
+            (viewed(PageKind::Course), EventRefusal::UnknownCourse),
+            (viewed(PageKind::Module), EventRefusal::UnknownModule),
         ] {
             let refused = record(&Learner::default(), &catalog(), &[good.clone(), bad], at(1));
             assert_eq!(refused, Err((1, refusal)));
@@ -229,38 +607,262 @@ mod tests {
     }
 
     #[test]
-    fn d_03_a_module_added_to_a_course_never_takes_back_its_completion() {
+    fn d_03_no_change_of_the_catalogue_takes_back_a_completion() {
+        let catalog = catalog();
         let mut learner = Learner::default();
-        let done = ["a", "b"].map(|module| event(ModuleAction::Completed, module, None));
-        let changes = record(&learner, &catalog(), &done, at(1)).unwrap();
-        apply(&mut learner, changes);
-        let grown = Course::new(slug("one"), "one", vec![slug("a"), slug("b"), slug("c")]);
-        assert_eq!(learner.course_status(&grown).status, Status::Complete);
+        for (module, task) in [("a", "x"), ("a", "y"), ("b", "x"), ("d", "x")] {
+            attest(&mut learner, &catalog, module, task, at(1));
+        }
+        let modules =
+            vec![module("a", &["x", "y", "z"]), module("b", &["new"]), module("e", &["x"])];
+        let one = Course::new(slug("one"), "one", slugs(&["a", "b", "e"]));
+        let path = Pathway::new(slug("path"), "path", slugs(&["one"]));
+        let grown = Catalog::new(vec![path], vec![one], modules).unwrap();
+        for name in ["a", "b"] {
+            let module = grown.module(&slug(name)).unwrap();
+            assert_eq!(learner.module_status(module), Status::Complete, "{name}");
+        }
+        for target in [Target::course(slug("one")), Target::pathway(slug("path"))] {
+            assert_eq!(learner.target_status(&grown, &target).0, Status::Complete, "{target}");
+        }
+        let course = learner.course_status(&grown, grown.course(&slug("one")).unwrap());
+        assert_eq!((course.modules_completed, course.modules_total), (2, 3));
+        assert_eq!(learner.missing_completions(&grown, at(2)), []);
     }
 
-    fn events() -> impl Strategy<Value = Vec<LearningEvent>> {
-        let one = (any::<bool>(), 0..3_usize, any::<bool>()).prop_map(|(done, module, within)| {
-            let action = if done { ModuleAction::Completed } else { ModuleAction::Started };
-            let (module, course) = [("a", "one"), ("b", "one"), ("c", "two")][module];
-            event(action, module, within.then_some(course))
-        });
-        prop::collection::vec(one, 0..20)
+    #[test]
+    fn d_09_a_retake_that_fails_takes_nothing_back() {
+        let catalog = catalog();
+        let module = catalog.module(&slug("b")).unwrap();
+        let task = module.task(&slug("x")).unwrap();
+        let mut learner = Learner::default();
+        for (second, score, passed) in
+            [(1, 40, false), (2, 90, true), (3, 10, false), (4, 95, true)]
+        {
+            let outcome = TaskOutcome::Graded { score, passed };
+            let changes = perform(&learner, &catalog, module, task, &outcome, at(second));
+            apply(&mut learner, changes);
+        }
+        let record = &learner.modules[&slug("b")].tasks[&slug("x")];
+        assert_eq!(
+            (record.attempts, record.best_score, record.done_at),
+            (4, Some(95), Some(at(2)))
+        );
+        assert_eq!((record.failed_at, record.last_at), (Some(at(3)), at(4)));
+        assert_eq!(learner.module_status(module), Status::Complete);
+    }
+
+    #[test]
+    fn d_04_the_first_time_of_everything_wins() {
+        let catalog = catalog();
+        let mut learner = Learner::default();
+        let target = Target::course(slug("one"));
+        let enrolled = |source: &str| LearningEvent::Enrolled {
+            target: target.clone(),
+            source: Some(source.to_owned()),
+        };
+        let viewed = LearningEvent::Viewed { kind: PageKind::Module, slug: slug("read") };
+        for second in [1, 2, 3] {
+            let source = format!("page-{second}");
+            let read = event(ModuleAction::Completed, "read", Some("one"));
+            let events = [enrolled(&source), read, viewed.clone()];
+            let changes = record(&learner, &catalog, &events, at(second)).unwrap();
+            apply(&mut learner, changes);
+            attest(&mut learner, &catalog, "b", "x", at(second));
+        }
+        let enrollment = &learner.enrollments[&target];
+        assert_eq!((enrollment.enrolled_at, enrollment.source.as_deref()), (at(1), Some("page-1")));
+        let read = &learner.modules[&slug("read")];
+        assert_eq!(
+            (read.started_at, read.completion.as_ref().unwrap().completed_at),
+            (at(1), at(1))
+        );
+        assert_eq!(learner.modules[&slug("b")].tasks[&slug("x")].done_at, Some(at(1)));
+        assert_eq!(learner.viewed.as_ref().unwrap().viewed_at, at(3));
+    }
+
+    #[test]
+    fn terms_decide_who_may_enrol_by_an_event() {
+        let mut closed = Course::new(slug("closed"), "closed", slugs(&["a"]));
+        closed.terms.prerequisites = slugs(&["one"]);
+        let mut small = Course::new(slug("small"), "small", slugs(&["a"]));
+        small.terms.capacity = Some(3);
+        let one = Course::new(slug("one"), "one", slugs(&["b"]));
+        let modules = vec![module("a", &["x"]), module("b", &["x"])];
+        let catalog = Catalog::new(Vec::new(), vec![one, closed, small], modules).unwrap();
+        let mut learner = Learner::default();
+        for name in ["closed", "small"] {
+            let target = Target::course(slug(name));
+            let events = [LearningEvent::Enrolled { target: target.clone(), source: None }];
+            let refused = record(&learner, &catalog, &events, at(1)).unwrap_err();
+            assert!(matches!(refused, (0, EventRefusal::NotAdmitted(_))), "{refused:?}");
+            // Learning goes on all the same.
+            let events = [event(ModuleAction::Started, "a", Some(name))];
+            let changes = record(&learner, &catalog, &events, at(1)).unwrap();
+            assert_eq!((changes.enrollments.len(), changes.modules.len()), (0, 1));
+        }
+        attest(&mut learner, &catalog, "b", "x", at(1));
+        let target = Target::course(slug("closed"));
+        let events = [LearningEvent::Enrolled { target, source: None }];
+        assert_eq!(record(&learner, &catalog, &events, at(2)).unwrap().enrollments.len(), 1);
+    }
+
+    /// What a learner is said to have done, in the words of the reference model.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Deed {
+        Start(&'static str),
+        Read,
+        Attest(&'static str, &'static str),
+        Fail(&'static str, &'static str),
+    }
+
+    fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+        let task =
+            prop::sample::select(vec![("a", "x"), ("a", "y"), ("b", "x"), ("c", "x"), ("d", "x")]);
+        let one = prop_oneof![
+            prop::sample::select(vec!["a", "b", "c", "d", "read"]).prop_map(Deed::Start),
+            Just(Deed::Read),
+            task.clone().prop_map(|(module, task)| Deed::Attest(module, task)),
+            task.prop_map(|(module, task)| Deed::Fail(module, task)),
+        ];
+        prop::collection::vec(one, 0..14)
+    }
+
+    fn act(learner: &mut Learner, catalog: &Catalog, deed: Deed) {
+        let outcome = match deed {
+            Deed::Start(module) => {
+                let events = [event(ModuleAction::Started, module, None)];
+                let changes = record(learner, catalog, &events, at(1)).unwrap();
+                return apply(learner, changes);
+            }
+            Deed::Read => {
+                let events = [event(ModuleAction::Completed, "read", None)];
+                let changes = record(learner, catalog, &events, at(1)).unwrap();
+                return apply(learner, changes);
+            }
+            Deed::Attest(..) => TaskOutcome::Graded { score: 80, passed: true },
+            Deed::Fail(..) => TaskOutcome::Graded { score: 20, passed: false },
+        };
+        if let Deed::Attest(module, task) | Deed::Fail(module, task) = deed {
+            let module = catalog.module(&slug(module)).unwrap();
+            let Some(task) = module.task(&slug(task)) else { return };
+            let changes = perform(learner, catalog, module, task, &outcome, at(1));
+            apply(learner, changes);
+        }
+    }
+
+    /// The reference model: sets of names, nothing else.
+    fn expected(deeds: &[Deed]) -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
+        let passed = |module, task| deeds.contains(&Deed::Attest(module, task));
+        let mut modules = BTreeSet::new();
+        for (module, tasks) in
+            [("a", vec!["x", "y"]), ("b", vec!["x"]), ("c", vec!["x"]), ("d", vec!["x"])]
+        {
+            if tasks.into_iter().all(|task| passed(module, task)) {
+                modules.insert(module);
+            }
+        }
+        let mut targets = BTreeSet::new();
+        for (target, needed) in
+            [("one", vec!["a", "b"]), ("two", vec!["b", "d"]), ("path", vec!["a", "b", "d"])]
+        {
+            if needed.into_iter().all(|module| modules.contains(module)) {
+                targets.insert(target);
+            }
+        }
+        if deeds.contains(&Deed::Read) {
+            modules.insert("read");
+        }
+        (modules, targets)
+    }
+
+    fn facts(learner: &Learner) -> (BTreeSet<&str>, BTreeSet<&str>) {
+        let complete = learner.modules.values().filter(|module| module.completion.is_some());
+        let modules = complete.map(|module| module.module.as_str()).collect();
+        (modules, learner.completions.keys().map(|target| target.slug.as_str()).collect())
     }
 
     proptest! {
         #[test]
-        fn any_split_of_the_same_events_leads_to_the_same_facts(events in events(), cut in 0..20_usize) {
+        fn any_order_of_the_same_deeds_leads_to_the_facts_of_the_model(
+            deeds in deeds(),
+            shuffled in any::<prop::sample::Index>(),
+        ) {
             let catalog = catalog();
-            let mut whole = Learner::default();
-            let changes = record(&whole, &catalog, &events, at(1)).unwrap();
-            apply(&mut whole, changes);
-            let mut parts = Learner::default();
-            let cut = cut.min(events.len());
-            for part in [&events[..cut], &events[cut..], &events[..]] {
-                let changes = record(&parts, &catalog, part, at(1)).unwrap();
-                apply(&mut parts, changes);
+            let (mut given, mut other) = (Learner::default(), Learner::default());
+            let mut order = deeds.clone();
+            if !order.is_empty() {
+                let by = shuffled.index(order.len());
+                order.rotate_left(by);
+                order.reverse();
             }
-            prop_assert_eq!(whole, parts);
+            for deed in &deeds {
+                act(&mut given, &catalog, *deed);
+            }
+            for deed in &order {
+                act(&mut other, &catalog, *deed);
+            }
+            prop_assert_eq!(facts(&given), expected(&deeds));
+            prop_assert_eq!(&given, &other);
+        }
+
+        #[test]
+        fn repeated_deeds_change_no_fact(deeds in deeds()) {
+            let catalog = catalog();
+            let mut once = Learner::default();
+            for deed in &deeds {
+                act(&mut once, &catalog, *deed);
+            }
+            let mut twice = once.clone();
+            for deed in &deeds {
+                act(&mut twice, &catalog, *deed);
+            }
+            prop_assert_eq!(facts(&once), facts(&twice));
+        }
+
+        #[test]
+        fn d_03_facts_only_grow_while_the_catalogue_changes(
+            deeds in deeds(),
+            dropped in prop::collection::vec(any::<bool>(), 14),
+        ) {
+            let whole = catalog();
+            let modules: Vec<Module> = whole.modules().map(|module| {
+                let mut changed = module.clone();
+                changed.tasks.truncate(1);
+                changed
+            }).collect();
+            let courses = whole.courses().cloned().collect();
+            let smaller = Catalog::new(Vec::new(), courses, modules).unwrap();
+            let mut learner = Learner::default();
+            for (deed, dropped) in deeds.iter().zip(dropped) {
+                let before = learner.clone();
+                act(&mut learner, if dropped { &smaller } else { &whole }, *deed);
+                let (had, has) = (facts(&before), facts(&learner));
+                prop_assert!(had.0.is_subset(&has.0) && had.1.is_subset(&has.1));
+                for catalog in [&smaller, &whole] {
+                    for target in learner.completions.keys() {
+                        let known = catalog.course(&target.slug).is_some()
+                            || catalog.pathway(&target.slug).is_some();
+                        let status = learner.target_status(catalog, target).0;
+                        prop_assert!(!known || status == Status::Complete);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn reads_and_awards_never_differ(deeds in deeds()) {
+            let catalog = catalog();
+            let mut learner = Learner::default();
+            for deed in &deeds {
+                act(&mut learner, &catalog, *deed);
+            }
+            let courses = catalog.courses().map(|course| Target::course(course.slug.clone()));
+            let pathways = catalog.pathways().map(|path| Target::pathway(path.slug.clone()));
+            for target in courses.chain(pathways) {
+                let read = learner.target_status(&catalog, &target).0 == Status::Complete;
+                prop_assert_eq!(read, learner.completions.contains_key(&target), "{}", target);
+            }
         }
     }
 }

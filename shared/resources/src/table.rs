@@ -17,6 +17,8 @@ pub enum Table {
     Enrollments,
     /// Progress in modules, completions.
     Progress,
+    /// Attempts at quizzes.
+    Attempts,
     /// The published catalogue.
     Catalog,
     /// CRM ledger, pending rows, budget and dead letters.
@@ -66,10 +68,11 @@ pub const USER_ERASURES: Index =
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
+        Self::Attempts,
         Self::Catalog,
         Self::Crm,
         Self::Edge,
@@ -83,6 +86,7 @@ impl Table {
             Self::Users => "users",
             Self::Enrollments => "enrollments",
             Self::Progress => "progress",
+            Self::Attempts => "attempts",
             Self::Catalog => "catalog",
             Self::Crm => "crm",
             Self::Edge => "edge",
@@ -110,7 +114,12 @@ impl Table {
     /// `user#{id}`.
     pub const fn holds_users(self) -> bool {
         match self {
-            Self::Users | Self::Enrollments | Self::Progress | Self::Crm | Self::Edge => true,
+            Self::Users
+            | Self::Enrollments
+            | Self::Progress
+            | Self::Attempts
+            | Self::Crm
+            | Self::Edge => true,
             // The audit log names people by their ids alone; a mail loses its reader when it is sent.
             Self::Catalog | Self::Audit | Self::Mail => false,
         }
@@ -123,7 +132,7 @@ impl Table {
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],
-            Self::Enrollments | Self::Progress | Self::Catalog | Self::Edge => &[],
+            Self::Enrollments | Self::Progress | Self::Attempts | Self::Catalog | Self::Edge => &[],
         }
     }
 }

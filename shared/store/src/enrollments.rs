@@ -1,16 +1,19 @@
-//! The table `enrollments`: under `user#{id}`, an item `enrollment#{kind}#{slug}` each.
+//! The table `enrollments`: under `user#{id}`, an item `enrollment#{kind}#{slug}` each; under
+//! `places#{kind}#{slug}`, how many places are taken where their number is limited.
 
 use jiff::Timestamp;
 use rollcall_domain::enrollment::{Enrollment, Target};
 use rollcall_domain::id::UserId;
 use rollcall_domain::limits::RECORDS_PER_USER_MAX;
-use rollcall_domain::port::PortError;
+use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::slug::Slug;
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
+use crate::item::number;
 use crate::tables::{Tables, capability};
+use crate::update::{Applied, ItemUpdate};
 
 const PREFIX: &str = "enrollment#";
 
@@ -23,6 +26,8 @@ pub(crate) struct EnrollmentItem {
     source: Option<String>,
     enrolled_at: Timestamp,
     withdrawn_at: Option<Timestamp>,
+    #[serde(default)]
+    holds_place: bool,
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
@@ -30,8 +35,8 @@ pub(crate) struct EnrollmentItem {
 
 impl EnrollmentItem {
     pub(crate) fn new(user: &UserId, enrollment: &Enrollment, trace_id: &str) -> Self {
-        let Enrollment { target, source, enrolled_at, withdrawn_at, version, updated_at } =
-            enrollment.clone();
+        let Enrollment { target, source, enrolled_at, withdrawn_at, .. } = enrollment.clone();
+        let Enrollment { holds_place, version, updated_at, .. } = *enrollment;
         Self {
             pk: partition(user),
             sk: sort(&target),
@@ -40,6 +45,7 @@ impl EnrollmentItem {
             source,
             enrolled_at,
             withdrawn_at,
+            holds_place,
             version,
             updated_at,
             trace_id: trace_id.to_owned(),
@@ -57,6 +63,7 @@ impl TryFrom<EnrollmentItem> for Enrollment {
             source: item.source,
             enrolled_at: item.enrolled_at,
             withdrawn_at: item.withdrawn_at,
+            holds_place: item.holds_place,
             version: item.version,
             updated_at: item.updated_at,
         })
@@ -89,10 +96,22 @@ impl EnrollmentReader {
     }
 }
 
+/// What became of an enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    Done,
+    /// All places are taken.
+    Full,
+}
+
 capability! {
     /// Enrols and withdraws.
     EnrollmentWriter,
-    Grant::table(Table::Enrollments, &["dynamodb:GetItem", "dynamodb:PutItem"])
+    Grant::table(
+        Table::Enrollments,
+        &["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    )
 }
 
 impl EnrollmentWriter {
@@ -107,14 +126,47 @@ impl EnrollmentWriter {
         item.map(Enrollment::try_from).transpose()
     }
 
-    /// Stores an enrolment; `Conflict` when somebody else wrote it in between.
+    /// Stores an enrolment in place of `before`, and takes one of `capacity` places or frees one
+    /// with it; `Conflict` when somebody else wrote the enrolment in between.
     pub async fn store(
         &self,
         user: &UserId,
+        before: Option<&Enrollment>,
         enrollment: &Enrollment,
+        capacity: u32,
         trace_id: &str,
-    ) -> Result<(), PortError> {
+    ) -> Result<Stored, PortError> {
         let item = EnrollmentItem::new(user, enrollment, trace_id);
-        self.tables.put_version(Table::Enrollments, &item, enrollment.version).await
+        let version = enrollment.version;
+        let held = before.is_some_and(|before| before.holds_place);
+        if held == enrollment.holds_place {
+            self.tables.put_version(Table::Enrollments, &item, version).await?;
+            return Ok(Stored::Done);
+        }
+        let Target { kind, slug } = &enrollment.target;
+        let places = ItemUpdate::of(&format!("places#{kind}#{slug}"), "places");
+        let places = if held {
+            places.set_to("taken", "#taken - :one")
+        } else {
+            places
+                .set_to("taken", "if_not_exists(#taken, :none) + :one")
+                .only_if("attribute_not_exists(#taken) OR #taken < :capacity")
+                .value("none", number(0))
+                .value("capacity", number(capacity))
+        };
+        let places = places.value("one", number(1));
+        let table = self.tables.name(Table::Enrollments);
+        let parts = vec![
+            self.tables.put_version_part(Table::Enrollments, &item, version)?,
+            places.into_part(table)?,
+        ];
+        match self.tables.commit("store an enrolment", parts).await? {
+            Applied::All => Ok(Stored::Done),
+            Applied::Refused(1) => Ok(Stored::Full),
+            Applied::Refused(_) => {
+                let text = "the enrolment was written in between";
+                Err(PortError::new("store an enrolment", PortErrorClass::Conflict, text))
+            }
+        }
     }
 }

@@ -31,7 +31,7 @@ use crate::{audit, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
-const REMOVED: [Table; 3] = [Table::Enrollments, Table::Progress, Table::Edge];
+const REMOVED: [Table; 4] = [Table::Enrollments, Table::Progress, Table::Attempts, Table::Edge];
 
 const SWEEP: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:Query"];
 
@@ -71,6 +71,7 @@ capability! {
     ),
     Grant::table(Table::Enrollments, SWEEP),
     Grant::table(Table::Progress, SWEEP),
+    Grant::table(Table::Attempts, SWEEP),
     Grant::table(Table::Edge, SWEEP),
     audit::APPEND,
     Grant::table(Table::Crm, &["dynamodb:UpdateItem"]),

@@ -3,16 +3,21 @@
 //! write of progress raises: two writes that do not see each other cannot both succeed, so no
 //! completion falls between them (fault D6).
 
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use jiff::Timestamp;
+use rollcall_domain::catalog::CatalogVersion;
 use rollcall_domain::enrollment::Target;
 use rollcall_domain::id::UserId;
 use rollcall_domain::learning::Learner;
 use rollcall_domain::limits::RECORDS_PER_USER_MAX;
 use rollcall_domain::port::PortError;
-use rollcall_domain::progress::{Changes, Completion, ModuleProgress};
+use rollcall_domain::progress::{
+    Changes, Completion, ModuleCompletion, ModuleProgress, PageView, TaskRecord,
+};
 use rollcall_domain::slug::Slug;
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 use crate::enrollments::{self, EnrollmentItem};
 use crate::error::corrupt;
@@ -37,9 +42,29 @@ struct Stamp {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Record {
-    Learner,
-    Module { slug: Slug, started_at: Timestamp, completed_at: Option<Timestamp> },
-    Completion { kind: String, slug: Slug, modules: Vec<Slug>, completed_at: Timestamp },
+    Learner {
+        #[serde(default)]
+        viewed: Option<PageView>,
+    },
+    Module {
+        slug: Slug,
+        started_at: Timestamp,
+        completed_at: Option<Timestamp>,
+        #[serde(default)]
+        completed_catalog: CatalogVersion,
+        #[serde(default)]
+        completed_tasks: Vec<Slug>,
+        #[serde(default)]
+        tasks: BTreeMap<Slug, TaskRecord>,
+    },
+    Completion {
+        kind: String,
+        slug: Slug,
+        #[serde(default)]
+        catalog: CatalogVersion,
+        modules: Vec<Slug>,
+        completed_at: Timestamp,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +81,7 @@ fn partition(user: &UserId) -> String {
     format!("user#{user}")
 }
 
-async fn load(tables: &Tables, user: &UserId) -> Result<Learner, PortError> {
+pub(crate) async fn load(tables: &Tables, user: &UserId) -> Result<Learner, PortError> {
     let mut learner = Learner::default();
     for enrollment in enrollments::all(tables, user).await? {
         learner.enrollments.insert(enrollment.target.clone(), enrollment);
@@ -65,20 +90,103 @@ async fn load(tables: &Tables, user: &UserId) -> Result<Learner, PortError> {
         tables.query(Table::Progress, &partition(user), "", RECORDS_PER_USER_MAX).await?;
     for item in items {
         match item.record {
-            Record::Learner => learner.version = item.stamp.version,
-            Record::Module { slug, started_at, completed_at } => {
-                let progress = ModuleProgress { module: slug.clone(), started_at, completed_at };
+            Record::Learner { viewed } => {
+                learner.version = item.stamp.version;
+                learner.viewed = viewed;
+            }
+            Record::Module {
+                slug,
+                started_at,
+                completed_at,
+                completed_catalog,
+                completed_tasks,
+                tasks,
+            } => {
+                let completion = completed_at.map(|completed_at| ModuleCompletion {
+                    completed_at,
+                    version: completed_catalog,
+                    tasks: completed_tasks,
+                });
+                let module = slug.clone();
+                let progress = ModuleProgress { module, started_at, completion, tasks };
                 learner.modules.insert(slug, progress);
             }
-            Record::Completion { kind, slug, modules, completed_at } => {
+            Record::Completion { kind, slug, catalog, modules, completed_at } => {
                 let kind = kind.parse().map_err(corrupt("decode a completion"))?;
                 let target = Target { kind, slug };
-                let completion = Completion { target: target.clone(), modules, completed_at };
+                let completion =
+                    Completion { target: target.clone(), version: catalog, modules, completed_at };
                 learner.completions.insert(target, completion);
             }
         }
     }
     Ok(learner)
+}
+
+/// A write of progress: whose, on top of what, when, and for which trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Write<'write> {
+    /// The user.
+    pub user: &'write UserId,
+    /// The learner as it was loaded; the write fails when that changed in between.
+    pub before: &'write Learner,
+    /// Now.
+    pub now: Timestamp,
+    /// The id that the change carries to the CRM.
+    pub trace_id: &'write str,
+}
+
+/// All changes, as parts of a transaction. The first of them fails when the learner changed since
+/// it was loaded, so the others need no conditions of their own.
+pub(crate) fn parts(
+    tables: &Tables,
+    write: Write<'_>,
+    changes: &Changes,
+) -> Result<Vec<TransactWriteItem>, PortError> {
+    let Write { user, before, now, trace_id } = write;
+    let version = before.version + 1;
+    let item = |sk: String, record: Record| ProgressItem {
+        keys: Keys { pk: partition(user), sk },
+        stamp: Stamp { version, updated_at: now, trace_id: trace_id.to_owned() },
+        record,
+    };
+    let viewed = changes.viewed.clone().or_else(|| before.viewed.clone());
+    let head = item(HEAD.to_owned(), Record::Learner { viewed });
+    let mut parts = vec![tables.put_version_part(Table::Progress, &head, version)?];
+    for module in &changes.modules {
+        let completion = module.completion.clone();
+        let completed_at = completion.as_ref().map(|completion| completion.completed_at);
+        let (completed_catalog, completed_tasks) =
+            completion.map(|completion| (completion.version, completion.tasks)).unwrap_or_default();
+        let record = Record::Module {
+            slug: module.module.clone(),
+            started_at: module.started_at,
+            completed_at,
+            completed_catalog,
+            completed_tasks,
+            tasks: module.tasks.clone(),
+        };
+        let item = item(format!("module#{}", module.module), record);
+        parts.push(tables.put_part(Table::Progress, &item)?);
+    }
+    for completion in &changes.completions {
+        let Target { kind, slug } = completion.target.clone();
+        let sk = format!("completion#{kind}#{slug}");
+        let record = Record::Completion {
+            kind: kind.as_str().to_owned(),
+            slug,
+            catalog: completion.version.clone(),
+            modules: completion.modules.clone(),
+            completed_at: completion.completed_at,
+        };
+        parts.push(tables.put_part(Table::Progress, &item(sk, record))?);
+    }
+    for enrollment in &changes.enrollments {
+        let item = EnrollmentItem::new(user, enrollment, trace_id);
+        let version = enrollment.version;
+        parts.push(tables.put_version_part(Table::Enrollments, &item, version)?);
+    }
+    Ok(parts)
 }
 
 capability! {
@@ -96,7 +204,7 @@ impl LearnerReader {
 }
 
 capability! {
-    /// Records what a user does in the catalogue.
+    /// Records what a user does in the catalogue, which may enrol the user.
     LearnerRecorder,
     Grant::table(Table::Enrollments, &["dynamodb:Query", "dynamodb:PutItem"]),
     Grant::table(Table::Progress, &["dynamodb:Query", "dynamodb:PutItem"])
@@ -108,51 +216,29 @@ impl LearnerRecorder {
         load(&self.tables, user).await
     }
 
-    /// Stores all changes or none; `Conflict` when the learner changed since `before` was loaded.
-    pub async fn store(
-        &self,
-        user: &UserId,
-        before: &Learner,
-        changes: &Changes,
-        now: Timestamp,
-        trace_id: &str,
-    ) -> Result<(), PortError> {
-        let item = |sk: String, version: u64, record: Record| ProgressItem {
-            keys: Keys { pk: partition(user), sk },
-            stamp: Stamp { version, updated_at: now, trace_id: trace_id.to_owned() },
-            record,
-        };
-        let version = before.version + 1;
-        let head = item(HEAD.to_owned(), version, Record::Learner);
-        let mut parts = vec![self.tables.put_version_part(Table::Progress, &head, version)?];
-        for module in &changes.modules {
-            let existed = before.modules.contains_key(&module.module);
-            let version = if existed { 2 } else { 1 };
-            let record = Record::Module {
-                slug: module.module.clone(),
-                started_at: module.started_at,
-                completed_at: module.completed_at,
-            };
-            let item = item(format!("module#{}", module.module), version, record);
-            parts.push(self.tables.put_version_part(Table::Progress, &item, version)?);
-        }
-        for completion in &changes.completions {
-            let Target { kind, slug } = completion.target.clone();
-            let sk = format!("completion#{kind}#{slug}");
-            let record = Record::Completion {
-                kind: kind.as_str().to_owned(),
-                slug,
-                modules: completion.modules.clone(),
-                completed_at: completion.completed_at,
-            };
-            let item = item(sk, 1, record);
-            parts.push(self.tables.put_version_part(Table::Progress, &item, 1)?);
-        }
-        for enrollment in &changes.enrollments {
-            let item = EnrollmentItem::new(user, enrollment, trace_id);
-            let version = enrollment.version;
-            parts.push(self.tables.put_version_part(Table::Enrollments, &item, version)?);
-        }
+    /// Stores all changes or none; `Conflict` when the learner changed since it was loaded.
+    pub async fn store(&self, write: Write<'_>, changes: &Changes) -> Result<(), PortError> {
+        let parts = parts(&self.tables, write, changes)?;
+        self.tables.transact("store progress", parts).await
+    }
+}
+
+capability! {
+    /// Records what a user does in modules, which enrols nobody.
+    TaskRecorder,
+    Grant::table(Table::Enrollments, &["dynamodb:Query"]),
+    Grant::table(Table::Progress, &["dynamodb:Query", "dynamodb:PutItem"])
+}
+
+impl TaskRecorder {
+    /// Everything the user did, strongly consistent item by item.
+    pub async fn load(&self, user: &UserId) -> Result<Learner, PortError> {
+        load(&self.tables, user).await
+    }
+
+    /// Stores all changes or none; `Conflict` when the learner changed since it was loaded.
+    pub async fn store(&self, write: Write<'_>, changes: &Changes) -> Result<(), PortError> {
+        let parts = parts(&self.tables, write, changes)?;
         self.tables.transact("store progress", parts).await
     }
 }

@@ -4,6 +4,7 @@
 //! declares the capability has exactly the permissions that its calls use. Each method is one atomic
 //! step: if two calls must not be separated, they are one conditional write or one transaction.
 
+pub mod attempts;
 pub mod audit;
 pub mod catalog;
 pub mod crm;

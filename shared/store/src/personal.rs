@@ -47,6 +47,7 @@ capability! {
     Grant::table(Table::Users, QUERY),
     Grant::table(Table::Enrollments, QUERY),
     Grant::table(Table::Progress, QUERY),
+    Grant::table(Table::Attempts, QUERY),
     Grant::table(Table::Crm, QUERY),
     Grant::table(Table::Edge, QUERY),
 }

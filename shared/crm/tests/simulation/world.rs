@@ -523,6 +523,7 @@ fn enrollment(target: Target, now: Timestamp) -> Enrollment {
         source: None,
         enrolled_at: now,
         withdrawn_at: None,
+        holds_place: false,
         version: 1,
         updated_at: now,
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rollcall_crm::port::FacetSource;
-use rollcall_domain::catalog::{Catalog, Course, Edition, Module};
+use rollcall_domain::catalog::{Catalog, Course, Edition, Module, Task, Terms};
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::id::UserId;
 use rollcall_domain::learning::Learner;
-use rollcall_domain::progress::{LearningEvent, ModuleAction, record};
+use rollcall_domain::progress::{TaskOutcome, perform};
 use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_domain::user::{Identity, User};
@@ -16,7 +16,7 @@ use rollcall_store::Capability;
 use rollcall_store::catalog::{CatalogPublisher, CatalogReader, version_of};
 use rollcall_store::crm::UserStates;
 use rollcall_store::enrollments::EnrollmentWriter;
-use rollcall_store::learner::{LearnerReader, LearnerRecorder};
+use rollcall_store::learner::{LearnerReader, LearnerRecorder, Write};
 use rollcall_store::users::{UserDirectory, UserReader};
 
 use crate::world::World;
@@ -30,7 +30,7 @@ impl Clock for Noon {
 }
 
 fn edition() -> Edition {
-    let module = Module::new("a".parse().unwrap(), "A", Vec::new());
+    let module = Module::new("a".parse().unwrap(), "A", vec![Task::lab("x".parse().unwrap())]);
     let texts = BTreeMap::from([(module.slug.clone(), "# A".to_owned())]);
     let course = Course::new("one".parse().unwrap(), "One", vec![module.slug.clone()]);
     let catalog = Catalog::new(Vec::new(), vec![course], vec![module]).unwrap();
@@ -61,18 +61,17 @@ async fn a_state_is_everything_that_was_stored_about_a_user() {
     let joined = User::join(identity, None, now, &SeededRandom::new(1)).unwrap();
     UserDirectory::new(&tables).join(&joined, "trace").await.unwrap();
     let user = joined.user;
-    let done = LearningEvent {
-        action: ModuleAction::Completed,
-        module: "a".parse().unwrap(),
-        course: None,
-    };
     let before = Learner::default();
-    let changes = record(&before, &catalog, &[done], now).unwrap();
+    let module = catalog.module(&"a".parse().unwrap()).unwrap();
+    let outcome = TaskOutcome::Attested(Some("https://example.org/proof".to_owned()));
+    let changes = perform(&before, &catalog, module, &module.tasks[0], &outcome, now);
     let recorder = LearnerRecorder::new(&tables);
-    recorder.store(&user.id, &before, &changes, now, "trace").await.unwrap();
+    let write = Write { user: &user.id, before: &before, now, trace_id: "trace" };
+    recorder.store(write, &changes).await.unwrap();
     let target = Target::course("one".parse().unwrap());
-    let enrollment = enroll(None, &target, Some("catalog"), now).unwrap();
-    EnrollmentWriter::new(&tables).store(&user.id, &enrollment, "trace").await.unwrap();
+    let enrollment = enroll(None, &target, &Terms::default(), Some("catalog"), now).unwrap();
+    let enrolling = EnrollmentWriter::new(&tables);
+    enrolling.store(&user.id, None, &enrollment, 0, "trace").await.unwrap();
 
     let state = states.load(&user.id).await.unwrap().unwrap();
     let mut learner = Learner { version: 1, ..Learner::default() };

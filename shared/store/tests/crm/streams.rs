@@ -1,5 +1,6 @@
 //! Reading again what a failed batch was about.
 
+use rollcall_domain::catalog::Terms;
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::learning::Learner;
 use rollcall_domain::progress::Changes;
@@ -8,7 +9,7 @@ use rollcall_domain::user::{Identity, User};
 use rollcall_resources::Table;
 use rollcall_store::Capability;
 use rollcall_store::enrollments::EnrollmentWriter;
-use rollcall_store::learner::LearnerRecorder;
+use rollcall_store::learner::{LearnerRecorder, Write};
 use rollcall_store::streams::{Change, Reread, StreamRange, StreamReader};
 use rollcall_store::users::UserDirectory;
 use serde_dynamo::Item;
@@ -38,12 +39,13 @@ async fn fill(world: &World) {
         let user = joined.user;
         for course in ["one", "two"] {
             let target = Target::course(course.parse().unwrap());
-            let enrollment = enroll(None, &target, None, now).unwrap();
+            let enrollment = enroll(None, &target, &Terms::default(), None, now).unwrap();
             let writer = EnrollmentWriter::new(&tables);
-            writer.store(&user.id, &enrollment, "trace").await.unwrap();
+            writer.store(&user.id, None, &enrollment, 0, "trace").await.unwrap();
         }
         let (recorder, learner) = (LearnerRecorder::new(&tables), Learner::default());
-        recorder.store(&user.id, &learner, &Changes::default(), now, "trace").await.unwrap();
+        let write = Write { user: &user.id, before: &learner, now, trace_id: "trace" };
+        recorder.store(write, &Changes::default()).await.unwrap();
     }
 }
 
