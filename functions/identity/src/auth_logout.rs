@@ -2,6 +2,9 @@
 //! had at the provider is revoked, and the answer says where the browser can end the provider's own
 //! session as well.
 //!
+//! Scripts get that URL as JSON; the form of `auth-logout-page` is answered by sending the browser there,
+//! or to our site when there is none.
+//!
 //! The caller is signed out before the provider is asked for anything. When it does not answer, its
 //! tokens are left to expire and the answer names no URL.
 
@@ -40,6 +43,7 @@ pub static FUNCTION: Function = Function {
         &OIDC_PROFILE,
         &OIDC_CLIENT_AUTHENTICATION,
     ],
+    takes_forms: true,
     operation: Operation {
         query: &[Parameter {
             name: "everywhere",
@@ -83,17 +87,22 @@ struct Output {
 
 struct Input {
     everywhere: bool,
+    is_form: bool,
 }
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        match request.query_parameter("everywhere").as_deref() {
-            None | Some("false") => Ok(Self { everywhere: false }),
-            Some("true") => Ok(Self { everywhere: true }),
+        let is_form = request.is_form();
+        let asked = request.query_parameter("everywhere");
+        let everywhere = match asked.or_else(|| request.form_field("everywhere")).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
             Some(_) => {
-                Err(Problem::invalid("query:everywhere", "invalid", &"must be true or false"))
+                let detail = "must be true or false";
+                return Err(Problem::invalid("query:everywhere", "invalid", &detail));
             }
-        }
+        };
+        Ok(Self { everywhere, is_form })
     }
 }
 
@@ -112,7 +121,12 @@ async fn handle(
     tracing::info!(user.id = %user, sessions = ended.len(), "signed out");
     let (logout_url, ()) =
         join(logout_url(ports, context), ports.upstream.revoke(ended, context.now)).await;
-    Ok(Response::json(200, &Output { logout_url }).with_cookie(SESSION_COOKIE, "", 0))
+    let response = if input.is_form {
+        Response::redirect(303, logout_url.as_deref().unwrap_or(&ports.site_url))
+    } else {
+        Response::json(200, &Output { logout_url })
+    };
+    Ok(response.with_cookie(SESSION_COOKIE, "", 0))
 }
 
 async fn logout_url(ports: &Ports, context: &Context) -> Option<String> {

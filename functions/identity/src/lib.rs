@@ -14,6 +14,7 @@ pub mod auth_claim;
 pub mod auth_csrf;
 pub mod auth_login;
 pub mod auth_logout;
+pub mod auth_logout_page;
 pub mod auth_me;
 pub mod auth_refresh;
 pub mod auth_session_end;
@@ -54,6 +55,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_csrf::FUNCTION,
     &auth_login::FUNCTION,
     &auth_logout::FUNCTION,
+    &auth_logout_page::FUNCTION,
     &auth_me::FUNCTION,
     &auth_refresh::FUNCTION,
     &auth_session_end::FUNCTION,

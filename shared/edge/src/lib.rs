@@ -25,7 +25,7 @@ pub use cursor::{Cursors, Page};
 pub use flags::Flags;
 pub use problem::{FieldError, Problem};
 pub use request::{Context, FromRequest, HttpRequest, NoInput};
-pub use response::Response;
+pub use response::{Form, Response};
 pub use serve::{
     HTTP, IN_SESSION, IN_SESSION_READ, OPERATED, OPERATED_READ, OPTIONAL, PUBLIC, SIGNED_IN,
     SIGNED_IN_READ, in_session, operated, optional, public, signed_in,

@@ -23,6 +23,15 @@ pub struct Context {
     pub trace_id: String,
 }
 
+/// What bodies a function takes.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyRules {
+    /// Bytes at most.
+    pub bytes_max: usize,
+    /// Whether forms are taken beside JSON.
+    pub takes_forms: bool,
+}
+
 /// A request whose size and body type have been checked.
 #[derive(Debug)]
 pub struct HttpRequest {
@@ -47,8 +56,10 @@ impl FromRequest for NoInput {
 }
 
 impl HttpRequest {
-    /// Checks the event's body: its encoding, its size, and that it says it is JSON.
-    pub fn new(event: ApiGatewayV2httpRequest, body_bytes_max: usize) -> Result<Self, Problem> {
+    /// Checks the event's body: its encoding, its size, and that it says it is JSON, or a form where
+    /// forms are taken.
+    pub fn new(event: ApiGatewayV2httpRequest, rules: BodyRules) -> Result<Self, Problem> {
+        let BodyRules { bytes_max: body_bytes_max, takes_forms } = rules;
         let text = event.body.as_deref().unwrap_or_default();
         let body = if event.is_base64_encoded {
             STANDARD.decode(text).map_err(|_error| {
@@ -62,7 +73,8 @@ impl HttpRequest {
             return Err(Problem::new(&TOO_LARGE).with_detail(detail));
         }
         let request = Self { event, body };
-        if !request.body.is_empty() && !request.says_json() {
+        let is_taken = request.says_json() || takes_forms && request.is_form();
+        if !request.body.is_empty() && !is_taken {
             return Err(Problem::new(&UNSUPPORTED_MEDIA_TYPE));
         }
         Ok(request)
@@ -131,11 +143,7 @@ impl HttpRequest {
     /// A parameter of the query, if it came once. Read from the raw query: the gateway's own map
     /// joins repeated values with commas, which values may hold themselves.
     pub fn query_parameter(&self, name: &str) -> Option<String> {
-        let raw = self.event.raw_query_string.as_deref().unwrap_or_default();
-        let mut values =
-            form_urlencoded::parse(raw.as_bytes()).filter(|(other, _)| other.as_ref() == name);
-        let (_, value) = values.next()?;
-        if values.next().is_some() { None } else { Some(value.into_owned()) }
+        once(self.event.raw_query_string.as_deref().unwrap_or_default().as_bytes(), name)
     }
 
     /// Whether the request has a body.
@@ -168,13 +176,33 @@ impl HttpRequest {
         Ok(value)
     }
 
+    /// Whether the body is what an HTML form posts.
+    pub fn is_form(&self) -> bool {
+        self.says(&["application/x-www-form-urlencoded"])
+    }
+
+    /// A field of the form that was posted, if it came once; `None` in any other body.
+    pub fn form_field(&self, name: &str) -> Option<String> {
+        if self.is_form() { once(&self.body, name) } else { None }
+    }
+
     fn says_json(&self) -> bool {
+        self.says(&["application/json", "application/merge-patch+json"])
+    }
+
+    fn says(&self, media_types: &[&str]) -> bool {
         self.header("content-type").is_some_and(|value| {
             let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/json")
-                || essence.eq_ignore_ascii_case("application/merge-patch+json")
+            media_types.iter().any(|other| essence.eq_ignore_ascii_case(other))
         })
     }
+}
+
+/// The value of a name in a query or a form, if it came once.
+fn once(encoded: &[u8], name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(encoded).filter(|(other, _)| other.as_ref() == name);
+    let (_, value) = values.next()?;
+    if values.next().is_some() { None } else { Some(value.into_owned()) }
 }
 
 fn headers(event: &ApiGatewayV2httpRequest) -> &HeaderMap {
@@ -218,7 +246,17 @@ mod tests {
         events: Vec<u8>,
     }
 
+    const JSON_ALONE: BodyRules = BodyRules { bytes_max: 40, takes_forms: false };
+
     fn request(body: &str, content_type: &str) -> Result<HttpRequest, Problem> {
+        request_by(JSON_ALONE, body, content_type)
+    }
+
+    fn request_by(
+        rules: BodyRules,
+        body: &str,
+        content_type: &str,
+    ) -> Result<HttpRequest, Problem> {
         let event = json!({
             "version": "2.0",
             "routeKey": "POST /x",
@@ -230,7 +268,7 @@ mod tests {
             "body": body,
             "isBase64Encoded": false,
         });
-        HttpRequest::new(serde_json::from_value(event).unwrap(), 40)
+        HttpRequest::new(serde_json::from_value(event).unwrap(), rules)
     }
 
     #[track_caller]
@@ -250,6 +288,19 @@ mod tests {
         check(r#"{"events":[],"more":1}"#, json, 422, Some("/more"));
         check(r#"{"events":[]}"#, "text/plain", 415, None);
         check(&"1".repeat(41), json, 413, None);
+    }
+
+    #[test]
+    fn forms_are_taken_where_they_are_declared_and_nowhere_else() {
+        let (form, json) = ("application/x-www-form-urlencoded; charset=utf-8", "application/json");
+        let refused = request("a=1", form).unwrap_err();
+        assert_eq!(refused.kind.status, 415);
+        let forms = BodyRules { takes_forms: true, ..JSON_ALONE };
+        let posted = request_by(forms, "a=1+%26&b=1&b=2", form).unwrap();
+        assert_eq!(posted.form_field("a").as_deref(), Some("1 &"));
+        assert_eq!((posted.form_field("b"), posted.form_field("c")), (None, None));
+        assert_eq!(request_by(forms, "a=1", json).unwrap().form_field("a"), None);
+        assert_eq!(request_by(forms, "a=1", "text/plain").unwrap_err().kind.status, 415);
     }
 
     #[test]

@@ -33,7 +33,7 @@ const JSON_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 const PAGE_STYLE: &str = "body{font:1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:12vh auto;\
     padding:0 1.5rem;color:#1c2430;background:#fff}h1{font-size:1.6rem;line-height:1.2}\
     a{color:#1d5fc4}@media(prefers-color-scheme:dark){body{color:#e8ebf0;background:#151a21}\
-    a{color:#8ab8ff}}";
+    a{color:#8ab8ff}}button{font:inherit;padding:.4rem 1.2rem}";
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -81,24 +81,35 @@ impl Response {
     }
 
     /// As [`Response::page`], with another link: a path on our site and what it says, both escaped.
-    pub fn page_with_link(
-        status: u16,
-        (heading, text): (&str, &str),
-        (path, label): (&str, &str),
-    ) -> Self {
-        let (heading, text) = (escape(heading), escape(text));
+    pub fn page_with_link(status: u16, texts: (&str, &str), (path, label): (&str, &str)) -> Self {
         let (path, label) = (escape(path), escape(label));
+        let link = format!("<p><a href=\"{path}\">{label}</a></p>");
+        Self::html(status, texts, &link, &page_policy("; form-action 'self'"))
+    }
+
+    /// A plain page that asks people before something is done: a heading, a paragraph and a form, all
+    /// escaped. It needs no script.
+    pub fn form_page(heading: &str, text: &str, form: &Form<'_>) -> Self {
+        // Browsers apply `form-action` to where the answer to the form leads as well, which may be
+        // the provider, so the policy does not name it: the only form is this one.
+        Self::html(200, (heading, text), &form.html(), &page_policy(""))
+            // By no-referrer a browser would send the form with `Origin: null`, which nobody trusts.
+            .with_header("referrer-policy", "same-origin")
+    }
+
+    fn html(status: u16, (heading, text): (&str, &str), rest: &str, policy: &str) -> Self {
+        let (heading, text) = (escape(heading), escape(text));
         let body = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{heading} · Rollcall</title>\n<style>{PAGE_STYLE}</style>\n<h1>{heading}</h1>\n<p>{text}</p>\n\
-             <p><a href=\"{path}\">{label}</a></p>\n</html>\n"
+             {rest}\n</html>\n"
         );
         Self {
             status,
             headers: vec![
                 ("content-type".into(), "text/html; charset=utf-8".to_owned()),
-                ("content-security-policy".into(), page_policy()),
+                ("content-security-policy".into(), policy.to_owned()),
             ],
             cookies: Vec::new(),
             body: Some(body),
@@ -228,12 +239,42 @@ impl Response {
     }
 }
 
+/// A form with one button.
+#[derive(Clone, Copy, Debug)]
+pub struct Form<'form> {
+    /// The path that it is posted to.
+    pub action: &'form str,
+    /// Fields that people do not see, and their values.
+    pub hidden: &'form [(&'form str, &'form str)],
+    /// Fields that people may tick, and what they say; ticked, their value is `true`.
+    pub choices: &'form [(&'form str, &'form str)],
+    /// What the button says.
+    pub button: &'form str,
+}
+
+impl Form<'_> {
+    fn html(&self) -> String {
+        let hidden = self.hidden.iter().map(|(name, value)| {
+            let (name, value) = (escape(name), escape(value));
+            format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n")
+        });
+        let choices = self.choices.iter().map(|(name, text)| {
+            let (name, text) = (escape(name), escape(text));
+            let input = format!("<input type=\"checkbox\" name=\"{name}\" value=\"true\">");
+            format!("<p><label>{input} {text}</label></p>\n")
+        });
+        let (action, button) = (escape(self.action), escape(self.button));
+        let fields: String = hidden.chain(choices).collect();
+        format!(
+            "<form method=\"post\" action=\"{action}\">\n{fields}<p><button>{button}</button></p>\n</form>"
+        )
+    }
+}
+
 /// What our own plain pages may load: nothing but their style, named by its hash (CSP Level 3 §8.2).
-fn page_policy() -> String {
+fn page_policy(rest: &str) -> String {
     let style = STANDARD.encode(Sha256::digest(PAGE_STYLE));
-    format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'"
-    )
+    format!("default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'{rest}")
 }
 
 /// Text as it may stand in HTML.
@@ -275,5 +316,18 @@ mod tests {
         let page = Response::page(400, "a<b", "\"&\"").into_gateway("r");
         let Some(Body::Text(text)) = page.body else { panic!("no text") };
         assert!(text.contains("a&lt;b") && text.contains("&quot;&amp;&quot;"));
+        let form = Form {
+            action: "/x",
+            hidden: &[("csrf_token", "\"><script>")],
+            choices: &[("all", "<all>")],
+            button: "Go & do",
+        };
+        let page = Response::form_page("Sure?", "Really", &form).into_gateway("r");
+        assert_eq!(page.headers["referrer-policy"], "same-origin");
+        let Some(Body::Text(text)) = page.body else { panic!("no text") };
+        assert!(
+            text.contains("value=\"&quot;&gt;&lt;script&gt;\"") && text.contains("&lt;all&gt;")
+        );
+        assert!(text.contains("method=\"post\" action=\"/x\"") && text.contains("Go &amp; do"));
     }
 }

@@ -23,7 +23,7 @@ use crate::gate::{self, Browsers, Gate, Open, Operators, Users, Visitors};
 use crate::idempotency::Once;
 use crate::limits::{Limiter, Refusal, Standing};
 use crate::problem::{INTERNAL, Problem};
-use crate::request::{Context, FromRequest, HttpRequest};
+use crate::request::{BodyRules, Context, FromRequest, HttpRequest};
 use crate::response::Response;
 
 /// What functions behind the HTTP API have in common.
@@ -239,13 +239,14 @@ async fn turned_away(
 }
 
 fn route(startup: &Startup, route: Route) -> Handler {
-    let (clock, body_bytes_max) = (startup.clock(), startup.function().body_bytes_max);
-    let shared = Rc::new((clock, route));
+    let Function { body_bytes_max, takes_forms, .. } = *startup.function();
+    let rules = BodyRules { bytes_max: body_bytes_max, takes_forms };
+    let shared = Rc::new((startup.clock(), route));
     Box::new(move |payload, invocation| {
         let shared = Rc::clone(&shared);
         async move {
             let (clock, route) = shared.as_ref();
-            answer(clock, route, body_bytes_max, payload, &invocation).await
+            answer(clock, route, rules, payload, &invocation).await
         }
         .boxed_local()
     })
@@ -254,7 +255,7 @@ fn route(startup: &Startup, route: Route) -> Handler {
 async fn answer(
     clock: &Arc<dyn Clock>,
     route: &Route,
-    body_bytes_max: usize,
+    rules: BodyRules,
     payload: Value,
     invocation: &Invocation,
 ) -> Result<Value, Failure> {
@@ -267,7 +268,7 @@ async fn answer(
         trace_id: invocation.trace_id.clone(),
     };
     let route_key = event.route_key.clone().unwrap_or_default();
-    let (outcome, standing) = match HttpRequest::new(event, body_bytes_max) {
+    let (outcome, standing) = match HttpRequest::new(event, rules) {
         Err(problem) => (Err(problem), Standing::default()),
         Ok(request) => {
             let handling = AssertUnwindSafe(route(Rc::new(request), context.clone()));

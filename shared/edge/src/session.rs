@@ -18,6 +18,8 @@ use crate::request::{Context, HttpRequest};
 pub const SESSION_COOKIE: &str = "__Host-rollcall_session";
 /// The header that carries the CSRF token.
 pub const CSRF_HEADER: &str = "x-csrf-token";
+/// The field that carries the CSRF token in a form of ours.
+pub const CSRF_FIELD: &str = "csrf_token";
 
 /// The origins whose pages may send requests that change something.
 pub static ORIGINS: Setting = Setting {
@@ -112,8 +114,13 @@ impl Pages {
             return refused("Origin or Sec-Fetch-Site does not name a page of ours");
         }
         let key = self.csrf_key.read(context.now).await.map_err(|error| Problem::port(&error))?;
-        match request.header(CSRF_HEADER) {
-            Some(token) if session.accepts_csrf_token(&key, token) => Ok(()),
+        // Only functions that take forms ever see one.
+        let token = match request.header(CSRF_HEADER) {
+            Some(token) => Some(token.to_owned()),
+            None => request.form_field(CSRF_FIELD),
+        };
+        match token {
+            Some(token) if session.accepts_csrf_token(&key, &token) => Ok(()),
             _ => refused("X-CSRF-Token is missing or not this session's"),
         }
     }

@@ -47,6 +47,8 @@ pub struct Function {
     pub reserved_concurrency: Option<u32>,
     /// Largest request body of its routes.
     pub body_bytes_max: usize,
+    /// Whether its routes take what an HTML form posts, beside JSON.
+    pub takes_forms: bool,
     /// Prepares the handler, once per process.
     pub start: fn(&Startup) -> Result<Handler, StartupError>,
 }
@@ -361,6 +363,7 @@ impl Function {
         timeout_seconds: EVENT_TIMEOUT_SECONDS,
         reserved_concurrency: None,
         body_bytes_max: 0,
+        takes_forms: false,
         start: |_| Err(StartupError::NoHandler),
     };
 
