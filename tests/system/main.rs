@@ -13,6 +13,7 @@ mod connections;
 mod contact_erasure;
 mod crowd;
 mod desk;
+mod csrf;
 mod dev;
 mod edge;
 mod erasure;

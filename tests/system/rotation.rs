@@ -8,6 +8,7 @@ use rollcall_resources::SecretName;
 use rollcall_tests::{Browser, Outcome};
 
 use crate::idempotency::world_with_dead_letters;
+use crate::world;
 
 const LIST: &str = "/admin/dead-letters?limit=1";
 /// More at once than before the rotation, so that old and new instances meet.
@@ -52,6 +53,25 @@ async fn check(age: Duration) {
         walks(&grace, READERS, &before).await;
     }
     world.finish(Outcome::Troubled).await;
+}
+
+/// The page of a browser that fetched its token before the rotation goes on working, as does one that
+/// fetches it afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_refuses_no_page_of_ours() {
+    let world = world().await;
+    let mut before = world.signed_in("ada").await;
+    let name = SecretName::CsrfKey.full_name("dev");
+    let overlap = Duration::from_secs(OVERLAP_SECONDS.unsigned_abs());
+    assert!(world.cloud.messages.rotate_secret(&name, "another-csrf-key-for-local-use", overlap));
+    let mut after = world.signed_in("lin").await;
+    for _round in 0..3 {
+        for browser in [&mut before, &mut after] {
+            let enrolled = browser.put("/enrollments/course/first-steps", None).await;
+            assert_eq!(enrolled.status, 200, "{enrolled:?}");
+        }
+    }
+    world.finish(Outcome::Clean).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,8 +52,8 @@ async fn handle(
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, CsrfError> {
-    let key = ports.csrf_key.read(context.now).await?;
-    let token = session.csrf_token(&key);
+    let keys = ports.csrf_key.keys(context.now).await?;
+    let token = session.csrf_token(keys.signing(context.now));
     Ok(Response::json(200, &Output { token }))
 }
 

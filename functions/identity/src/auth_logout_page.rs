@@ -47,8 +47,8 @@ async fn handle(
         Some(Credential::Token { .. }) => return Err(LogoutPageError::NoSession),
         Some(Credential::Session(session)) => session,
     };
-    let key = ports.csrf_key.read(context.now).await?;
-    let token = session.csrf_token(&key);
+    let keys = ports.csrf_key.keys(context.now).await?;
+    let token = session.csrf_token(keys.signing(context.now));
     let form = Form {
         action: "/auth/logout",
         hidden: &[(CSRF_FIELD, &token)],

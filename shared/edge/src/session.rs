@@ -2,6 +2,7 @@
 //! request.
 
 use rollcall_domain::port::PortErrorClass;
+use rollcall_domain::secret::Secret;
 use rollcall_domain::session::{Session, SessionHash};
 use rollcall_resources::SecretName;
 use rollcall_runtime::declaration::Method;
@@ -113,15 +114,22 @@ impl Pages {
         if !is_ours(request.header("origin"), request.header("sec-fetch-site"), &self.origins) {
             return refused("Origin or Sec-Fetch-Site does not name a page of ours");
         }
-        let key = self.csrf_key.read(context.now).await.map_err(|error| Problem::port(&error))?;
         // Only functions that take forms ever see one.
         let token = match request.header(CSRF_HEADER) {
             Some(token) => Some(token.to_owned()),
             None => request.form_field(CSRF_FIELD),
         };
-        match token {
-            Some(token) if session.accepts_csrf_token(&key, &token) => Ok(()),
-            _ => refused("X-CSRF-Token is missing or not this session's"),
+        let is_right = match &token {
+            None => None,
+            Some(token) => {
+                let check = |key: &Secret| session.accepts_csrf_token(key, token).then_some(());
+                let checked = self.csrf_key.verify(context.now, check).await;
+                checked.map_err(|error| Problem::port(&error))?
+            }
+        };
+        match is_right {
+            Some(()) => Ok(()),
+            None => refused("X-CSRF-Token is missing or not this session's"),
         }
     }
 }
