@@ -17,7 +17,7 @@ fn publisher(cloud: &Cloud) -> CatalogPublisher {
 }
 
 /// The sample, with a module more that belongs to no course.
-fn larger(sample: &Edition) -> Edition {
+pub(crate) fn larger(sample: &Edition) -> Edition {
     let catalog = &sample.catalog;
     let extra = Module::new("extra".parse().unwrap(), "Extra", Vec::new());
     let mut texts = sample.texts.clone();

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod bearer;
+mod cache;
 mod callback;
 mod canary;
 mod catalogue;
@@ -34,6 +35,7 @@ mod published;
 mod quizzes;
 mod recovery;
 mod rotation;
+mod search;
 mod sessions;
 mod sign_in;
 mod tidy;

@@ -39,7 +39,8 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Crm
         | Table::Edge
         | Table::Audit
-        | Table::Mail => return None,
+        | Table::Mail
+        | Table::Directory => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }

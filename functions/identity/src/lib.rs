@@ -40,6 +40,7 @@ pub mod user_export;
 pub mod user_get;
 pub mod user_public;
 pub mod user_restore;
+pub mod user_search;
 pub mod user_sweep;
 pub mod user_update;
 mod user_view;
@@ -73,6 +74,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &user_get::FUNCTION,
     &user_public::FUNCTION,
     &user_restore::FUNCTION,
+    &user_search::FUNCTION,
     &user_sweep::FUNCTION,
     &user_update::FUNCTION,
 ];

@@ -35,9 +35,18 @@ pub static SIGN_UP: Flag = Flag {
     kept_when_closed: "Whoever has an account signs in as always.",
 };
 
+/// Whether members can search for each other.
+pub static USER_SEARCH: Flag = Flag {
+    name: "user-search",
+    purpose: "Members search for each other.",
+    owner: "identity",
+    default: Rollout::On,
+    kept_when_closed: "Profiles are shown to who knows the username, and the index is kept up.",
+};
+
 impl Flag {
     /// Every flag, by name.
-    pub const ALL: [&'static Self; 1] = [&SIGN_UP];
+    pub const ALL: [&'static Self; 2] = [&SIGN_UP, &USER_SEARCH];
 
     /// The flag of this name.
     pub fn named(name: &str) -> Option<&'static Self> {

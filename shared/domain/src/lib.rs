@@ -30,6 +30,7 @@ pub mod rate_limit;
 pub mod role;
 pub mod rotation;
 pub mod scope;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod slug;

@@ -23,8 +23,8 @@ pub const ABOUT_CHARACTERS_MAX: usize = 2_000;
 pub const TAG_CHARACTERS_MAX: usize = 50;
 /// Categories in a profile.
 pub const CATEGORIES_MAX: usize = 10;
-/// Skills in a profile.
-pub const SKILLS_MAX: usize = 50;
+/// Skills in a profile: so many that a change of all of them fits one transaction with the index.
+pub const SKILLS_MAX: usize = 30;
 /// Languages in a profile.
 pub const LANGUAGES_MAX: usize = 20;
 /// The first year in which a user can have been born.

@@ -8,6 +8,7 @@ use crate::limits::NAME_CHARACTERS_MAX;
 use crate::profile::{Audience, Contacts, Edit, Field, Physical, Profile, PublicProfile, age};
 use crate::random::Random;
 use crate::role::Role;
+use crate::search::{PlaceChange, place_changes};
 use crate::standing::{Closed, Standing, StandingRefusal};
 use crate::text;
 use crate::time::{Timestamp, day};
@@ -159,6 +160,8 @@ pub struct Edited {
     pub user: User,
     /// Claims to store together with the user.
     pub claims: Vec<Claim>,
+    /// Changes of the index by which members find the user, to store together with the user.
+    pub places: Vec<PlaceChange>,
     /// When.
     pub at: Timestamp,
 }
@@ -320,7 +323,8 @@ impl User {
         }
         user.version += 1;
         user.profile_version += 1;
-        Ok(Some(Edited { user, claims, at: now }))
+        let places = place_changes(Some(self), Some(&user));
+        Ok(Some(Edited { user, claims, places, at: now }))
     }
 
     /// The username that `edit` asks for, if it is not the one that the user has.

@@ -29,6 +29,8 @@ pub enum Table {
     Audit,
     /// Mails that wait to be sent.
     Mail,
+    /// Where members find each other.
+    Directory,
 }
 
 /// A global secondary index; it carries whole items.
@@ -78,6 +80,7 @@ impl Table {
         Self::Edge,
         Self::Audit,
         Self::Mail,
+        Self::Directory,
     ];
 
     /// The name without prefix and stage.
@@ -92,6 +95,7 @@ impl Table {
             Self::Edge => "edge",
             Self::Audit => "audit",
             Self::Mail => "mail",
+            Self::Directory => "directory",
         }
     }
 
@@ -121,7 +125,8 @@ impl Table {
             | Self::Crm
             | Self::Edge => true,
             // The audit log names people by their ids alone; a mail loses its reader when it is sent.
-            Self::Catalog | Self::Audit | Self::Mail => false,
+            // The index of members repeats what profiles say, and goes with them.
+            Self::Catalog | Self::Audit | Self::Mail | Self::Directory => false,
         }
     }
 
@@ -132,7 +137,12 @@ impl Table {
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],
-            Self::Enrollments | Self::Progress | Self::Attempts | Self::Catalog | Self::Edge => &[],
+            Self::Enrollments
+            | Self::Progress
+            | Self::Attempts
+            | Self::Catalog
+            | Self::Edge
+            | Self::Directory => &[],
         }
     }
 }

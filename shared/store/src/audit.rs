@@ -10,7 +10,7 @@ use rollcall_resources::table::{AUDIT_ACTOR, AUDIT_DAY};
 use rollcall_resources::{Grant, Index, Table};
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Attributes, PageQuery, key, text};
+use crate::item::{Attributes, Order, PageQuery, key, text};
 use crate::tables::{Tables, capability};
 
 /// What writing an entry needs, for capabilities whose effects are audited.
@@ -104,8 +104,15 @@ impl AuditReader {
             Filter::Day(day) => (Some(AUDIT_DAY), day),
         };
         let start = position.map(|position| start_key(position, index, partition)).transpose()?;
-        let page =
-            PageQuery { table: Table::Audit, index, partition, start, items_max: entries_max };
+        let page = PageQuery {
+            table: Table::Audit,
+            index,
+            partition,
+            prefix: "",
+            order: Order::Descending,
+            start,
+            items_max: entries_max,
+        };
         let (items, more) = self.tables.page::<EntryItem>("read the audit log", page).await?;
         let entries: Vec<Record> = items.into_iter().map(Record::from).collect();
         let last = entries.last().filter(|_| more);

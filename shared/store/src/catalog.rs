@@ -7,6 +7,7 @@
 //! once current stay, since attempts and completions name theirs.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use crate::cache::{Bounds, Cache};
 use crate::error::{corrupt, failed};
 use crate::item::to_item;
 use crate::tables::{Capability, Tables, capability};
@@ -134,17 +136,61 @@ fn address(contents: &BTreeMap<String, Content>) -> Result<CatalogVersion, PortE
     Ok(CatalogVersion::of_digest(&digest.finalize().into()))
 }
 
-#[derive(Debug)]
-struct Cached {
-    read_at: Timestamp,
-    catalog: Arc<Catalog>,
+/// What an instance keeps of the catalogue: enough for all that is read often, well within the memory
+/// of a function.
+const BOUNDS: Bounds =
+    Bounds { entries_max: NonZeroUsize::MIN.saturating_add(999), bytes_max: 16 << 20 };
+
+/// What is read of one version at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Part {
+    version: CatalogVersion,
+    /// None: the structure.
+    sort: Option<String>,
 }
 
-/// Reads the published catalogue, its structure through a cache in this instance.
+#[derive(Debug)]
+enum Kept {
+    Structure(Arc<Catalog>),
+    Content(Content),
+}
+
+impl Kept {
+    /// About how many bytes it takes: its texts, and what an entry takes beside them.
+    fn bytes(&self) -> usize {
+        const ENTRY_BYTES: usize = 512;
+        match self {
+            Self::Structure(catalog) => {
+                let pathways =
+                    catalog.pathways().map(|entry| entry.title.len() + entry.summary.len());
+                let courses =
+                    catalog.courses().map(|entry| entry.title.len() + entry.summary.len());
+                let modules =
+                    catalog.modules().map(|entry| entry.title.len() + entry.summary.len());
+                pathways.chain(courses).chain(modules).map(|texts| texts + ENTRY_BYTES).sum()
+            }
+            Self::Content(content) => {
+                let text = serde_json::to_vec(content).map_or(usize::MAX, |text| text.len());
+                text.saturating_add(ENTRY_BYTES)
+            }
+        }
+    }
+}
+
+/// Which version an instance takes for the current one.
+#[derive(Debug)]
+struct Seen {
+    version: CatalogVersion,
+    at: Timestamp,
+}
+
+/// Reads the published catalogue through a cache in this instance. What a version says never
+/// changes, so only which one is current has to be asked again.
 #[derive(Clone, Debug)]
 pub struct CatalogReader {
     tables: Arc<Tables>,
-    cache: Arc<Mutex<Option<Cached>>>,
+    seen: Arc<Mutex<Option<Seen>>>,
+    cache: Arc<Cache<Part, Kept>>,
 }
 
 impl Capability for CatalogReader {
@@ -152,7 +198,8 @@ impl Capability for CatalogReader {
         &[Grant::table(Table::Catalog, &["dynamodb:GetItem", "dynamodb:Query"])];
 
     fn new(tables: &Arc<Tables>) -> Self {
-        Self { tables: Arc::clone(tables), cache: Arc::default() }
+        let cache = Arc::new(Cache::new(BOUNDS, Kept::bytes));
+        Self { tables: Arc::clone(tables), seen: Arc::default(), cache }
     }
 }
 
@@ -160,21 +207,34 @@ impl CatalogReader {
     /// The structure of the current version, at most [`CACHE_SECONDS`] old; empty before anything
     /// was published.
     pub async fn load(&self, now: Timestamp) -> Result<Arc<Catalog>, PortError> {
-        let mut cache = self.cache.lock().await;
+        let version = self.version(now).await?;
+        let part = Part { version: version.clone(), sort: None };
+        let read = Box::pin(async {
+            let catalog = structure(&self.tables, &version).await?;
+            Ok(Some(Kept::Structure(Arc::new(catalog))))
+        });
+        match self.cache.get(&part, read).await?.as_deref() {
+            Some(Kept::Structure(catalog)) => Ok(Arc::clone(catalog)),
+            Some(Kept::Content(_)) | None => Ok(Arc::default()),
+        }
+    }
+
+    /// Which version is the current one. When it goes on, what was kept of others is let go, since
+    /// hardly anybody asks for it any more.
+    async fn version(&self, now: Timestamp) -> Result<CatalogVersion, PortError> {
+        let mut seen = self.seen.lock().await;
         let fresh = SignedDuration::from_secs(i64::from(CACHE_SECONDS));
-        if let Some(cached) = cache.as_ref()
-            && now.duration_since(cached.read_at) < fresh
+        if let Some(seen) = seen.as_ref()
+            && now.duration_since(seen.at) < fresh
         {
-            return Ok(Arc::clone(&cached.catalog));
+            return Ok(seen.version.clone());
         }
         let version = current(&self.tables).await?.map(|item| item.catalog).unwrap_or_default();
-        let known = cache.as_ref().filter(|cached| *cached.catalog.version() == version);
-        let catalog = match known {
-            Some(cached) => Arc::clone(&cached.catalog),
-            None => Arc::new(structure(&self.tables, &version).await?),
-        };
-        *cache = Some(Cached { read_at: now, catalog: Arc::clone(&catalog) });
-        Ok(catalog)
+        if seen.as_ref().is_some_and(|seen| seen.version != version) {
+            self.cache.keep_only(|part| part.version == version);
+        }
+        *seen = Some(Seen { version: version.clone(), at: now });
+        Ok(version)
     }
 
     /// What a module says in a version, in Markdown.
@@ -183,8 +243,9 @@ impl CatalogReader {
         version: &CatalogVersion,
         module: &Slug,
     ) -> Result<Option<String>, PortError> {
-        match self.content(version, &text_sort(module)).await? {
-            Some(Content::Text { text, .. }) => Ok(Some(text)),
+        let kept = self.content(version, text_sort(module)).await?;
+        match kept.as_deref() {
+            Some(Kept::Content(Content::Text { text, .. })) => Ok(Some(text.clone())),
             Some(_) | None => Ok(None),
         }
     }
@@ -195,8 +256,9 @@ impl CatalogReader {
         version: &CatalogVersion,
         name: &QuizName,
     ) -> Result<Option<Quiz>, PortError> {
-        match self.content(version, &quiz_sort(name)).await? {
-            Some(Content::Quiz { quiz, .. }) => Ok(Some(quiz)),
+        let kept = self.content(version, quiz_sort(name)).await?;
+        match kept.as_deref() {
+            Some(Kept::Content(Content::Quiz { quiz, .. })) => Ok(Some(quiz.clone())),
             Some(_) | None => Ok(None),
         }
     }
@@ -204,11 +266,15 @@ impl CatalogReader {
     async fn content(
         &self,
         version: &CatalogVersion,
-        sort: &str,
-    ) -> Result<Option<Content>, PortError> {
-        let item: Option<ContentItem> =
-            self.tables.get(Table::Catalog, &partition(version), sort).await?;
-        Ok(item.map(|item| item.content))
+        sort: String,
+    ) -> Result<Option<Arc<Kept>>, PortError> {
+        let part = Part { version: version.clone(), sort: Some(sort.clone()) };
+        let read = Box::pin(async {
+            let item: Option<ContentItem> =
+                self.tables.get(Table::Catalog, &partition(version), &sort).await?;
+            Ok(item.map(|item| Kept::Content(item.content)))
+        });
+        self.cache.get(&part, read).await
     }
 }
 

@@ -27,7 +27,7 @@ use crate::error::{corrupt, failed};
 use crate::item::{from_item, key, number, sortable, text};
 use crate::tables::{Capability, capability};
 use crate::update::{Applied, ItemUpdate};
-use crate::{audit, users};
+use crate::{audit, search, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
@@ -73,6 +73,7 @@ capability! {
     Grant::table(Table::Progress, SWEEP),
     Grant::table(Table::Attempts, SWEEP),
     Grant::table(Table::Edge, SWEEP),
+    Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     audit::APPEND,
     Grant::table(Table::Crm, &["dynamodb:UpdateItem"]),
 }
@@ -125,7 +126,7 @@ impl UserEraser {
     }
 
     /// Forgets a closed account, if there is still one: the account, its identities and what it
-    /// claimed go, and the order to the CRM and `entry` come, in one transaction.
+    /// claimed go, and where members found them, and the order to the CRM and `entry` come, in one transaction.
     pub async fn forget(
         &self,
         user: &UserId,
@@ -136,6 +137,7 @@ impl UserEraser {
         let operation = "forget a user";
         let removal = Removal::new(token(random), RemovalKind::Erase, email, entry.at);
         let mut parts = vec![self.closed_part(user)?];
+        parts.extend(search::forget_parts(&self.tables, user).await?);
         parts.extend(users::forget_parts(&self.tables, user).await?);
         parts.extend(ContactErasure::new(&self.tables).parts(user, &removal)?);
         parts.push(audit::part(&self.tables, entry)?);

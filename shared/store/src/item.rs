@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, TransactWriteItem};
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::table::{PARTITION_KEY, SORT_KEY};
@@ -15,6 +15,11 @@ use crate::tables::Tables;
 
 /// Items of one page of a query; a bound on what one answer holds in memory.
 const QUERY_PAGE_ITEMS_MAX: i32 = 500;
+
+/// Keys of one batch (DynamoDB's own limit).
+const BATCH_KEYS_MAX: usize = 100;
+/// Batches in which keys are read.
+const BATCH_TRIES_MAX: u32 = 10;
 
 /// An item as DynamoDB has it.
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
@@ -54,7 +59,16 @@ pub(crate) fn to_value<T: Serialize>(value: &T) -> Result<AttributeValue, PortEr
     serde_dynamo::to_attribute_value(value).map_err(corrupt("encode an item"))
 }
 
-/// A page of the items of one partition, the greatest sort key first.
+/// The order of sort keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The smallest first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+/// A page of the items of one partition.
 #[derive(Debug)]
 pub(crate) struct PageQuery<'query> {
     /// The table.
@@ -63,6 +77,10 @@ pub(crate) struct PageQuery<'query> {
     pub(crate) index: Option<Index>,
     /// The partition.
     pub(crate) partition: &'query str,
+    /// What the sort keys begin with; of a table's own partition only.
+    pub(crate) prefix: &'query str,
+    /// The order.
+    pub(crate) order: Order,
     /// The key behind which the page begins; the whole key of the index as well, where there is one.
     pub(crate) start: Option<Attributes>,
     /// Items on the page at most.
@@ -77,16 +95,23 @@ impl Tables {
         page: PageQuery<'_>,
     ) -> Result<(Vec<T>, bool), PortError> {
         let partition_key = page.index.map_or(PARTITION_KEY, |index| index.partition_key);
+        let mut values = Attributes::from([(":partition".to_owned(), text(page.partition))]);
+        let condition = if page.prefix.is_empty() {
+            "#partition = :partition"
+        } else {
+            values.insert(":prefix".to_owned(), text(page.prefix));
+            "#partition = :partition AND begins_with(sk, :prefix)"
+        };
         let answer = self
             .client
             .query()
             .table_name(self.name(page.table))
             .set_index_name(page.index.map(|index| index.name.to_owned()))
-            .key_condition_expression("#partition = :partition")
+            .key_condition_expression(condition)
             .expression_attribute_names("#partition", partition_key)
-            .expression_attribute_values(":partition", text(page.partition))
+            .set_expression_attribute_values(Some(values))
             .consistent_read(page.index.is_none())
-            .scan_index_forward(false)
+            .scan_index_forward(page.order == Order::Ascending)
             // One more than is shown tells whether there is another page.
             .limit(i32::try_from(page.items_max + 1).unwrap_or(i32::MAX))
             .set_exclusive_start_key(page.start)
@@ -116,6 +141,40 @@ impl Tables {
             .await
             .map_err(failed("read an item"))?;
         answer.item.map(from_item).transpose()
+    }
+
+    /// The items of these keys, strongly consistent, in any order; what is not there is left out.
+    pub(crate) async fn get_all<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        table: Table,
+        keys: Vec<Attributes>,
+    ) -> Result<Vec<T>, PortError> {
+        let name = self.name(table);
+        let (mut items, mut rest) = (Vec::with_capacity(keys.len()), keys);
+        for _try in 0..BATCH_TRIES_MAX {
+            // What DynamoDB leaves over comes first in the next batch.
+            let later = rest.split_off(rest.len().min(BATCH_KEYS_MAX));
+            if rest.is_empty() {
+                return Ok(items);
+            }
+            let batch = KeysAndAttributes::builder().set_keys(Some(rest)).consistent_read(true);
+            let batch = batch.build().map_err(corrupt("build a batch"))?;
+            let answer = self.client.batch_get_item().request_items(&name, batch).send().await;
+            let answer = answer.map_err(failed(operation))?;
+            let found = answer.responses.and_then(|mut tables| tables.remove(&name));
+            for item in found.unwrap_or_default() {
+                items.push(from_item(item)?);
+            }
+            let left = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&name));
+            rest = left.map(|left| left.keys).unwrap_or_default();
+            rest.extend(later);
+        }
+        let text = "DynamoDB left items unread";
+        if rest.is_empty() {
+            return Ok(items);
+        }
+        Err(PortError::new(operation, PortErrorClass::Throttled, text))
     }
 
     /// Every item of a partition whose sort key begins with `prefix`, in order, strongly

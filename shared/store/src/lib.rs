@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod audit;
+pub mod cache;
 pub mod catalog;
 pub mod crm;
 pub mod enrollments;
@@ -21,6 +22,7 @@ pub mod mail;
 pub mod personal;
 pub mod rate_limits;
 pub mod refresh;
+pub mod search;
 pub mod sessions;
 pub mod streams;
 pub mod tables;

@@ -36,9 +36,11 @@ pub(crate) use self::item::{ERASURE_SHARD, PROFILE, user_key};
 pub use self::linking::{IdentityLinker, LinkKeeper};
 pub use self::standing::StandingWriter;
 pub(crate) use self::standing::{forget_parts, free_held_names};
+use crate::item::key;
+use crate::search;
 use crate::tables::{Tables, capability};
 
-async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
+pub(crate) async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
     let item: Option<UserItem> = tables.get(Table::Users, &user_key(user), PROFILE).await?;
     Ok(item.map(User::from))
 }
@@ -46,6 +48,13 @@ async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError>
 async fn find_claim(tables: &Tables, username: &Username) -> Result<Option<Claim>, PortError> {
     let item: Option<ClaimItem> = tables.get(Table::Users, &username_key(username), CLAIM).await?;
     Ok(item.map(Claim::from))
+}
+
+/// The users of these, strongly consistent, in any order; who is not there is left out.
+pub(crate) async fn find_all(tables: &Tables, users: &[UserId]) -> Result<Vec<User>, PortError> {
+    let keys = users.iter().map(|user| key(&user_key(user), PROFILE)).collect();
+    let items: Vec<UserItem> = tables.get_all("read users", Table::Users, keys).await?;
+    Ok(items.into_iter().map(User::from).collect())
 }
 
 /// Whom a link or a claim points to.
@@ -115,7 +124,8 @@ impl UserReader {
 
 capability! {
     /// Changes profiles.
-    ProfileWriter, Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"])
+    ProfileWriter, Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"]),
+    search::MAINTAIN,
 }
 
 impl ProfileWriter {
@@ -136,12 +146,13 @@ impl ProfileWriter {
         Ok(Claims { current, wanted })
     }
 
-    /// Stores a changed user together with the claims on usernames; `Conflict`, and nothing is
-    /// stored, when somebody else changed any of them in between.
+    /// Stores a changed user together with the claims on usernames and the index by which members
+    /// find the user; `Conflict`, and nothing is stored, when somebody else changed the user or a
+    /// claim in between.
     pub async fn store(&self, edited: &Edited, trace_id: &str) -> Result<(), PortError> {
-        let Edited { user, claims, at } = edited;
+        let Edited { user, claims, places, at } = edited;
         let item = UserItem::new(user, *at, trace_id);
-        if claims.is_empty() {
+        if claims.is_empty() && places.is_empty() {
             return self.tables.put_version(Table::Users, &item, user.version).await;
         }
         let mut parts = vec![self.tables.put_version_part(Table::Users, &item, user.version)?];
@@ -152,6 +163,9 @@ impl ProfileWriter {
                 let listed = HeldNameItem::new(claim, *at, trace_id);
                 parts.push(self.tables.put_part(Table::Users, &listed)?);
             }
+        }
+        for change in places {
+            parts.push(search::part(&self.tables, &user.id, change)?);
         }
         self.tables.transact("store a profile", parts).await
     }

@@ -522,9 +522,10 @@ mod tests {
             Patch { username: set("a b"), family_name: set("a\nb"), ..patch() },
             &[("/username", "invalid-username"), ("/family_name", "control-character")],
         );
-        let all_empty = Change::Set(vec![String::new(); SKILLS_MAX]);
-        let both = Patch { skills: all_empty, languages: list(&[""]), ..patch() };
-        assert_eq!(both.check(today()).unwrap_err().len(), FIELD_REFUSALS_MAX);
+        let empty = |count| Change::Set(vec![String::new(); count]);
+        let (skills, languages) = (empty(SKILLS_MAX), empty(LANGUAGES_MAX));
+        let all = Patch { categories: empty(CATEGORIES_MAX), skills, languages, ..patch() };
+        assert_eq!(all.check(today()).unwrap_err().len(), FIELD_REFUSALS_MAX);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! key id in their SigV4 `Authorization` header; each local function process gets a key of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderMap;
@@ -78,7 +79,7 @@ pub struct Use {
 struct State {
     keys: BTreeMap<String, String>,
     policies: BTreeMap<String, Vec<Statement>>,
-    uses: BTreeSet<Use>,
+    uses: BTreeMap<Use, AtomicU64>,
     denials: Vec<Use>,
 }
 
@@ -139,12 +140,13 @@ impl Iam {
                 .policies
                 .get(function)
                 .is_some_and(|statements| statements.iter().any(|s| s.allows(action, resource)));
-            (allowed, allowed && state.uses.contains(&asked))
+            let count = state.uses.get(&asked).filter(|_| allowed);
+            (allowed, count.map(|count| count.fetch_add(1, Ordering::Relaxed)).is_some())
         });
         if !known {
             self.write(|state| {
                 if allowed {
-                    state.uses.insert(asked);
+                    *state.uses.entry(asked).or_default().get_mut() += 1;
                 } else {
                     state.denials.push(asked);
                 }
@@ -162,7 +164,17 @@ impl Iam {
 
     /// Every permission that was used so far.
     pub fn uses(&self) -> BTreeSet<Use> {
-        self.read(|state| state.uses.clone())
+        self.read(|state| state.uses.keys().cloned().collect())
+    }
+
+    /// How often `function` was allowed `action` so far, on any resource whose ARN ends in `end`.
+    pub fn count(&self, function: &str, action: &str, end: &str) -> u64 {
+        self.read(|state| {
+            let uses = state.uses.iter().filter(|(used, _)| {
+                used.function == function && used.action == action && used.resource.ends_with(end)
+            });
+            uses.map(|(_, count)| count.load(Ordering::Relaxed)).sum()
+        })
     }
 
     /// Every request that was denied so far, oldest first.
