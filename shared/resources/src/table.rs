@@ -70,7 +70,7 @@ pub const USER_ERASURES: Index =
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
