@@ -44,13 +44,19 @@ async fn c_02_only_a_page_of_ours_that_knows_the_sessions_token_changes_somethin
         ("the origin alone", &[(origin, &ours)]),
         ("the token alone", &[(header, &own)]),
         ("another person's token", &[(origin, &ours), (header, &others)]),
-        ("the token of the same person's other session", &[(origin, &ours), (header, &own_elsewhere)]),
+        (
+            "the token of the same person's other session",
+            &[(origin, &ours), (header, &own_elsewhere)],
+        ),
         ("a foreign origin", &[(origin, "https://evil.example"), (header, &own)]),
         ("an origin that only begins like ours", &[(origin, &near), (header, &own)]),
         ("no origin that a page can have", &[(origin, "null"), (header, &own)]),
         ("a foreign site", &[(site, "cross-site"), (header, &own)]),
         ("no site", &[(site, "none"), (header, &own)]),
-        ("a foreign origin that says it is ours", &[(origin, "https://evil.example"), (site, "same-origin"), (header, &own)]),
+        (
+            "a foreign origin that says it is ours",
+            &[(origin, "https://evil.example"), (site, "same-origin"), (header, &own)],
+        ),
         ("an empty token", &[(origin, &ours), (header, "")]),
         ("a token that is cut off", &[(origin, &ours), (header, &own[1..])]),
         ("a token with more", &[(origin, &ours), (header, &format!("{own}A"))]),
@@ -78,7 +84,11 @@ async fn c_02_only_a_page_of_ours_that_knows_the_sessions_token_changes_somethin
 #[track_caller]
 fn check(answer: Answer, how: &str) {
     // The gateway hands one value of a header that came twice on as one with a comma.
-    assert_eq!((answer.status, &answer.json()["code"]), (403, &json!("csrf-refused")), "{how}: {answer:?}");
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (403, &json!("csrf-refused")),
+        "{how}: {answer:?}"
+    );
 }
 
 /// The value of a hidden field in a page.

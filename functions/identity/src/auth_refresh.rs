@@ -39,10 +39,11 @@ use crate::settings::{
 };
 use crate::upstream::{self, Upstream};
 
-/// Between two looks whether somebody else's call has come back.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Looks, 12 s in all: longer than a call to the provider takes that succeeds.
-const LOOKS_MAX: u32 = 120;
+/// Between two looks whether somebody else's call has come back, at first and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
+/// Looks, 24 s in all: longer than the lease of whoever calls the provider, and short enough to
+/// answer in time.
+const LOOKS_MAX: u32 = 32;
 /// When to try again, in seconds, after the provider did not answer.
 const RETRY_AFTER_SECONDS: u32 = 10;
 
@@ -125,12 +126,16 @@ async fn handle(
     _input: NoInput,
 ) -> Result<Response, RefreshError> {
     let holder = token_256(ports.random.as_ref());
+    let mut pause = LOOK_AGAIN.0;
     for _look in 0..LOOKS_MAX {
         match ports.turns.take_turn(session, &holder, ports.clock.now()).await? {
             Turn::Ours(sealed) => return our_turn(ports, session, &holder, context, sealed).await,
             Turn::Fresh(refreshed_at) => return Ok(Output::of(refreshed_at)),
             Turn::Ended => return Err(RefreshError::Ended),
-            Turn::Theirs => tokio::time::sleep(LOOK_AGAIN).await,
+            Turn::Theirs => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LOOK_AGAIN.1);
+            }
         }
     }
     Err(RefreshError::Busy)

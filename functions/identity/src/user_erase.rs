@@ -93,7 +93,7 @@ async fn erase(
     if now < after_seconds(closed.since, ERASURE_SETTLE_SECONDS) {
         return Ok(());
     }
-    ports.eraser.remove(user).await?;
+    ports.eraser.remove(user, closed.email.as_deref()).await?;
     let random = ports.random.as_ref();
     let what = (Actor::Function(FUNCTION.name), Action::UserErased, Subject::User(user.clone()));
     let entry = Entry::new(what, &invocation.trace_id, now, random);

@@ -27,7 +27,7 @@ use crate::error::{corrupt, failed};
 use crate::item::{from_item, key, number, sortable, text};
 use crate::tables::{Capability, capability};
 use crate::update::{Applied, ItemUpdate};
-use crate::{audit, search, users};
+use crate::{audit, invitations, search, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
@@ -74,6 +74,7 @@ capability! {
     Grant::table(Table::Attempts, SWEEP),
     Grant::table(Table::Edge, SWEEP),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
+    Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem"]),
     audit::APPEND,
     Grant::table(Table::Crm, &["dynamodb:UpdateItem"]),
 }
@@ -115,7 +116,10 @@ impl UserEraser {
     }
 
     /// Removes all that is kept of a user but the account itself.
-    pub async fn remove(&self, user: &UserId) -> Result<(), PortError> {
+    pub async fn remove(&self, user: &UserId, email: Option<&str>) -> Result<(), PortError> {
+        if let Some(email) = email {
+            invitations::forget(&self.tables, email).await?;
+        }
         for table in REMOVED {
             self.tables.remove_personal(table, user, |_| true).await?;
         }
@@ -126,7 +130,8 @@ impl UserEraser {
     }
 
     /// Forgets a closed account, if there is still one: the account, its identities and what it
-    /// claimed go, and where members found them, and the order to the CRM and `entry` come, in one transaction.
+    /// claimed go, and where members found them, and the order to the CRM and `entry` come, in one
+    /// transaction.
     pub async fn forget(
         &self,
         user: &UserId,

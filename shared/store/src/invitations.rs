@@ -139,6 +139,22 @@ fn invitation_key(hash: &InvitationHash) -> String {
     format!("invitation#{hash}")
 }
 
+/// Forgets that an address was ever written to: its invitation, and when it was answered.
+pub(crate) async fn forget(tables: &Tables, email: &str) -> Result<(), PortError> {
+    // What is no address of a mail was never written to.
+    let Ok(address) = Address::parse(email) else { return Ok(()) };
+    let pk = address_key(&address);
+    let known: Option<CorrespondenceItem> = tables.get(Table::Mail, &pk, CORRESPONDENCE).await?;
+    let invitation = known.and_then(|known| known.invitation).map(InvitationHash::stored);
+    let invitation = invitation.map(|hash| (invitation_key(&hash), INVITATION));
+    for (pk, sk) in invitation.into_iter().chain([(pk, CORRESPONDENCE)]) {
+        let delete = tables.client.delete_item().table_name(tables.name(Table::Mail));
+        let delete = delete.set_key(Some(key(&pk, sk)));
+        delete.send().await.map_err(failed("forget an address"))?;
+    }
+    Ok(())
+}
+
 /// The claim that an item of the table is, by the item's key; `None` for items of other kinds.
 pub fn claim_of(partition_key: &str) -> Option<ClaimId> {
     partition_key.strip_prefix(CLAIM_PREFIX)?.parse().ok()
