@@ -25,8 +25,9 @@ use crate::cloud::{ACCOUNT, Addresses, Cloud, REGION, STAGE};
 use crate::pool::PoolTriggers;
 use crate::sources::{MessageQueue, TableStream};
 
-/// Processes of functions at once; AWS starts at 1 000, a laptop has fewer cores.
-const PROCESSES_MAX: usize = 48;
+/// Processes of functions at once; AWS starts at 1 000, a laptop has fewer cores. Above fifty, so that
+/// fifty requests at once leave room for what they wait for, such as the user pool's trigger.
+const PROCESSES_MAX: usize = 64;
 /// Idle processes that are kept per function.
 const WARM_PROCESSES_MAX: usize = 12;
 /// Log lines and reports that are kept.
