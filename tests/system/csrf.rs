@@ -65,15 +65,15 @@ async fn c_02_only_a_page_of_ours_that_knows_the_sessions_token_changes_somethin
     ];
     for (how, headers) in refused {
         let url = format!("{ours}{CHANGE}");
-        check(ada.send("PUT", &url, None, headers).await, how);
+        check(&ada.send("PUT", &url, None, headers).await, how);
     }
     for path in [format!("{CHANGE}?csrf_token={own}"), format!("{CHANGE}?x-csrf-token={own}")] {
-        check(ada.send("PUT", &format!("{ours}{path}"), None, &[(origin, &ours)]).await, &path);
+        check(&ada.send("PUT", &format!("{ours}{path}"), None, &[(origin, &ours)]).await, &path);
     }
     assert_eq!(ada.get("/enrollments").await.json()["enrollments"], json!([]));
     next_epoch(&world, &ada).await;
     let stale = [(origin, ours.as_str()), (header, own.as_str())];
-    check(ada.send("PUT", &format!("{ours}{CHANGE}"), None, &stale).await, "an old epoch");
+    check(&ada.send("PUT", &format!("{ours}{CHANGE}"), None, &stale).await, "an old epoch");
     let fresh = token(&mut ada).await;
     let fresh = [(origin, ours.as_str()), (header, fresh.as_str())];
     let done = ada.send("PUT", &format!("{ours}{CHANGE}"), None, &fresh).await;
@@ -82,7 +82,7 @@ async fn c_02_only_a_page_of_ours_that_knows_the_sessions_token_changes_somethin
 }
 
 #[track_caller]
-fn check(answer: Answer, how: &str) {
+fn check(answer: &Answer, how: &str) {
     // The gateway hands one value of a header that came twice on as one with a comma.
     assert_eq!(
         (answer.status, &answer.json()["code"]),
@@ -117,11 +117,11 @@ async fn s_17_following_a_link_signs_nobody_out_and_the_form_behind_it_does() {
         ("csrf_token=x".to_owned(), "a wrong field"),
         (format!("csrf_token={field}&csrf_token={field}"), "two fields"),
     ] {
-        check(ada.send("POST", &url, Some(body), &form).await, how);
+        check(&ada.send("POST", &url, Some(body), &form).await, how);
     }
     let foreign = [("content-type", FORM), ("origin", "https://evil.example")];
     let own = format!("csrf_token={field}");
-    check(ada.send("POST", &url, Some(own.clone()), &foreign).await, "a foreign page");
+    check(&ada.send("POST", &url, Some(own.clone()), &foreign).await, "a foreign page");
     let elsewhere = format!("{ours}{CHANGE}");
     let answer = ada.send("PUT", &elsewhere, Some(own.clone()), &form).await;
     assert_eq!(answer.status, 415, "other routes take no forms: {answer:?}");
