@@ -50,6 +50,9 @@ async fn settled(world: &World) -> (Browser, String) {
     assert!(!other_device.cookies.is_empty());
     let profile = browser.get("/users/me").await;
     let id = profile.json()["user_id"].as_str().unwrap().to_owned();
+    // A name that is given up is held for its user.
+    let first = edit(&mut browser, json!({ "username": "quixote_first" })).await;
+    assert_eq!(first.status, 200, "{first:?}");
     let patch = json!({ "username": TRACES[4], "about": TRACES[3], "skills": [TRACES[5]] });
     let changed = edit(&mut browser, patch).await;
     assert_eq!(changed.status, 200, "{changed:?}");

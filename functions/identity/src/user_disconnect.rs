@@ -6,7 +6,7 @@ use rollcall_edge::problem::{CONFLICT, NOT_FOUND};
 use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::users::{Connector, UserReader};
+use rollcall_store::users::{Disconnector, UserReader};
 use rollcall_store::{Capability, PortError, PortErrorClass};
 
 use crate::user_connect::Input;
@@ -19,7 +19,7 @@ pub static FUNCTION: Function = Function {
     name: "user-disconnect",
     purpose: "Ends a connection with another member, or declines one.",
     triggers: &[Trigger::Http(Route { method: Method::Delete, path: "/users/{username}/connect" })],
-    grants: &[UserReader::GRANTS, Connector::GRANTS],
+    grants: &[UserReader::GRANTS, Disconnector::GRANTS],
     operation: Operation { problems: &[&NOT_FOUND, &CONFLICT], ..Operation::EMPTY },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::SIGNED_IN
@@ -27,7 +27,7 @@ pub static FUNCTION: Function = Function {
 
 struct Ports {
     users: UserReader,
-    connector: Connector,
+    connector: Disconnector,
 }
 
 impl Ports {

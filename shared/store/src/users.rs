@@ -25,7 +25,7 @@ use rollcall_domain::username::{Claim, Claims, Username};
 use rollcall_resources::{Grant, Table};
 
 pub(crate) use self::connections::end_connections;
-pub use self::connections::{ConnectionLister, ConnectionPage, Connector};
+pub use self::connections::{ConnectionLister, ConnectionPage, Connector, Disconnector};
 pub use self::desk::{LinkedIdentity, UserAdministrator, UserDesk, UserLister, UserPage};
 pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{

@@ -75,13 +75,19 @@ fn connection_key(other: &UserId) -> String {
     format!("{PREFIX}{other}")
 }
 
+async fn find(
+    tables: &Tables,
+    own: &UserId,
+    other: &UserId,
+) -> Result<Option<Connection>, PortError> {
+    let item: Option<ConnectionItem> =
+        tables.get(Table::Users, &user_key(own), &connection_key(other)).await?;
+    item.map(Connection::try_from).transpose()
+}
+
 capability! {
-    /// Connects members and ends connections.
-    Connector,
-    Grant::table(
-        Table::Users,
-        &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"],
-    ),
+    /// Connects members.
+    Connector, Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"])
 }
 
 impl Connector {
@@ -91,9 +97,7 @@ impl Connector {
         own: &UserId,
         other: &UserId,
     ) -> Result<Option<Connection>, PortError> {
-        let item: Option<ConnectionItem> =
-            self.tables.get(Table::Users, &user_key(own), &connection_key(other)).await?;
-        item.map(Connection::try_from).transpose()
+        find(&self.tables, own, other).await
     }
 
     /// Stores both sides; `Conflict`, and nothing is stored, when the other side changed it in between.
@@ -104,6 +108,22 @@ impl Connector {
         };
         let parts = vec![part(side)?, part(&side.mirrored())?];
         self.tables.transact("store a connection", parts).await
+    }
+}
+
+capability! {
+    /// Ends connections.
+    Disconnector, Grant::table(Table::Users, &["dynamodb:DeleteItem", "dynamodb:GetItem"])
+}
+
+impl Disconnector {
+    /// One side of a connection, strongly consistent.
+    pub async fn find(
+        &self,
+        own: &UserId,
+        other: &UserId,
+    ) -> Result<Option<Connection>, PortError> {
+        find(&self.tables, own, other).await
     }
 
     /// Removes both sides; `Conflict`, and nothing is removed, when the other side changed it in
