@@ -133,6 +133,7 @@ async fn s_17_following_a_link_signs_nobody_out_and_the_form_behind_it_does() {
     assert_eq!(ada.get("/auth/me").await.status, 401);
     let page = ada.get("/auth/logout").await;
     assert!(page.status == 200 && !page.text.contains("<form"), "{page:?}");
+    world.signed_in("lin").await;
     let token = access_token(&world, "lin").await;
     let page = call(&world, "GET", "/auth/logout", &token).await;
     assert_eq!((page.status, &page.json()["code"]), (403, &json!("session-required")), "{page:?}");
