@@ -177,6 +177,9 @@ pub(crate) async fn is_unchanged(
 }
 
 /// The user that an identity names, and whose its verified address is.
+///
+/// A first sign-in writes the identity and its address in one transaction, which may fall between
+/// the two reads: so an identity without a user, whose address has an owner, is read once more.
 async fn look_up(
     users: &UserDirectory,
     identity: &Identity,
@@ -188,7 +191,12 @@ async fn look_up(
             None => Ok(None),
         }
     };
-    try_join(users.find_by_identity(&identity.issuer, &identity.subject), owner).await
+    let known = || users.find_by_identity(&identity.issuer, &identity.subject);
+    let (user, owner) = try_join(known(), owner).await?;
+    match (user, owner) {
+        (None, Some(owner)) => Ok((known().await?, Some(owner))),
+        read => Ok(read),
+    }
 }
 
 /// Whether what is known already says all that the provider says now.
