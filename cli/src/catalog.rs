@@ -8,7 +8,6 @@ use rollcall_aws::Connection;
 use rollcall_content::FileFault;
 use rollcall_domain::catalog::{Difference, Edition};
 use rollcall_domain::time::Clock;
-use rollcall_local::Addresses;
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::system::SystemClock;
 use rollcall_store::catalog::{CatalogPublisher, Publication, version_of};
@@ -137,24 +136,12 @@ fn read(folder: &Path) -> Result<Edition, CatalogCommandError> {
 
 fn publisher(target: &Target) -> Result<CatalogPublisher, CatalogCommandError> {
     let connection = if let Some(port) = target.local {
-        sample::operator(&addresses(port))
+        sample::operator(&sample::addresses(port))
     } else {
         let environment = rollcall_runtime::aws_environment();
         Connection::new(environment.map_err(CatalogCommandError::Environment)?)
     };
     Ok(CatalogPublisher::new(&Tables::new(&connection, &target.stage)))
-}
-
-/// Where the parts of the local cloud listen that `rollcall dev` started.
-fn addresses(port: u16) -> Addresses {
-    Addresses {
-        api: port,
-        provider: port.saturating_add(1),
-        hubspot: port.saturating_add(2),
-        dynamodb: port.saturating_add(3),
-        messages: port.saturating_add(4),
-        mail: port.saturating_add(5),
-    }
 }
 
 fn count(number: usize, what: &str) -> String {

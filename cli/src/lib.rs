@@ -3,11 +3,14 @@
 //! It links every function, so the local cloud can start each of them as a process of this program,
 //! and the generated files can be made from the declarations.
 
+pub mod api;
 pub mod catalog;
 pub mod catalogue;
+pub mod crm;
 pub mod dev;
 pub mod generate;
 pub mod grants;
+pub mod progress;
 pub mod sample;
 
 use std::path::PathBuf;
@@ -55,6 +58,12 @@ enum Command {
         #[command(subcommand)]
         action: catalog::Action,
     },
+    /// Shows and steers the CRM sync.
+    Crm {
+        /// What to do.
+        #[command(subcommand)]
+        action: crm::Action,
+    },
     /// Lists the functions' names, one per line.
     Functions,
     /// Runs one function, as the local cloud does.
@@ -72,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::Grants { folder } => grants::run(&folder),
         Command::Catalog { action } => catalog::run(&action),
+        Command::Crm { action } => crm::run(action),
         Command::Functions => {
             let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
             say(&names.join("\n"));

@@ -189,6 +189,18 @@ pub fn operator(addresses: &Addresses) -> Connection {
     })
 }
 
+/// Where the parts of the local cloud listen that `rollcall dev` started from `port` on.
+pub fn addresses(port: u16) -> Addresses {
+    Addresses {
+        api: port,
+        provider: port.saturating_add(1),
+        hubspot: port.saturating_add(2),
+        dynamodb: port.saturating_add(3),
+        messages: port.saturating_add(4),
+        mail: port.saturating_add(5),
+    }
+}
+
 fn origins(addresses: &Addresses) -> Vec<String> {
     vec![Addresses::url(addresses.api), "http://localhost:3000".to_owned()]
 }

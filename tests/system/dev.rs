@@ -108,6 +108,9 @@ async fn one_command_runs_everything_and_one_signal_ends_it() {
         ada.sign_in("ada").await;
         users.push(ada.get("/auth/me").await.json()["user_id"].to_string());
         assert!(children(dev.child.id()) > 0);
+        let arguments = ["crm", "status", "--local", &port.to_string()];
+        let shown = Command::new(PROGRAM).args(arguments).output().unwrap();
+        assert!(shown.status.success(), "an operator needs no token here: {shown:?}");
         dev.signal(signal);
         assert!(dev.end().await);
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());

@@ -27,6 +27,7 @@ mod limits;
 mod linking;
 mod mail;
 mod milestones;
+mod operating;
 mod outage;
 mod peer;
 mod profile;
