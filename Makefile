@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PORT ?= 9000
+SEEDS ?= 100
+FROM ?= 0
 # arm64 is what runs in AWS; ARCHITECTURE=x86_64 builds where its standard library cannot be added.
 ARCHITECTURE ?= arm64
 
@@ -26,13 +28,22 @@ dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its d
 	@cargo build --bin rollcall
 	@exec target/debug/rollcall dev --port $(PORT) $(if $(filter 1,$(RESET)),--reset)
 
-test: test-rust test-cdk test-browser ## runs every test
+test: test-rust test-mistakes test-cdk test-browser ## runs every test
 
 test-rust: $(PEER_READY)
 	@$(CARGO_READY)
 	rm -rf target/grants-used
 	cargo test --workspace --quiet
 	cargo run --quiet --bin rollcall -- grants
+
+# Its own target folder: no other program may be built with the engine's deliberate mistakes.
+test-mistakes:
+	@$(CARGO_READY)
+	RUSTFLAGS="--cfg mistakes" cargo test --package rollcall-simulation --test mistakes --target-dir target/mistakes --quiet
+
+simulate: ## lets the CRM sync live through storms: SEEDS=100, FROM=0
+	@$(CARGO_READY)
+	cargo run --quiet --release --package rollcall-simulation --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
 test-cdk: $(NODE_READY) $(TOOLS_READY)
 	cd cdk && npm test
@@ -78,4 +89,4 @@ $(DENY):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-cdk test-browser check check-rust check-cdk generate build clean
+.PHONY: help dev test test-rust test-mistakes simulate test-cdk test-browser check check-rust check-cdk generate build clean

@@ -15,7 +15,7 @@ use rollcall_domain::id::UserId;
 use rollcall_domain::random::{Random, fraction};
 use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after, after_seconds};
 
-use crate::ledger::{Lease, LeaseAttempt};
+use crate::ledger::{Lease, LeaseAttempt, Ledger};
 use crate::limits::{
     BATCH_INPUTS_MAX, DRAIN_ROUNDS_MAX, DRAIN_ROWS_MAX, INVOCATION_RESERVE_SECONDS, LEASE_SECONDS,
     NUDGE_DELAY_SECONDS_MAX, NUDGE_DELAY_SECONDS_MIN, STORE_CALLS_AT_ONCE,
@@ -31,7 +31,10 @@ use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
 
 mod calls;
 mod milestones;
+mod mistake;
 mod removals;
+
+pub use mistake::Mistake;
 
 /// What the engine works with.
 #[derive(Clone)]
@@ -104,6 +107,8 @@ impl Report {
 pub struct Engine {
     ports: Ports,
     function_version: String,
+    #[cfg(mistakes)]
+    mistake: Option<Mistake>,
 }
 
 enum Opened {
@@ -114,7 +119,12 @@ enum Opened {
 impl Engine {
     /// An engine over these ports. `function_version` is kept with dead letters.
     pub fn new(ports: Ports, function_version: impl Into<String>) -> Self {
-        Self { ports, function_version: function_version.into() }
+        Self {
+            ports,
+            function_version: function_version.into(),
+            #[cfg(mistakes)]
+            mistake: None,
+        }
     }
 
     /// Brings what changed to the CRM, or to the pending rows what cannot be sent before
@@ -143,7 +153,7 @@ impl Engine {
             };
             if open {
                 self.run(works, &mut report).await;
-            } else {
+            } else if !self.makes(Mistake::Forget) {
                 let dirty = works.into_iter().flat_map(Work::into_dirty).collect();
                 self.mark_all(dirty, Reason::Portal, &mut report).await;
             }
@@ -177,6 +187,7 @@ impl Engine {
             if rows.is_empty() && !more {
                 break;
             }
+            self.hurry(&rows).await;
             let mut works = works(rows);
             works.truncate(BATCH_INPUTS_MAX);
             self.run(works, &mut report).await;
@@ -217,11 +228,15 @@ impl Engine {
         let trace_id = works.iter().find_map(Work::trace_id).unwrap_or_else(|| self.token());
         let opened = self.open_all(works, report).await;
         let (leaving, candidates): (Vec<_>, Vec<_>) =
-            opened.into_iter().partition(|candidate| candidate.ledger.removal.is_some());
+            opened.into_iter().partition(|candidate| self.has_to_leave(candidate));
         if !candidates.is_empty() {
             self.run_over(candidates, &trace_id, report).await;
         }
         self.remove_all(leaving, &trace_id, report).await;
+    }
+
+    fn has_to_leave(&self, candidate: &Candidate) -> bool {
+        candidate.ledger.removal.is_some() && !self.makes(Mistake::Pursue)
     }
 
     async fn run_over(&self, candidates: Vec<Candidate>, trace_id: &str, report: &mut Report) {
@@ -264,19 +279,32 @@ impl Engine {
         let now = self.ports.clock.now();
         let lease = Lease { token: self.token(), until: after_seconds(now, LEASE_SECONDS) };
         match self.ports.ledger.take_lease(&work.user, &lease, now).await? {
+            LeaseAttempt::Busy if self.makes(Mistake::Overtake) => {
+                self.candidate(work, lease, Ledger::default(), false).await
+            }
             LeaseAttempt::Busy => Ok(Opened::Busy(work)),
             LeaseAttempt::Taken { ledger, abandoned } => {
-                let state = match ledger.removal {
-                    Some(_) => None,
-                    None => self.ports.source.load(&work.user).await?,
-                };
-                let state: BTreeMap<Facet, Projected> = state
-                    .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
-                    .map_or_else(BTreeMap::new, BTreeMap::from);
-                let candidate = Candidate { work, lease, ledger, abandoned, state };
-                Ok(Opened::Candidate(Box::new(candidate)))
+                self.candidate(work, lease, ledger, abandoned).await
             }
         }
+    }
+
+    async fn candidate(
+        &self,
+        work: Work,
+        lease: Lease,
+        ledger: Ledger,
+        abandoned: bool,
+    ) -> Result<Opened, PortError> {
+        let state = match ledger.removal {
+            Some(_) if !self.makes(Mistake::Pursue) => None,
+            Some(_) | None => self.ports.source.load(&work.user).await?,
+        };
+        let state: BTreeMap<Facet, Projected> = state
+            .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
+            .map_or_else(BTreeMap::new, BTreeMap::from);
+        let candidate = Candidate { work, lease, ledger, abandoned, state };
+        Ok(Opened::Candidate(Box::new(candidate)))
     }
 
     async fn put_off(&self, work: Work, report: &mut Report) {
@@ -320,8 +348,9 @@ impl Engine {
     /// In this order, so that a crash in between leaves too much to do and never too little. `true`:
     /// the lease was lost.
     async fn store(&self, settlement: &Settlement) -> Result<bool, PortError> {
-        self.store_waiting(&settlement.marks, &settlement.reschedules).await?;
         let Settlement { user, ledger, dead_letters, resolved, if_lost, .. } = settlement;
+        self.store_waiting(&settlement.marks, &settlement.reschedules).await?;
+        let dead_letters = if self.makes(Mistake::Bury) { &[] } else { dead_letters.as_slice() };
         if let Some(token) = &settlement.confirm
             && self.ports.ledger.confirm(user, token, ledger, dead_letters).await?
                 == Confirmation::LeaseLost

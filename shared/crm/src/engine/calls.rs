@@ -2,8 +2,8 @@
 
 use rollcall_domain::time::{SignedDuration, Timestamp, after};
 
-use super::{Engine, Report};
-use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
+use super::{Engine, Mistake, Report};
+use crate::limits::{BATCH_INPUTS_MAX, BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
 use crate::pending::Reason;
 use crate::port::{Address, PortError, SchemaPart};
 use crate::portal::{Admission, Budget, Health, Quota};
@@ -56,7 +56,8 @@ impl Engine {
         }
         report.calls += 1;
         let reply = self.ports.crm.write(&inputs, trace_id).await;
-        let health = run.absorb(inputs, reply.outcome, self.ports.clock.now());
+        let outcome = self.mistaken(reply.outcome, &inputs);
+        let health = run.absorb(inputs, outcome, self.ports.clock.now());
         self.note(health, reply.quota).await
     }
 
@@ -118,6 +119,9 @@ impl Engine {
 
     /// Waits for our turn to call and says how many inputs the call may carry. `None`: not soon.
     pub(super) async fn turn(&self) -> Result<Option<usize>, PortError> {
+        if self.makes(Mistake::Rush) {
+            return Ok(Some(BATCH_INPUTS_MAX));
+        }
         for _ in 0..BUDGET_TRIES_MAX {
             let versioned = self.ports.budget.load().await?;
             match versioned.budget.admit(self.ports.clock.now()) {

@@ -245,7 +245,7 @@ impl Engine {
                 continue;
             }
             report.calls += 1;
-            let reply = self.ports.crm.tell(namespace, &batch, trace_id).await;
+            let reply = self.ports.crm.tell(namespace, &self.repeated(&batch), trace_id).await;
             let mut decide = |verdict: &Verdict| {
                 for (milestone, _) in &batch {
                     if let Some(teller) = tellers.get_mut(&milestone.user) {

@@ -25,35 +25,38 @@ use rollcall_domain::standing::Standing;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_domain::user::{OwnNames, Plan, User};
 
+use crate::Scenario;
+
 /// How often things go wrong, in parts of a thousand.
-#[derive(Clone, Copy)]
-pub(crate) struct Chances {
+#[derive(Clone, Copy, Debug)]
+pub struct Chances {
     /// A function crashes at an await.
-    pub(crate) crash: u32,
+    pub crash: u32,
     /// A function stands still for a while at an await.
-    pub(crate) stall: u32,
+    pub stall: u32,
     /// A store call fails, before or after its effect.
-    pub(crate) store: u32,
+    pub store: u32,
     /// A CRM call meets some fault.
-    pub(crate) call: u32,
+    pub call: u32,
     /// An input of a CRM call meets some fault.
-    pub(crate) item: u32,
+    pub item: u32,
     /// A written value is one that the CRM refuses.
-    pub(crate) bad: u32,
+    pub bad: u32,
     /// The CRM refuses a call as a whole when one input is bad.
-    pub(crate) whole_calls: bool,
+    pub whole_calls: bool,
 }
 
 impl Chances {
-    pub(crate) const STORMY: Self =
+    /// Something is always wrong.
+    pub const STORMY: Self =
         Self { crash: 4, stall: 4, store: 4, call: 350, item: 40, bad: 150, whole_calls: false };
-    pub(crate) const CALM: Self =
+    /// Nothing is ever wrong.
+    pub const CALM: Self =
         Self { crash: 0, stall: 0, store: 0, call: 0, item: 0, bad: 0, whole_calls: false };
 }
 
 /// A value that the CRM refuses for good.
 pub(crate) const BAD: &str = "bad";
-const USERS: usize = 5;
 pub(crate) const SHARDS: usize = 3;
 
 pub(crate) struct Commit {
@@ -117,11 +120,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, key: KeyKind, chances: Chances) -> Self {
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let Scenario { seed, key, chances, users, .. } = scenario;
+        let joined = users;
         let random = SeededRandom::new(seed);
         let now = 1_700_000_000_000;
         let users: BTreeMap<UserId, UserState> =
-            (0..USERS).map(|index| user(index, now, &random)).collect();
+            (0..users).map(|index| user(index, now, &random)).collect();
         // The first user's address is on a contact that was there before us.
         let old = BTreeMap::from([(schema::EMAIL.to_owned(), email("0", 0))]);
         let state = State {
@@ -141,7 +146,7 @@ impl World {
             last_contact: 1,
             removed: Vec::new(),
             leavers: BTreeMap::new(),
-            joined: USERS,
+            joined,
             milestones: BTreeMap::new(),
             waiting: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -347,6 +352,11 @@ impl World {
         }
     }
 
+    /// How many calls reached the CRM.
+    pub(crate) fn calls(&self) -> usize {
+        self.state().calls.len()
+    }
+
     /// How many milestones the CRM was told so far.
     pub(crate) fn told(&self) -> usize {
         self.state().told.len()
@@ -355,6 +365,9 @@ impl World {
     /// Every milestone of who stayed was told, or is at the desk, or waits for a contact.
     fn verify_milestones(&self) {
         let (state, seed) = (self.state(), self.seed);
+        for id in state.told.keys() {
+            assert!(state.milestones.contains_key(id), "seed {seed}: {id} never happened");
+        }
         for (id, (user, bad)) in &state.milestones {
             if state.leavers.contains_key(user) {
                 continue;
@@ -420,9 +433,9 @@ impl World {
         let strangers = state.contacts.values().filter(|c| !c.contains_key(schema::USER_ID));
         assert_eq!(ours + strangers.count(), state.contacts.len(), "seed {seed}");
         let limit = 100;
-        for (index, first) in state.calls.iter().enumerate() {
-            let within = state.calls[index..].iter().take_while(|at| **at - first <= 10_000);
-            assert!(within.count() <= limit, "seed {seed}: too many calls");
+        // A window that holds more than the limit begins at some call and holds the one `limit` later.
+        for window in state.calls.windows(limit + 1) {
+            assert!(window[limit] - window[0] > 10_000, "seed {seed}: too many calls");
         }
     }
 }

@@ -12,7 +12,7 @@ use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
 use rollcall_domain::time::{Clock, after_seconds};
 
-use super::world::{SHARDS, World};
+use crate::world::{SHARDS, World};
 
 const INVOCATION_SECONDS: i64 = 60;
 const DRAIN_EVERY_MS: i64 = 60_000;
@@ -38,6 +38,7 @@ pub(crate) struct Simulation {
     engine: Engine,
     functions: Vec<Function>,
     next_schedule: i64,
+    pub(crate) steps: usize,
 }
 
 impl Simulation {
@@ -55,7 +56,14 @@ impl Simulation {
             sleep: Arc::clone(&shared) as _,
             random: Arc::clone(&world.random) as _,
         };
-        Self { world, engine: Engine::new(ports, "test"), functions: Vec::new(), next_schedule: 0 }
+        let engine = Engine::new(ports, "test");
+        Self { world, engine, functions: Vec::new(), next_schedule: 0, steps: 0 }
+    }
+
+    /// Lets the engine make a mistake.
+    #[cfg(mistakes)]
+    pub(crate) fn mistaken(self, mistake: Option<rollcall_crm::engine::Mistake>) -> Self {
+        Self { engine: self.engine.with(mistake), ..self }
     }
 
     /// Lets `operations` random writes happen while everything runs and fails.
@@ -180,6 +188,7 @@ impl Simulation {
     }
 
     fn poll(&mut self, index: usize) {
+        self.steps += 1;
         let now = self.world.state().now;
         if self.functions[index].killed_at <= now || self.world.fault(self.world.chances.crash) {
             // A crash: the batch is delivered again, the rows are still there.

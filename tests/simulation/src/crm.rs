@@ -14,7 +14,7 @@ use rollcall_crm::schema::{EMAIL, EVENTS, EventDefinition, SCHEMA, Schema, USER_
 use rollcall_domain::id::UserId;
 use rollcall_domain::time::SignedDuration;
 
-use super::world::{Commit, Order, State, World, is_bad};
+use crate::world::{Commit, Order, State, World, is_bad};
 
 /// What becomes of one call.
 #[derive(Clone, Copy, PartialEq)]
@@ -198,6 +198,10 @@ impl State {
             .map(|(id, _)| id.clone())
     }
 
+    fn is_bad(&self, milestone: &Milestone) -> bool {
+        self.milestones.get(&milestone.id).is_some_and(|(_, bad)| *bad)
+    }
+
     /// All or none, and what was told before is passed over.
     fn hear(
         &mut self,
@@ -206,7 +210,7 @@ impl State {
         if self.events_declared < EVENTS.len() {
             return Err("Event with fully qualified name x does not exist.".to_owned());
         }
-        if told.iter().any(|(milestone, _)| self.milestones[&milestone.id].1) {
+        if told.iter().any(|(milestone, _)| self.is_bad(milestone)) {
             return Err("Property values were not valid".to_owned());
         }
         for (milestone, contact) in told {

@@ -15,7 +15,7 @@ use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
 use rollcall_domain::time::{SignedDuration, Timestamp};
 
-use super::world::{State, World};
+use crate::world::{State, World};
 
 #[async_trait]
 impl FacetSource for World {

@@ -1,0 +1,93 @@
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "this crate exists for tests, where a broken expectation is a failed test"
+)]
+//! The sync engine against a simulated world: seeded, with a virtual clock, where every port call may
+//! interleave with every other, fail before or after its effect, or be the last thing a crashing
+//! function does. A failing seed prints itself and reproduces exactly.
+//!
+//! ```text
+//! make simulate SEEDS=1000          a thousand storms, each of its own seed
+//! make simulate SEEDS=1 FROM=417    storm 417 once more
+//! ```
+
+mod crm;
+mod executor;
+mod stores;
+mod world;
+
+#[cfg(mistakes)]
+use rollcall_crm::engine::Mistake;
+use rollcall_crm::port::KeyKind;
+
+use executor::Simulation;
+pub use world::Chances;
+use world::World;
+
+/// One simulated life of the sync.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Decides everything that is left to chance.
+    pub seed: u64,
+    /// By what the CRM finds contacts.
+    pub key: KeyKind,
+    /// How often things go wrong.
+    pub chances: Chances,
+    /// How many users there are at first.
+    pub users: usize,
+    /// Random writes to our tables.
+    pub writes: usize,
+    /// What the engine does wrong on purpose.
+    #[cfg(mistakes)]
+    pub mistake: Option<Mistake>,
+}
+
+/// What a scenario that kept every promise went through.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passed {
+    /// Milestones that were told while everything failed.
+    pub told: usize,
+    /// Calls that reached the CRM.
+    pub calls: usize,
+    /// Steps that some function took.
+    pub steps: usize,
+    /// How long it took after the last fault until nothing was left to do, in virtual milliseconds.
+    pub settled_after_ms: i64,
+}
+
+impl Scenario {
+    /// A few users under a storm.
+    pub const fn stormy(seed: u64) -> Self {
+        Self {
+            seed,
+            key: KeyKind::UserId,
+            chances: Chances::STORMY,
+            users: 5,
+            writes: 1_500,
+            #[cfg(mistakes)]
+            mistake: None,
+        }
+    }
+
+    /// Lives it: writes under faults, then quiet, then a look at everything.
+    ///
+    /// # Panics
+    ///
+    /// When a promise was broken; the text names it and the seed.
+    pub fn check(self) -> Passed {
+        let simulation = Simulation::new(World::new(self));
+        #[cfg(mistakes)]
+        let simulation = simulation.mistaken(self.mistake);
+        let mut simulation = simulation;
+        simulation.run(self.writes);
+        let told = simulation.world.told();
+        let settled_after_ms = simulation.settle();
+        simulation.world.verify();
+        let calls = simulation.world.calls();
+        Passed { told, calls, steps: simulation.steps, settled_after_ms }
+    }
+}

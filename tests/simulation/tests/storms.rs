@@ -1,0 +1,37 @@
+//! A fixed number of storms in every run of the tests.
+
+use rollcall_crm::port::KeyKind;
+use rollcall_simulation::{Chances, Scenario};
+
+#[test]
+fn the_crm_ends_at_the_newest_state_whatever_fails() {
+    let told: usize = (0..60).map(|seed| Scenario::stormy(seed).check().told).sum();
+    assert!(told > 1_000, "only {told} milestones met the storm");
+}
+
+#[test]
+fn the_crm_ends_at_the_newest_state_when_contacts_are_found_by_e_mail() {
+    for seed in 1_000..1_030 {
+        Scenario { key: KeyKind::Email, ..Scenario::stormy(seed) }.check();
+    }
+}
+
+#[test]
+fn a_crm_that_refuses_whole_calls_holds_up_nobody_but_the_bad_input() {
+    for seed in 2_000..2_030 {
+        let chances = Chances { whole_calls: true, ..Chances::STORMY };
+        Scenario { chances, ..Scenario::stormy(seed) }.check();
+    }
+}
+
+#[test]
+fn many_users_and_hundreds_of_thousands_of_steps_are_one_storm() {
+    let passed = Scenario { users: 200, writes: 20_000, ..Scenario::stormy(3_000) }.check();
+    assert!(passed.steps > 200_000, "{passed:?}");
+}
+
+#[test]
+fn without_faults_nothing_ever_waits_for_long() {
+    let passed = Scenario { chances: Chances::CALM, ..Scenario::stormy(300) }.check();
+    assert!(passed.settled_after_ms <= 10_000, "{passed:?}");
+}
