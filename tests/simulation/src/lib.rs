@@ -1,7 +1,5 @@
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::missing_panics_doc,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "this crate exists for tests, where a broken expectation is a failed test"
