@@ -12,13 +12,14 @@ use crate::PROGRAM;
 use crate::profile::edit;
 
 /// Words that stand for a person: wherever one of them is found, something of them is kept.
-const TRACES: [&str; 6] = [
+const TRACES: [&str; 7] = [
     "quixote.canary@rollcall.example",
     "Quixotecanary",
     "Dulcineacanary",
     "windmills-canary",
     "quixote_canary",
     "lance-canary",
+    "barber-basin-canary",
 ];
 
 /// More failures than any client of ours repeats a call.
@@ -57,6 +58,10 @@ async fn settled(world: &World) -> (Browser, String) {
     let changed = edit(&mut browser, patch).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     assert_eq!(browser.put("/enrollments/course/first-steps", None).await.status, 200);
+    let key = ("idempotency-key", "basin");
+    let piece = json!({ "title": TRACES[6] });
+    let placed = browser.change_with("POST", "/users/me/portfolio", Some(piece), &[key]).await;
+    assert_eq!(placed.status, 201, "{placed:?}");
     let attempt = browser.start_quiz("follow-a-change", "check").await;
     let submitted = browser.submit_quiz("follow-a-change", "check", &attempt, false).await;
     assert_eq!(submitted.status, 200, "{submitted:?}");

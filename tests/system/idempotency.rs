@@ -130,7 +130,7 @@ async fn d_08_a_crash_before_the_answer_arrives_changes_neither_effect_nor_answe
 async fn record(world: &World) -> Value {
     let items = world.dynamodb("Scan", &json!({ "TableName": EDGE })).await;
     let mut records = items["Items"].as_array().unwrap().clone();
-    records.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("idempotency#"));
+    records.retain(|item| item["sk"]["S"].as_str().unwrap().starts_with("idempotency"));
     assert_eq!(records.len(), 1, "{records:?}");
     records.remove(0)
 }

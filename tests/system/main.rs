@@ -30,6 +30,7 @@ mod milestones;
 mod operating;
 mod outage;
 mod peer;
+mod portfolio;
 mod profile;
 mod provider_trouble;
 mod published;

@@ -40,7 +40,8 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Edge
         | Table::Audit
         | Table::Mail
-        | Table::Directory => return None,
+        | Table::Directory
+        | Table::Portfolio => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }

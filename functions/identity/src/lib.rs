@@ -27,6 +27,12 @@ mod leaving;
 pub mod mail_send;
 mod page;
 mod pool;
+pub mod portfolio_create;
+pub mod portfolio_delete;
+pub mod portfolio_list;
+pub mod portfolio_public;
+pub mod portfolio_update;
+mod portfolio_view;
 mod provider;
 pub mod settings;
 pub mod site;
@@ -65,6 +71,11 @@ pub static FUNCTIONS: &[&Function] = &[
     &cognito_post_confirmation::FUNCTION,
     &cognito_pre_token::FUNCTION,
     &mail_send::FUNCTION,
+    &portfolio_create::FUNCTION,
+    &portfolio_delete::FUNCTION,
+    &portfolio_list::FUNCTION,
+    &portfolio_public::FUNCTION,
+    &portfolio_update::FUNCTION,
     &user_connect::FUNCTION,
     &user_connection_list::FUNCTION,
     &user_delete::FUNCTION,

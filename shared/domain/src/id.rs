@@ -42,6 +42,13 @@ macro_rules! ids {
                 Self(format!("{}_{}", $prefix, uuid_v7(now, random).simple()))
             }
 
+            /// The id that this SHA-256 makes, for what is named by its content; it does not sort by
+            /// time.
+            pub fn of_digest(digest: &[u8; 32]) -> Self {
+                let digits = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
+                Self(format!("{}_{}", $prefix, digits.collect::<String>()))
+            }
+
             /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -92,6 +99,8 @@ ids! {
     DeadLetterId = "dlt";
     /// An entry of the audit log.
     AuditId = "aud";
+    /// A piece of work that a user shows.
+    PieceId = "pce";
     /// A recorded learning event.
     EventId = "evt";
     /// An attempt at a quiz.

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::id::UserId;
 use crate::time::Timestamp;
 
 /// How long an answer is kept, in seconds.
@@ -25,7 +26,10 @@ pub struct InvalidKey;
 
 /// A key as it is stored: only a hash, bound to who sent it where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
+pub struct IdempotencyKey {
+    hash: String,
+    user: Option<UserId>,
+}
 
 impl IdempotencyKey {
     /// The key that `caller`, a user's id or a client's name, sent to `route`.
@@ -34,12 +38,19 @@ impl IdempotencyKey {
         if text.is_empty() || text.len() > KEY_CHARACTERS_MAX || !is_visible {
             return Err(InvalidKey);
         }
-        Ok(Self(hash(&[caller.as_bytes(), route.as_bytes(), text.as_bytes()])))
+        let hash = hash(&[caller.as_bytes(), route.as_bytes(), text.as_bytes()]);
+        Ok(Self { hash, user: caller.parse().ok() })
+    }
+
+    /// The user who sent it: an answer that is kept may tell of them, and goes with them. None of a
+    /// machine.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
     }
 
     /// The hash.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.hash
     }
 }
 

@@ -22,6 +22,7 @@ pub mod linking;
 pub mod login;
 pub mod mail;
 pub mod port;
+pub mod portfolio;
 pub mod profile;
 pub mod progress;
 pub mod quiz;

@@ -37,6 +37,16 @@ pub const HEIGHT_CM_MAX: u16 = 260;
 pub const PHONE_DIGITS_MIN: usize = 7;
 /// Digits of a telephone number (ITU-T E.164 §6.2).
 pub const PHONE_DIGITS_MAX: usize = 15;
+/// Pieces of work on one shelf of a user.
+pub const PIECES_MAX: usize = 50;
+/// Characters of the title of a piece of work.
+pub const PIECE_TITLE_CHARACTERS_MAX: usize = 120;
+/// Characters of what is said about a piece of work.
+pub const PIECE_DESCRIPTION_CHARACTERS_MAX: usize = 2_000;
+/// The first year of a piece of work.
+pub const PIECE_YEAR_MIN: i32 = 1_800;
+/// The last year of a piece of work.
+pub const PIECE_YEAR_MAX: i32 = 2_100;
 /// Wrong fields that one answer names.
 pub const FIELD_REFUSALS_MAX: usize = 50;
 /// Characters of an e-mail address (RFC 5321 §4.5.3.1).

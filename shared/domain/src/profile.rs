@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 
 pub use self::facts::{Contacts, Physical, age};
+pub(crate) use self::patch::https_url;
 pub use self::patch::{
     Change, ContactsPatch, Edit, FieldRefusal, Patch, PhysicalPatch, ProfileError,
 };

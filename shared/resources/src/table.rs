@@ -31,6 +31,8 @@ pub enum Table {
     Mail,
     /// Where members find each other.
     Directory,
+    /// What users show of their work.
+    Portfolio,
 }
 
 /// A global secondary index; it carries whole items.
@@ -70,7 +72,7 @@ pub const USER_ERASURES: Index =
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
@@ -81,6 +83,7 @@ impl Table {
         Self::Audit,
         Self::Mail,
         Self::Directory,
+        Self::Portfolio,
     ];
 
     /// The name without prefix and stage.
@@ -96,6 +99,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Mail => "mail",
             Self::Directory => "directory",
+            Self::Portfolio => "portfolio",
         }
     }
 
@@ -123,7 +127,8 @@ impl Table {
             | Self::Progress
             | Self::Attempts
             | Self::Crm
-            | Self::Edge => true,
+            | Self::Edge
+            | Self::Portfolio => true,
             // The audit log names people by their ids alone; a mail loses its reader when it is sent.
             // The index of members repeats what profiles say, and goes with them.
             Self::Catalog | Self::Audit | Self::Mail | Self::Directory => false,
@@ -142,7 +147,8 @@ impl Table {
             | Self::Attempts
             | Self::Catalog
             | Self::Edge
-            | Self::Directory => &[],
+            | Self::Directory
+            | Self::Portfolio => &[],
         }
     }
 }

@@ -31,7 +31,8 @@ use crate::{audit, invitations, search, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
-const REMOVED: [Table; 4] = [Table::Enrollments, Table::Progress, Table::Attempts, Table::Edge];
+const REMOVED: [Table; 5] =
+    [Table::Enrollments, Table::Progress, Table::Attempts, Table::Edge, Table::Portfolio];
 
 const SWEEP: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:Query"];
 
@@ -73,6 +74,7 @@ capability! {
     Grant::table(Table::Progress, SWEEP),
     Grant::table(Table::Attempts, SWEEP),
     Grant::table(Table::Edge, SWEEP),
+    Grant::table(Table::Portfolio, SWEEP),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem"]),
     audit::APPEND,

@@ -1,4 +1,5 @@
-//! Idempotency keys in the table `edge`, under `idempotency#{hash of the key}` / `idempotency`.
+//! Idempotency keys in the table `edge`: a user's under `user#{id}` / `idempotency#{hash of the key}`,
+//! so that what was answered goes with the user, a machine's under `idempotency#{hash}` / `idempotency`.
 //! Keys and requests are stored as hashes; an answer is stored as it was given, for a day.
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::item::{number, text, to_value};
+use crate::personal::partition;
 use crate::tables::capability;
 use crate::update::ItemUpdate;
 
@@ -92,8 +94,8 @@ impl IdempotencyKeys {
 
     /// What is stored under a key, strongly consistent.
     pub async fn find(&self, key: &IdempotencyKey) -> Result<Option<Record>, PortError> {
-        let item: Option<RecordItem> =
-            self.tables.get(Table::Edge, &partition(key), IDEMPOTENCY).await?;
+        let (pk, sk) = item_key(key);
+        let item: Option<RecordItem> = self.tables.get(Table::Edge, &pk, &sk).await?;
         Ok(item.map(Record::from))
     }
 
@@ -117,10 +119,15 @@ impl IdempotencyKeys {
     }
 }
 
-fn partition(key: &IdempotencyKey) -> String {
-    format!("idempotency#{}", key.as_str())
+fn item_key(key: &IdempotencyKey) -> (String, String) {
+    let named = format!("{IDEMPOTENCY}#{}", key.as_str());
+    match key.user() {
+        Some(user) => (partition(user), named),
+        None => (named, IDEMPOTENCY.to_owned()),
+    }
 }
 
 fn update(key: &IdempotencyKey) -> ItemUpdate {
-    ItemUpdate::of(&partition(key), IDEMPOTENCY)
+    let (pk, sk) = item_key(key);
+    ItemUpdate::of(&pk, &sk)
 }

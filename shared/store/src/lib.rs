@@ -20,6 +20,7 @@ pub mod learner;
 pub mod logins;
 pub mod mail;
 pub mod personal;
+pub mod portfolio;
 pub mod rate_limits;
 pub mod refresh;
 pub mod search;

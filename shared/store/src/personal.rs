@@ -22,8 +22,9 @@ const ITEMS_PER_TABLE_MAX: usize = 20_000;
 const REMOVED_AT_ONCE_MAX: usize = 25;
 /// How often removals that a call left out are sent again.
 const REMOVAL_TRIES_MAX: u32 = 8;
-/// What proves something rather than telling it: of no use to the person and of much use to a thief.
-const PROOFS: [&str; 3] = ["hash", "lease", "refresh_token"];
+/// What proves something rather than telling it, of no use to the person and of much use to a thief;
+/// and answers that are kept for a repetition, which say what the other items say.
+const LEFT_OUT: [&str; 4] = ["answer", "hash", "lease", "refresh_token"];
 
 /// The partition of a user, in every table that has one.
 pub(crate) fn partition(user: &UserId) -> String {
@@ -50,6 +51,7 @@ capability! {
     Grant::table(Table::Attempts, QUERY),
     Grant::table(Table::Crm, QUERY),
     Grant::table(Table::Edge, QUERY),
+    Grant::table(Table::Portfolio, QUERY),
 }
 
 impl PersonalReader {
@@ -69,7 +71,7 @@ impl PersonalReader {
 fn told(mut item: Map<String, Value>) -> Map<String, Value> {
     item.remove(PARTITION_KEY);
     let name = item.remove(SORT_KEY);
-    item.retain(|attribute, _| !PROOFS.contains(&attribute.as_str()));
+    item.retain(|attribute, _| !LEFT_OUT.contains(&attribute.as_str()));
     item.extend(name.map(|name| ("item".to_owned(), name)));
     item
 }

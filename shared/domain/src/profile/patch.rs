@@ -416,7 +416,7 @@ fn visibility_of(
 }
 
 /// An absolute https URL as browsers read it, in the one spelling that they send (WHATWG URL).
-fn https_url(text: &str) -> Result<String, ProfileError> {
+pub(crate) fn https_url(text: &str) -> Result<String, ProfileError> {
     let text = text::normalize_required(text, URL_CHARACTERS_MAX)?;
     // Browsers repair `https:host` and `https:\\host`; what needs repair is not what was meant.
     let begins = text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
