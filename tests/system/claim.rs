@@ -207,7 +207,7 @@ async fn neither_the_crm_nor_the_mail_service_being_away_loses_a_claim() {
 }
 
 /// The path of the link in an invitation.
-fn link(world: &World, mail: &Message) -> String {
+pub(crate) fn link(world: &World, mail: &Message) -> String {
     let (_, rest) = mail.text.split_once(&world.browser().api).unwrap();
     rest.split_whitespace().next().unwrap().to_owned()
 }
@@ -220,7 +220,7 @@ async fn invited(world: &World, email: &str) -> String {
 }
 
 /// Fills in the provider's sign-up form with `email`, and comes back.
-async fn sign_up(world: &World, browser: &mut Browser, path: &str, email: &str) {
+pub(crate) async fn sign_up(world: &World, browser: &mut Browser, path: &str, email: &str) {
     let start = browser.get(path).await;
     assert_eq!(start.status, 302, "{start:?}");
     let form_url = start.header("location").to_owned();
@@ -238,7 +238,7 @@ async fn sign_up(world: &World, browser: &mut Browser, path: &str, email: &str) 
     assert_eq!(back.status, 303, "{back:?}");
 }
 
-async fn change(world: &World, item: &Value, update: &str, values: Value) {
+pub(crate) async fn change(world: &World, item: &Value, update: &str, values: Value) {
     let order = json!({
         "TableName": TABLE,
         "Key": { "pk": item["pk"], "sk": item["sk"] },

@@ -22,6 +22,7 @@ mod events;
 mod first_path;
 mod flags;
 mod idempotency;
+mod invitations;
 mod labs;
 mod limits;
 mod linking;

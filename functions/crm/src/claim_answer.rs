@@ -223,7 +223,7 @@ async fn compose(
             let keyring =
                 Keyring::parse(&ports.token_key.read(now).await?).map_err(PortError::from)?;
             let token = keyring.seal(&token, id.as_str(), random).map_err(PortError::from)?;
-            let letter = Letter::Invitation { token };
+            let letter = Letter::Invitation { token, name: None };
             Answer {
                 mail: Some(Mail { id, to, letter, created_at: now }),
                 invitation: Some(invitation),

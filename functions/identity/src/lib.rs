@@ -23,6 +23,10 @@ pub mod auth_signup;
 pub mod cognito_post_confirmation;
 pub mod cognito_pre_token;
 mod departure;
+pub mod invitation_create;
+pub mod invitation_list;
+mod invitation_view;
+pub mod invitation_withdraw;
 mod leaving;
 pub mod mail_send;
 mod page;
@@ -70,6 +74,9 @@ pub static FUNCTIONS: &[&Function] = &[
     &auth_signup::FUNCTION,
     &cognito_post_confirmation::FUNCTION,
     &cognito_pre_token::FUNCTION,
+    &invitation_create::FUNCTION,
+    &invitation_list::FUNCTION,
+    &invitation_withdraw::FUNCTION,
     &mail_send::FUNCTION,
     &portfolio_create::FUNCTION,
     &portfolio_delete::FUNCTION,

@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::facet::Facet;
-use crate::id::{AuditId, DeadLetterId, UserId};
+use crate::id::{AuditId, DeadLetterId, InvitationId, UserId};
 use crate::random::Random;
 use crate::role::Role;
 use crate::user::Plan;
@@ -43,6 +43,8 @@ pub enum Subject {
     DeadLetter(DeadLetterId),
     /// A feature flag, by its name.
     Flag(&'static str),
+    /// An invitation that an operator sent.
+    Invitation(InvitationId),
 }
 
 impl fmt::Display for Subject {
@@ -51,6 +53,7 @@ impl fmt::Display for Subject {
             Self::User(user) => user.fmt(formatter),
             Self::DeadLetter(letter) => letter.fmt(formatter),
             Self::Flag(name) => write!(formatter, "flag:{name}"),
+            Self::Invitation(invitation) => invitation.fmt(formatter),
         }
     }
 }
@@ -73,6 +76,10 @@ pub enum Action {
         /// The value since.
         to: String,
     },
+    /// Somebody was invited to make an account.
+    PersonInvited,
+    /// An invitation was taken back.
+    InvitationWithdrawn,
     /// A user asked to be erased.
     ErasureAsked,
     /// A user called their erasure off.
@@ -109,6 +116,8 @@ impl Action {
         match self {
             Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
             Self::FlagSet { .. } => "flag-set",
+            Self::PersonInvited => "person-invited",
+            Self::InvitationWithdrawn => "invitation-withdrawn",
             Self::ErasureAsked => "erasure-asked",
             Self::ErasureCalledOff => "erasure-called-off",
             Self::UserErased => "user-erased",
@@ -127,7 +136,11 @@ impl Action {
                 details([("user_id", user.as_str()), ("facet", facet.as_str())])
             }
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
-            Self::ErasureAsked | Self::ErasureCalledOff | Self::UserErased => Details::new(),
+            Self::PersonInvited
+            | Self::InvitationWithdrawn
+            | Self::ErasureAsked
+            | Self::ErasureCalledOff
+            | Self::UserErased => Details::new(),
             Self::UserSuspended | Self::UserReinstated => details([]),
             Self::RolesGranted { roles } => {
                 let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();

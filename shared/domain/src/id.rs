@@ -111,6 +111,8 @@ ids! {
     MailId = "mai";
     /// Somebody's wish for an account.
     ClaimId = "clm";
+    /// An invitation that an operator sent.
+    InvitationId = "inv";
 }
 
 #[cfg(test)]

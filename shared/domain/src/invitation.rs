@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::id::InvitationId;
 use crate::limits::{
     CLAIM_ANSWERS_MAX, CLAIM_ANSWERS_SECONDS, CLAIM_INTERVAL_SECONDS, INVITATION_SECONDS,
 };
@@ -92,6 +93,71 @@ impl Invitation {
     }
 }
 
+/// What has become of an invitation that an operator sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvitationState {
+    /// It can be accepted.
+    Open,
+    /// An account was made with it.
+    Accepted,
+    /// Nobody accepted it in time.
+    Expired,
+    /// A later invitation of the same address took its place, or its reader was erased.
+    Replaced,
+}
+
+impl InvitationState {
+    /// The state of what is kept of an invitation; nothing is kept of one that was replaced.
+    pub fn of(kept: Option<&Invitation>, now: Timestamp) -> Self {
+        match kept.map(|invitation| invitation.open(now)) {
+            None => Self::Replaced,
+            Some(Ok(_)) => Self::Open,
+            Some(Err(InvitationRefusal::Used)) => Self::Accepted,
+            Some(Err(InvitationRefusal::Expired)) => Self::Expired,
+        }
+    }
+
+    /// The name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Accepted => "accepted",
+            Self::Expired => "expired",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// An invitation that an operator sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id, for operators; it proves nothing.
+    pub id: InvitationId,
+    /// Finds the invitation.
+    pub hash: InvitationHash,
+    /// Who sent it, as in the audit log.
+    pub invited_by: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// How its reader is addressed; forgotten once it was accepted.
+    pub name: Option<String>,
+    /// What is kept of it; nothing once it was replaced.
+    pub kept: Option<Invitation>,
+}
+
+impl Sent {
+    /// What has become of it.
+    pub fn state(&self, now: Timestamp) -> InvitationState {
+        InvitationState::of(self.kept.as_ref(), now)
+    }
+
+    /// Whether to invite the same address again is to invite it once.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        self.state(now) == InvitationState::Open
+            && now < after_seconds(self.created_at, CLAIM_INTERVAL_SECONDS)
+    }
+}
+
 /// What an address was answered lately. It bounds the mails that anybody can have sent to somebody
 /// else, and how often we ask the CRM about an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,6 +229,36 @@ mod tests {
             (&used, INVITATION_SECONDS, Err(InvitationRefusal::Used)),
         ] {
             assert_eq!(invitation.open(at(now)), expected, "{now}");
+        }
+        for (kept, now, expected) in [
+            (Some(&invitation), INVITATION_SECONDS - 1, InvitationState::Open),
+            (Some(&invitation), INVITATION_SECONDS, InvitationState::Expired),
+            (Some(&used), 1, InvitationState::Accepted),
+            (None, 1, InvitationState::Replaced),
+        ] {
+            assert_eq!(InvitationState::of(kept, at(now)), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn inviting_twice_within_ten_minutes_is_inviting_once() {
+        let random = SeededRandom::new(1);
+        let (invitation, _token) = Invitation::make(address(), at(0), &random);
+        let sent = Sent {
+            id: InvitationId::new(at(0), &random),
+            hash: invitation.hash.clone(),
+            invited_by: "client:import".to_owned(),
+            created_at: at(0),
+            name: None,
+            kept: Some(invitation),
+        };
+        let replaced = Sent { kept: None, ..sent.clone() };
+        for (sent, now, expected) in [
+            (&sent, CLAIM_INTERVAL_SECONDS - 1, true),
+            (&sent, CLAIM_INTERVAL_SECONDS, false),
+            (&replaced, 1, false),
+        ] {
+            assert_eq!(sent.is_fresh(at(now)), expected, "{now}");
         }
     }
 

@@ -96,6 +96,9 @@ pub enum Letter<S> {
     Invitation {
         /// Proves that whoever comes with it has read this mail.
         token: S,
+        /// How its reader is addressed, if an operator said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
 }
 
@@ -146,7 +149,7 @@ impl<S> Letter<S> {
     pub fn try_map<T, E>(self, change: impl FnOnce(S) -> Result<T, E>) -> Result<Letter<T>, E> {
         Ok(match self {
             Self::AccountExists => Letter::AccountExists,
-            Self::Invitation { token } => Letter::Invitation { token: change(token)? },
+            Self::Invitation { token, name } => Letter::Invitation { token: change(token)?, name },
         })
     }
 }
@@ -165,6 +168,7 @@ pub struct Rendered {
 /// The parts of a letter, in the order in which they are read.
 struct Draft {
     subject: &'static str,
+    greeting: Option<String>,
     opening: &'static str,
     action: &'static str,
     link: String,
@@ -177,14 +181,16 @@ impl Letter<Secret> {
         match self {
             Self::AccountExists => Draft {
                 subject: "You already have a Rollcall account",
+                greeting: None,
                 opening: "Somebody asked for a Rollcall account for this e-mail address. It has \
                           one already, so there is nothing to set up.",
                 action: "Sign in",
                 link: format!("{site_url}/auth/login"),
                 closing: "If it was not you who asked, you can ignore this mail.",
             },
-            Self::Invitation { token } => Draft {
+            Self::Invitation { token, name } => Draft {
                 subject: "Your invitation to Rollcall",
+                greeting: name.as_ref().map(|name| format!("Hello {name},")),
                 opening: "You can now make your Rollcall account.",
                 action: "Make my account",
                 // Characters of base64url stand in a query as they are (RFC 3986 §2.3).
@@ -199,15 +205,19 @@ impl Letter<Secret> {
 
 impl Draft {
     fn render(&self) -> Rendered {
-        let Self { subject, opening, action, link, closing } = self;
-        let text = format!("{opening}\n\n{action}:\n{link}\n\n{closing}\n");
+        let Self { subject, greeting, opening, action, link, closing } = self;
+        let greeting = greeting.as_deref();
+        let greeting_line = greeting.map(|words| format!("{words}\n\n")).unwrap_or_default();
+        let text = format!("{greeting_line}{opening}\n\n{action}:\n{link}\n\n{closing}\n");
+        let greeting = greeting.map(|words| format!("<p>{}</p>\n", escape(words)));
+        let greeting = greeting.unwrap_or_default();
         let (title, opening, action) = (escape(subject), escape(opening), escape(action));
         let (link, closing) = (escape(link), escape(closing));
         // Mail readers know few styles and no variables (fault §3.7 of the creators' system), so
         // the page has none: it looks like the reader's own text.
         let html = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-             <title>{title}</title></head>\n<body>\n<p>{opening}</p>\n\
+             <title>{title}</title></head>\n<body>\n{greeting}<p>{opening}</p>\n\
              <p><a href=\"{link}\">{action}</a></p>\n<p>{closing}</p>\n</body>\n</html>\n"
         );
         Rendered { subject: (*subject).to_owned(), text, html }
@@ -269,19 +279,22 @@ mod tests {
     fn letters_read_as_they_are_meant_to() {
         assert_snapshot!("account-exists", rendered(&Letter::AccountExists));
         let token = Secret::new("3q2-7w_t0");
-        assert_snapshot!("invitation", rendered(&Letter::Invitation { token }));
+        assert_snapshot!("invitation", rendered(&Letter::Invitation { token, name: None }));
     }
 
     #[test]
     fn what_is_put_into_html_cannot_become_mark_up() {
-        let letter = Letter::Invitation { token: Secret::new("\"><script>&") };
-        let html = letter.render("https://www.rollcall.example").html;
+        let name = Some("<b>Ada</b>".to_owned());
+        let letter = Letter::Invitation { token: Secret::new("\"><script>&"), name };
+        let Rendered { text, html, .. } = letter.render("https://www.rollcall.example");
         assert!(html.contains("invitation=&quot;&gt;&lt;script&gt;&amp;"), "{html}");
+        assert!(html.contains("<p>Hello &lt;b&gt;Ada&lt;/b&gt;,</p>"), "{html}");
+        assert!(text.starts_with("Hello <b>Ada</b>,\n\nYou can now"), "{text}");
     }
 
     #[test]
     fn a_stored_letter_says_its_kind_and_holds_no_text() {
-        let letter = Letter::Invitation { token: "sealed".to_owned() };
+        let letter = Letter::Invitation { token: "sealed".to_owned(), name: None };
         let json = serde_json::to_value(&letter).unwrap();
         assert_eq!(json, serde_json::json!({ "kind": letter.kind(), "token": "sealed" }));
         assert_eq!(serde_json::from_value::<Letter<String>>(json).unwrap(), letter);

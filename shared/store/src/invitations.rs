@@ -5,17 +5,22 @@
 //! | `claim#{id}` | `claim` | somebody asked for an account; listed by the index `due` until it is answered |
 //! | `address#{hash of the address}` | `correspondence` | when an address was answered, and its invitation |
 //! | `invitation#{hash of the token}` | `invitation` | an invitation |
+//! | `invited` | `{id}` | that an operator sent an invitation, and which; it names nobody |
 //!
 //! An answer is one transaction: the claim goes, the correspondence moves on by one version, the
 //! mail and its invitation come, and the invitation before goes. Of any number of claims for one
 //! address that are answered at once, one is, and the others find it answered. Everything expires.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::builders::DeleteBuilder;
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::try_join_all;
-use rollcall_domain::id::ClaimId;
-use rollcall_domain::invitation::{Correspondence, Invitation, InvitationHash};
+use rollcall_domain::audit::Entry;
+use rollcall_domain::id::{ClaimId, InvitationId, MailId};
+use rollcall_domain::invitation::{Correspondence, Invitation, InvitationHash, Sent};
 use rollcall_domain::limits::{
     CLAIM_ANSWERS_SECONDS, CLAIM_KEPT_SECONDS, INVITATION_KEPT_SECONDS, INVITATION_SECONDS,
     MAIL_LEASE_SECONDS,
@@ -29,15 +34,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{corrupt, failed};
-use crate::item::{from_item, key, number, sortable, text};
-use crate::mail;
+use crate::item::{Order, PageQuery, from_item, key, number, sortable, text};
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 use crate::vault::Sealed;
+use crate::{audit, mail};
 
 const CLAIM: &str = "claim";
 const CORRESPONDENCE: &str = "correspondence";
 const INVITATION: &str = "invitation";
+/// The partition of the list of invitations that operators sent: as many as operators write.
+const INVITED: &str = "invited";
+/// Before the hash in an invitation's partition key.
+const INVITATION_PREFIX: &str = "invitation#";
 /// Before the id in a claim's partition key.
 const CLAIM_PREFIX: &str = "claim#";
 /// Parts of the index of claims that are due: one part alone would bound how much can be written.
@@ -109,6 +118,11 @@ struct InvitationItem {
     pk: String,
     sk: String,
     address: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// As what operators see it, if one of them sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listed_as: Option<InvitationId>,
     created_at: Timestamp,
     accepted_at: Option<Timestamp>,
     /// When it can no longer be accepted, for conditions: in seconds since the epoch.
@@ -117,6 +131,44 @@ struct InvitationItem {
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
+}
+
+impl InvitationItem {
+    /// The invitation, and how its reader is addressed.
+    fn read(self) -> (Invitation, Option<String>) {
+        let Self { pk, address, created_at, accepted_at, name, .. } = self;
+        let hash = pk.strip_prefix(INVITATION_PREFIX).unwrap_or_default().to_owned();
+        let hash = InvitationHash::stored(hash);
+        (Invitation { hash, address, created_at, accepted_at }, name)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct InvitedItem {
+    pk: String,
+    sk: InvitationId,
+    hash: String,
+    mail_id: MailId,
+    invited_by: String,
+    created_at: Timestamp,
+    expires_at: i64,
+    version: u64,
+    updated_at: Timestamp,
+    trace_id: String,
+}
+
+impl InvitedItem {
+    fn sent(self, kept: Option<InvitationItem>) -> Sent {
+        let (kept, name) = kept.map(InvitationItem::read).unzip();
+        Sent {
+            id: self.sk,
+            hash: InvitationHash::stored(self.hash),
+            invited_by: self.invited_by,
+            created_at: self.created_at,
+            name: name.flatten(),
+            kept,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,7 +188,7 @@ fn address_key(address: &Address) -> String {
 }
 
 fn invitation_key(hash: &InvitationHash) -> String {
-    format!("invitation#{hash}")
+    format!("{INVITATION_PREFIX}{hash}")
 }
 
 /// Forgets that an address was ever written to: its invitation, and when it was answered.
@@ -277,14 +329,7 @@ impl ClaimAnswerer {
 
     /// What an address was answered lately, strongly consistent.
     pub async fn correspondence(&self, address: &Address) -> Result<Correspondence, PortError> {
-        let pk = address_key(address);
-        let item: Option<CorrespondenceItem> =
-            self.tables.get(Table::Mail, &pk, CORRESPONDENCE).await?;
-        Ok(item.map_or_else(Correspondence::default, |item| Correspondence {
-            answered_at: item.answered_at,
-            invitation: item.invitation.map(InvitationHash::stored),
-            version: item.version,
-        }))
+        correspondence(&self.tables, address).await
     }
 
     /// Answers a claim: all of it is stored, or nothing. `next` is the correspondence that follows
@@ -296,35 +341,15 @@ impl ClaimAnswerer {
         answer: &Answer,
         now: Timestamp,
     ) -> Result<bool, PortError> {
-        let trace_id = &claim.trace_id;
-        let item = CorrespondenceItem {
-            pk: address_key(&claim.address),
-            sk: CORRESPONDENCE.to_owned(),
-            answered_at: next.answered_at.clone(),
-            invitation: next.invitation.as_ref().map(ToString::to_string),
-            // As long as an answer counts and the invitation may be replaced.
-            expires_at: after_seconds(now, CLAIM_ANSWERS_SECONDS.max(INVITATION_SECONDS))
-                .as_second(),
-            version: next.version,
-            updated_at: now,
-            trace_id: trace_id.clone(),
-        };
-        let mut parts = vec![
-            self.answered(claim)?,
-            self.tables.put_version_part(Table::Mail, &item, next.version)?,
-        ];
+        let said = Said { address: &claim.address, before, next, now, trace_id: &claim.trace_id };
+        let mut parts = vec![self.answered(claim)?];
+        parts.push(said.correspondence_part(&self.tables)?);
         if let Some(mail) = &answer.mail {
-            parts.push(mail::part(&self.tables, mail, trace_id)?);
+            parts.push(mail::part(&self.tables, mail, &claim.trace_id)?);
         }
         if let Some(invitation) = &answer.invitation {
-            let item = invitation_item(invitation, trace_id);
-            parts.push(self.tables.put_version_part(Table::Mail, &item, 1)?);
-            if let Some(replaced) = &before.invitation {
-                parts.push(delete_part(
-                    &self.tables,
-                    Delete::builder().set_key(Some(key(&invitation_key(replaced), INVITATION))),
-                )?);
-            }
+            let item = invitation_item(invitation, &claim.trace_id);
+            parts.extend(said.invitation_parts(&self.tables, &item)?);
         }
         let applied = self.tables.commit("answer a claim", parts).await?;
         Ok(applied == Applied::All)
@@ -352,10 +377,60 @@ impl ClaimAnswerer {
     }
 }
 
-fn delete_part(
-    tables: &Tables,
-    delete: aws_sdk_dynamodb::types::builders::DeleteBuilder,
-) -> Result<TransactWriteItem, PortError> {
+async fn correspondence(tables: &Tables, address: &Address) -> Result<Correspondence, PortError> {
+    let pk = address_key(address);
+    let item: Option<CorrespondenceItem> = tables.get(Table::Mail, &pk, CORRESPONDENCE).await?;
+    Ok(item.map_or_else(Correspondence::default, |item| Correspondence {
+        answered_at: item.answered_at,
+        invitation: item.invitation.map(InvitationHash::stored),
+        version: item.version,
+    }))
+}
+
+/// What is said to an address now.
+struct Said<'said> {
+    address: &'said Address,
+    before: &'said Correspondence,
+    next: &'said Correspondence,
+    now: Timestamp,
+    trace_id: &'said str,
+}
+
+impl Said<'_> {
+    /// The correspondence with the address, if nobody else has written to it meanwhile.
+    fn correspondence_part(&self, tables: &Tables) -> Result<TransactWriteItem, PortError> {
+        let Self { address, next, now, .. } = self;
+        let item = CorrespondenceItem {
+            pk: address_key(address),
+            sk: CORRESPONDENCE.to_owned(),
+            answered_at: next.answered_at.clone(),
+            invitation: next.invitation.as_ref().map(ToString::to_string),
+            // As long as an answer counts and the invitation may be replaced.
+            expires_at: after_seconds(*now, CLAIM_ANSWERS_SECONDS.max(INVITATION_SECONDS))
+                .as_second(),
+            version: next.version,
+            updated_at: *now,
+            trace_id: self.trace_id.to_owned(),
+        };
+        tables.put_version_part(Table::Mail, &item, next.version)
+    }
+
+    /// A new invitation, in place of the one that was out.
+    fn invitation_parts(
+        &self,
+        tables: &Tables,
+        item: &InvitationItem,
+    ) -> Result<Vec<TransactWriteItem>, PortError> {
+        let mut parts = vec![tables.put_version_part(Table::Mail, item, 1)?];
+        if let Some(replaced) = &self.before.invitation {
+            let key = key(&invitation_key(replaced), INVITATION);
+            parts.push(delete_part(tables, Delete::builder().set_key(Some(key)))?);
+        }
+        Ok(parts)
+    }
+}
+
+fn delete_part(tables: &Tables, delete: DeleteBuilder) -> Result<TransactWriteItem, PortError> {
     let delete = delete.table_name(tables.name(Table::Mail)).build();
     let delete = delete.map_err(corrupt("build a transaction"))?;
     Ok(TransactWriteItem::builder().delete(delete).build())
@@ -374,6 +449,8 @@ fn invitation_item(invitation: &Invitation, trace_id: &str) -> InvitationItem {
         pk: invitation_key(&invitation.hash),
         sk: INVITATION.to_owned(),
         address: invitation.address.clone(),
+        name: None,
+        listed_as: None,
         created_at: invitation.created_at,
         accepted_at: invitation.accepted_at,
         ends_at: invitation.ends_at().as_second(),
@@ -394,12 +471,7 @@ impl InvitationReader {
     pub async fn find(&self, hash: &InvitationHash) -> Result<Option<Invitation>, PortError> {
         let pk = invitation_key(hash);
         let item: Option<InvitationItem> = self.tables.get(Table::Mail, &pk, INVITATION).await?;
-        Ok(item.map(|item| Invitation {
-            hash: hash.clone(),
-            address: item.address,
-            created_at: item.created_at,
-            accepted_at: item.accepted_at,
-        }))
+        Ok(item.map(|item| item.read().0))
     }
 }
 
@@ -410,7 +482,7 @@ capability! {
 
 impl InvitationAccepter {
     /// Notes that the reader of `address` made an account with an invitation, and forgets the
-    /// address. `false`: the invitation is somebody else's, was accepted before, or has expired.
+    /// address and the name. `false`: the invitation is somebody else's, was accepted before, or has expired.
     pub async fn accept(
         &self,
         hash: &InvitationHash,
@@ -424,8 +496,183 @@ impl InvitationAccepter {
             .value("now", number(now.as_second()))
             .set("accepted_at", text(now.to_string()))
             .remove("address")
+            .remove("name")
             .only_if("#address = :invited AND #ends_at > :now");
         let accepted = self.tables.apply("accept an invitation", Table::Mail, update).await?;
         Ok(accepted.is_some())
+    }
+}
+
+/// An invitation that an operator sends now.
+#[derive(Debug)]
+pub struct NewInvitation<'new> {
+    /// What was said to the address before.
+    pub before: &'new Correspondence,
+    /// What follows from it.
+    pub next: &'new Correspondence,
+    /// The invitation, as operators see it.
+    pub sent: &'new Sent,
+    /// Whom it invites.
+    pub address: &'new Address,
+    /// The mail that carries it.
+    pub mail: &'new Mail<Sealed>,
+    /// What the audit log is told.
+    pub entry: &'new Entry,
+}
+
+capability! {
+    /// Invites people in the name of an operator, and tells the audit log.
+    PersonInviter,
+    Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"]),
+    audit::APPEND,
+}
+
+impl PersonInviter {
+    /// What an address was answered lately, strongly consistent.
+    pub async fn correspondence(&self, address: &Address) -> Result<Correspondence, PortError> {
+        correspondence(&self.tables, address).await
+    }
+
+    /// The invitation of this hash, if an operator sent it, strongly consistent.
+    pub async fn sent(&self, hash: &InvitationHash) -> Result<Option<Sent>, PortError> {
+        let pk = invitation_key(hash);
+        let kept: Option<InvitationItem> = self.tables.get(Table::Mail, &pk, INVITATION).await?;
+        let Some(id) = kept.as_ref().and_then(|kept| kept.listed_as.clone()) else {
+            return Ok(None);
+        };
+        let listed: Option<InvitedItem> =
+            self.tables.get(Table::Mail, INVITED, id.as_str()).await?;
+        Ok(listed.map(|listed| listed.sent(kept)))
+    }
+
+    /// Stores an invitation with its mail: all of it, or nothing. `false` when somebody else wrote to
+    /// the address in between.
+    pub async fn invite(&self, new: &NewInvitation<'_>) -> Result<bool, PortError> {
+        let NewInvitation { before, next, sent, address, mail, entry } = new;
+        let (tables, now, trace_id) = (&self.tables, entry.at, entry.trace_id.as_str());
+        let Some(kept) = &sent.kept else { return Ok(false) };
+        let item = InvitationItem {
+            name: sent.name.clone(),
+            listed_as: Some(sent.id.clone()),
+            ..invitation_item(kept, trace_id)
+        };
+        let listed = InvitedItem {
+            pk: INVITED.to_owned(),
+            sk: sent.id.clone(),
+            hash: sent.hash.to_string(),
+            mail_id: mail.id.clone(),
+            invited_by: sent.invited_by.clone(),
+            created_at: sent.created_at,
+            expires_at: item.expires_at,
+            version: 1,
+            updated_at: now,
+            trace_id: trace_id.to_owned(),
+        };
+        let said = Said { address, before, next, now, trace_id };
+        let mut parts = vec![said.correspondence_part(tables)?];
+        parts.extend(said.invitation_parts(tables, &item)?);
+        parts.push(tables.put_version_part(Table::Mail, &listed, 1)?);
+        parts.push(mail::part(tables, mail, trace_id)?);
+        parts.push(audit::part(tables, entry)?);
+        Ok(tables.commit("invite somebody", parts).await? == Applied::All)
+    }
+}
+
+/// A page of invitations that operators sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvitationPage {
+    /// The newest first.
+    pub invitations: Vec<Sent>,
+    /// Where the next page begins; none on the last page.
+    pub position: Option<InvitationId>,
+}
+
+capability! {
+    /// Lists the invitations that operators sent.
+    InvitationLister,
+    Grant::table(Table::Mail, &["dynamodb:BatchGetItem", "dynamodb:Query"]),
+}
+
+impl InvitationLister {
+    /// The invitations behind a position that an earlier page named, strongly consistent.
+    pub async fn list(
+        &self,
+        position: Option<&InvitationId>,
+        entries_max: usize,
+    ) -> Result<InvitationPage, PortError> {
+        let operation = "list invitations";
+        let page = PageQuery {
+            table: Table::Mail,
+            index: None,
+            partition: INVITED,
+            prefix: "",
+            order: Order::Descending,
+            start: position.map(|id| key(INVITED, id.as_str())),
+            items_max: entries_max,
+        };
+        let (listed, more) = self.tables.page::<InvitedItem>(operation, page).await?;
+        let position = listed.last().filter(|_| more).map(|last| last.sk.clone());
+        let keys = listed.iter().map(|item| {
+            let hash = InvitationHash::stored(item.hash.clone());
+            key(&invitation_key(&hash), INVITATION)
+        });
+        let kept: Vec<InvitationItem> =
+            self.tables.get_all(operation, Table::Mail, keys.collect()).await?;
+        let mut kept: HashMap<InvitationId, InvitationItem> =
+            kept.into_iter().filter_map(|item| Some((item.listed_as.clone()?, item))).collect();
+        let invitations = listed.into_iter().map(|item| {
+            let kept = kept.remove(&item.sk);
+            item.sent(kept)
+        });
+        Ok(InvitationPage { invitations: invitations.collect(), position })
+    }
+}
+
+/// What became of an invitation that was to be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// Nobody accepts it any more.
+    Done,
+    /// There is no such invitation.
+    NotThere,
+    /// An account was made with it.
+    Accepted,
+}
+
+capability! {
+    /// Takes back invitations that operators sent, and tells the audit log.
+    InvitationWithdrawer,
+    Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem"]),
+    audit::APPEND,
+}
+
+impl InvitationWithdrawer {
+    /// Removes an invitation that nobody accepted, with its mail if that is still waiting. That its
+    /// reader was written to is remembered, so they are not written to again at once.
+    pub async fn withdraw(&self, id: &InvitationId, entry: &Entry) -> Result<Withdrawn, PortError> {
+        let tables = &self.tables;
+        let listed: Option<InvitedItem> = tables.get(Table::Mail, INVITED, id.as_str()).await?;
+        let Some(listed) = listed else { return Ok(Withdrawn::NotThere) };
+        let hash = InvitationHash::stored(listed.hash);
+        let row = Delete::builder()
+            .set_key(Some(key(INVITED, id.as_str())))
+            .condition_expression("attribute_exists(pk)");
+        let invitation = Delete::builder()
+            .set_key(Some(key(&invitation_key(&hash), INVITATION)))
+            .condition_expression(
+                "attribute_not_exists(accepted_at) OR attribute_type(accepted_at, :none)",
+            )
+            .expression_attribute_values(":none", text("NULL"));
+        let parts = vec![
+            delete_part(tables, row)?,
+            delete_part(tables, invitation)?,
+            mail::forget_part(tables, &listed.mail_id)?,
+            audit::part(tables, entry)?,
+        ];
+        Ok(match tables.commit("withdraw an invitation", parts).await? {
+            Applied::All => Withdrawn::Done,
+            Applied::Refused(1) => Withdrawn::Accepted,
+            Applied::Refused(_) => Withdrawn::NotThere,
+        })
     }
 }

@@ -6,7 +6,7 @@
 //! lease, by one conditional update, so of any number of senders one gets it. When it was sent or
 //! refused, its reader and its words are removed, and what is left expires.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use futures::future::try_join_all;
 use rollcall_domain::id::MailId;
 use rollcall_domain::limits::{MAIL_KEPT_SECONDS, MAIL_LEASE_SECONDS};
@@ -17,8 +17,8 @@ use rollcall_resources::table::{EXPIRES_AT, MAIL_DUE};
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
-use crate::error::failed;
-use crate::item::{from_item, number, sortable, text};
+use crate::error::{corrupt, failed};
+use crate::item::{from_item, key, number, sortable, text};
 use crate::tables::{Tables, capability};
 use crate::update::ItemUpdate;
 use crate::vault::Sealed;
@@ -97,6 +97,16 @@ fn shard(id: &MailId) -> String {
 
 fn shard_name(shard: u8) -> String {
     format!("mail#{shard}")
+}
+
+/// The part of a transaction by which a mail that still waits is never sent.
+pub(crate) fn forget_part(tables: &Tables, id: &MailId) -> Result<TransactWriteItem, PortError> {
+    let delete = Delete::builder()
+        .table_name(tables.name(Table::Mail))
+        .set_key(Some(key(&mail_key(id), OUTBOX)))
+        .build()
+        .map_err(corrupt("build a transaction"))?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
 /// The part of a transaction that writes a mail, which is due at once.

@@ -1,0 +1,5 @@
+//! The program of `invitation-withdraw`.
+
+fn main() -> std::process::ExitCode {
+    rollcall_runtime::run(&rollcall_functions_identity::invitation_withdraw::FUNCTION)
+}
