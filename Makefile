@@ -45,6 +45,13 @@ simulate: ## lets the CRM sync live through storms: SEEDS=100, FROM=0
 	@$(CARGO_READY)
 	cargo run --quiet --release --package rollcall-simulation --bin simulate -- --seeds $(SEEDS) --from $(FROM)
 
+bench: ## measures what docs/MEASURED.md tells of the sync
+	@$(CARGO_READY)
+	cargo build --quiet --release --package rollcall-bench --package rollcall-simulation
+	target/release/first-sync
+	target/release/pacing
+	target/release/simulate --users 1000 --outage-hours 24
+
 test-cdk: $(NODE_READY) $(TOOLS_READY)
 	cd cdk && npm test
 
@@ -89,4 +96,4 @@ $(DENY):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-mistakes simulate test-cdk test-browser check check-rust check-cdk generate build clean
+.PHONY: help dev test test-rust test-mistakes simulate bench test-cdk test-browser check check-rust check-cdk generate build clean

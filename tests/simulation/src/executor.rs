@@ -12,12 +12,15 @@ use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
 use rollcall_domain::time::{Clock, after_seconds};
 
+use crate::Outage;
 use crate::world::{SHARDS, World};
 
 const INVOCATION_SECONDS: i64 = 60;
 const DRAIN_EVERY_MS: i64 = 60_000;
 const STALL_MS_MAX: usize = 30_000;
 const BATCH_RECORDS_MAX: usize = 8;
+/// Between two writes during an outage.
+const STEADY_MS_MAX: usize = 30_000;
 
 enum Source {
     /// A shard, and how many records the batch has.
@@ -38,6 +41,8 @@ pub(crate) struct Simulation {
     engine: Engine,
     functions: Vec<Function>,
     next_schedule: i64,
+    /// How long it is quiet between writes when nothing else happens.
+    quiet_ms: i64,
     pub(crate) steps: usize,
 }
 
@@ -57,7 +62,7 @@ impl Simulation {
             random: Arc::clone(&world.random) as _,
         };
         let engine = Engine::new(ports, "test");
-        Self { world, engine, functions: Vec::new(), next_schedule: 0, steps: 0 }
+        Self { world, engine, functions: Vec::new(), next_schedule: 0, quiet_ms: 200, steps: 0 }
     }
 
     /// Lets the engine make a mistake.
@@ -82,6 +87,27 @@ impl Simulation {
             }
             self.turn();
         }
+    }
+
+    /// Lets writes happen steadily while the CRM is away for `outage_ms`.
+    pub(crate) fn run_through_outage(&mut self, outage_ms: i64) -> Outage {
+        self.quiet_ms = 2_000;
+        let end = self.world.begin_outage(outage_ms);
+        let (mut writes, mut next) = (0, 0);
+        loop {
+            let now = self.world.state().now;
+            if now >= end {
+                break;
+            }
+            if now >= next {
+                self.world.write();
+                writes += 1;
+                next = now + i64::try_from(self.world.below(STEADY_MS_MAX)).unwrap();
+            }
+            self.turn();
+        }
+        let pending = self.world.state().pending.len();
+        Outage { writes, calls: self.world.calls(), pending, ..Outage::default() }
     }
 
     /// Ends all faults and runs until nothing is left to do; returns how long that took, in ms.
@@ -134,7 +160,7 @@ impl Simulation {
         let commits = state.commits.iter().map(|commit| commit.at);
         let next = functions.chain(commits).chain(state.nudges.iter().copied());
         // Writes go on while nothing else happens.
-        let step = if state.faults { 200 } else { DRAIN_EVERY_MS };
+        let step = if state.faults { self.quiet_ms } else { DRAIN_EVERY_MS };
         let next = next.chain([self.next_schedule, now + step]).filter(|at| *at > now).min();
         state.now = next.unwrap_or(now + 1);
     }

@@ -57,6 +57,21 @@ pub struct Passed {
     pub settled_after_ms: i64,
 }
 
+/// What an outage came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outage {
+    /// Writes to our tables while the CRM was away.
+    pub writes: usize,
+    /// Calls made in vain to find out whether it is back.
+    pub calls: usize,
+    /// Rows that waited at its end.
+    pub pending: usize,
+    /// Calls that brought everything up to date.
+    pub calls_after: usize,
+    /// How long that took, in virtual milliseconds.
+    pub settled_after_ms: i64,
+}
+
 impl Scenario {
     /// A few users under a storm.
     pub const fn stormy(seed: u64) -> Self {
@@ -69,6 +84,21 @@ impl Scenario {
             #[cfg(mistakes)]
             mistake: None,
         }
+    }
+
+    /// The CRM is away for `hours` from the beginning on, under steady writes, and nothing else is
+    /// wrong.
+    ///
+    /// # Panics
+    ///
+    /// When a promise was broken; the text names it and the seed.
+    pub fn check_outage(self, hours: i64) -> Outage {
+        let calm = Self { chances: Chances::CALM, ..self };
+        let mut simulation = Simulation::new(World::new(calm));
+        let outage = simulation.run_through_outage(hours * 3_600_000);
+        let settled_after_ms = simulation.settle();
+        simulation.world.verify();
+        Outage { settled_after_ms, calls_after: simulation.world.calls() - outage.calls, ..outage }
     }
 
     /// Lives it: writes under faults, then quiet, then a look at everything.

@@ -352,6 +352,13 @@ impl World {
         }
     }
 
+    /// The CRM is away from now on; until when is returned.
+    pub(crate) fn begin_outage(&self, outage_ms: i64) -> i64 {
+        let mut state = self.state();
+        state.outage_until = state.now + outage_ms;
+        state.outage_until
+    }
+
     /// How many calls reached the CRM.
     pub(crate) fn calls(&self) -> usize {
         self.state().calls.len()

@@ -31,6 +31,17 @@ fn many_users_and_hundreds_of_thousands_of_steps_are_one_storm() {
 }
 
 #[test]
+fn a_day_without_the_crm_loses_nothing_and_is_caught_up_with_by_itself() {
+    let users = 100;
+    let outage = Scenario { users, ..Scenario::stormy(4_000) }.check_outage(24);
+    // One row per user and facet, however much was written; and one call at a time asks.
+    assert!(outage.writes > 10 * users, "{outage:?}");
+    assert!(outage.pending <= 2 * users, "{outage:?}");
+    assert!(outage.calls < 4_000, "{outage:?}");
+    assert!(outage.settled_after_ms < 3 * 60_000, "{outage:?}");
+}
+
+#[test]
 fn without_faults_nothing_ever_waits_for_long() {
     let passed = Scenario { chances: Chances::CALM, ..Scenario::stormy(300) }.check();
     assert!(passed.settled_after_ms <= 10_000, "{passed:?}");

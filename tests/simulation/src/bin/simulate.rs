@@ -21,6 +21,9 @@ struct Arguments {
     /// Random writes in each.
     #[arg(long, default_value_t = 1_500)]
     writes: usize,
+    /// Instead of a storm: so many hours without the CRM, under steady writes.
+    #[arg(long)]
+    outage_hours: Option<i64>,
     /// Finds contacts by e-mail address, as for a portal that refuses unique keys.
     #[arg(long)]
     by_email: bool,
@@ -28,8 +31,13 @@ struct Arguments {
 
 #[expect(clippy::print_stdout, reason = "its output is for people")]
 fn main() -> ExitCode {
-    let Arguments { seeds, from, users, writes, by_email } = Arguments::parse();
+    let Arguments { seeds, from, users, writes, outage_hours, by_email } = Arguments::parse();
     let key = if by_email { KeyKind::Email } else { KeyKind::UserId };
+    if let Some(hours) = outage_hours {
+        let scenario = Scenario { key, users, ..Scenario::stormy(from) };
+        println!("{hours} h without the CRM: {:#?}", scenario.check_outage(hours));
+        return ExitCode::SUCCESS;
+    }
     let (mut calls, mut steps, mut longest_ms) = (0, 0, 0);
     for seed in from..from.saturating_add(seeds) {
         let passed = Scenario { key, users, writes, ..Scenario::stormy(seed) }.check();
