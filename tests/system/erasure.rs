@@ -1,5 +1,6 @@
 //! Leaving: everything is exported, may be kept after all, and otherwise goes without a trace.
 
+use rollcall_cli::sample;
 use rollcall_domain::session::SessionHash;
 use rollcall_local::dynamodb::Fault;
 use rollcall_local::lambda::Outcome as Invoked;
@@ -9,7 +10,9 @@ use rollcall_tests::{Browser, Outcome, World, eventually};
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
+use crate::claim::mail_to;
 use crate::profile::edit;
+use crate::sessions::{Place, is_usable};
 
 /// Words that stand for a person: wherever one of them is found, something of them is kept.
 const TRACES: [&str; 7] = [
@@ -25,7 +28,7 @@ const TRACES: [&str; 7] = [
 /// More failures than any client of ours repeats a call.
 const FAILURES: u32 = 1_000;
 /// A moment that is past for every clock.
-const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
+pub(crate) const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
 
 fn person() -> User {
     User {
@@ -70,7 +73,7 @@ async fn settled(world: &World) -> (Browser, String) {
 }
 
 /// Items of a table, as text.
-async fn items(world: &World, table: Table) -> Vec<String> {
+pub(crate) async fn items(world: &World, table: Table) -> Vec<String> {
     let name = table.full_name("dev");
     let answer = world.dynamodb("Scan", &json!({ "TableName": name })).await;
     assert!(answer["LastEvaluatedKey"].is_null(), "a scan of {name} has several pages");
@@ -114,13 +117,13 @@ async fn pass(world: &World, id: &str, attribute: &str, value: Value) {
 }
 
 /// Lets the schedule's function run once, and tells whether it succeeded.
-async fn erase(world: &World) -> bool {
+pub(crate) async fn erase(world: &World) -> bool {
     let invocation = world.cloud.lambda.invoke("user-erase", b"{}".as_slice().into(), None).await;
     matches!(invocation.unwrap().outcome, Invoked::Response(_))
 }
 
 /// The account's last days, up to where only the sweep has to run once more.
-async fn leave_for_good(world: &World, browser: &mut Browser, id: &str) {
+pub(crate) async fn leave_for_good(world: &World, browser: &mut Browser, id: &str) {
     let answer = browser.delete("/users/me").await;
     assert_eq!(answer.status, 202, "{answer:?}");
     pass(world, id, "erase_at", json!({ "S": LONG_AGO })).await;
@@ -168,6 +171,8 @@ async fn somebody_who_leaves_may_come_back_for_seven_days() {
     assert_eq!(first.status, 202, "{first:?}");
     let again = browser.delete("/users/me").await;
     assert_eq!(first.json(), again.json(), "asking again does not put the day off");
+    let told = mail_to(&world, TRACES[0]).await;
+    assert_eq!(told.subject, "Your Rollcall account is going to be erased");
     assert_eq!(browser.get("/users/me").await.json()["erase_at"], first.json()["erase_at"]);
     assert!(erase(&world).await);
     let mut other_device = world.signed_in("quixote").await;
@@ -176,6 +181,7 @@ async fn somebody_who_leaves_may_come_back_for_seven_days() {
     assert_eq!((restored.status, &restored.json()["erase_at"]), (200, &Value::Null));
     assert!(erase(&world).await);
     assert_eq!(browser.get("/users/me").await.json()["username"], TRACES[4]);
+    assert_eq!(world.cloud.mail.messages().len(), 1, "it is told once");
     world.finish(Outcome::Clean).await;
 }
 
@@ -187,7 +193,9 @@ async fn s_20_who_is_erased_leaves_no_trace() {
     for word in TRACES {
         assert!(before.iter().any(|trace| trace.starts_with(word)), "{word} was never kept");
     }
+    let token = Place::of(&mut browser).await.refresh_token(&world).await;
     leave_for_good(&world, &mut browser, &id).await;
+    assert!(!is_usable(&world, &token).await, "what a session had at the provider is revoked");
     assert!(erase(&world).await);
     let gone = async || traces(&world, &TRACES).await.is_empty().then_some(());
     eventually("no trace is left", gone).await;
@@ -203,7 +211,9 @@ async fn s_20_who_is_erased_leaves_no_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_fails_anywhere_goes_on_where_it_stopped() {
-    let world = world().await;
+    // A stage with a client secret, with which what the sessions had at the provider is revoked.
+    let with_secret = |options: &mut _| sample::authenticate_client(options);
+    let world = World::start_with(PROGRAM, vec![person()], with_secret).await;
     let (mut browser, id) = settled(&world).await;
     leave_for_good(&world, &mut browser, &id).await;
     for (action, table) in [

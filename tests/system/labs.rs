@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::world;
 
 /// The sample with its courses and modules changed.
-fn changed(
+pub(crate) fn changed(
     course: impl Fn(&mut Course),
     module: impl Fn(&mut rollcall_domain::catalog::Module),
 ) -> Edition {

@@ -28,7 +28,7 @@ pub(crate) fn twin(number: usize, email: &str, email_verified: bool) -> User {
     User { email: email.to_owned(), email_verified, ..member(number) }
 }
 
-async fn user_id(browser: &mut Browser) -> String {
+pub(crate) async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
 }
 
@@ -41,7 +41,7 @@ async fn wait_to_be_linked(world: &World, browser: &mut Browser, username: &str)
 }
 
 /// Who signs in with an identity in a browser of their own; `None` when nobody does.
-async fn leads_to(world: &World, username: &str) -> Option<String> {
+pub(crate) async fn leads_to(world: &World, username: &str) -> Option<String> {
     let mut browser = world.browser();
     let answer = come_back(world, &mut browser, username).await;
     if answer.status != 303 {

@@ -27,6 +27,7 @@ mod labs;
 mod limits;
 mod linking;
 mod mail;
+mod merge;
 mod milestones;
 mod operating;
 mod outage;

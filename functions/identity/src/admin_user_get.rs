@@ -5,7 +5,7 @@ use rollcall_domain::id::UserId;
 use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
-use rollcall_runtime::declaration::{Access, Operation};
+use rollcall_runtime::declaration::{Access, Operation, ProblemKind};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::sessions::SessionLister;
@@ -24,11 +24,19 @@ pub static FUNCTION: Function = Function {
     operation: Operation {
         success_status: 200,
         response: Some(schema::<UserView>),
-        problems: &[&NOT_FOUND],
+        problems: &[&NOT_FOUND, &ACCOUNT_MERGED],
         ..Operation::EMPTY
     },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::SIGNED_IN_READ
+};
+
+/// There is an account, of another id.
+static ACCOUNT_MERGED: ProblemKind = ProblemKind {
+    code: "account-merged",
+    status: 410,
+    title: "The account was merged into another one.",
+    advice: "The detail is the id of the other one.",
 };
 
 struct Ports {
@@ -57,7 +65,10 @@ async fn handle(
     context: &Context,
     Input(id): Input,
 ) -> Result<Response, AdminUserGetError> {
-    let user = ports.users.find(&id).await?.ok_or(AdminUserGetError::NotFound)?;
+    let Some(user) = ports.users.find(&id).await? else {
+        let into = ports.users.merged_into(&id).await?;
+        return Err(into.map_or(AdminUserGetError::NotFound, AdminUserGetError::Merged));
+    };
     let (identities, sessions) =
         try_join(ports.users.identities(&user), ports.sessions.list(&id, context.now)).await?;
     Ok(admin_user_view::answer(&user, identities, sessions.len()))
@@ -67,6 +78,8 @@ async fn handle(
 enum AdminUserGetError {
     #[error("no such user")]
     NotFound,
+    #[error("the account was merged into {0}")]
+    Merged(UserId),
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -75,6 +88,7 @@ impl From<AdminUserGetError> for Problem {
     fn from(error: AdminUserGetError) -> Self {
         match error {
             AdminUserGetError::NotFound => Self::new(&NOT_FOUND),
+            AdminUserGetError::Merged(into) => Self::new(&ACCOUNT_MERGED).with_detail(into),
             AdminUserGetError::Port(error) => Self::port(&error),
         }
     }

@@ -6,6 +6,7 @@ use rollcall_runtime::Function;
 mod account;
 pub mod admin_user_get;
 pub mod admin_user_list;
+pub mod admin_user_merge;
 pub mod admin_user_update;
 mod admin_user_view;
 mod answer;
@@ -48,6 +49,7 @@ pub mod user_disconnect;
 pub mod user_erase;
 pub mod user_export;
 pub mod user_get;
+pub mod user_merge;
 pub mod user_public;
 pub mod user_restore;
 pub mod user_search;
@@ -60,6 +62,7 @@ mod welcome;
 pub static FUNCTIONS: &[&Function] = &[
     &admin_user_get::FUNCTION,
     &admin_user_list::FUNCTION,
+    &admin_user_merge::FUNCTION,
     &admin_user_update::FUNCTION,
     &auth_callback::FUNCTION,
     &auth_claim::FUNCTION,
@@ -90,6 +93,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &user_erase::FUNCTION,
     &user_export::FUNCTION,
     &user_get::FUNCTION,
+    &user_merge::FUNCTION,
     &user_public::FUNCTION,
     &user_restore::FUNCTION,
     &user_search::FUNCTION,

@@ -80,6 +80,16 @@ pub enum Action {
     PersonInvited,
     /// An invitation was taken back.
     InvitationWithdrawn,
+    /// Another account became a part of this one.
+    AccountAbsorbed {
+        /// Which.
+        from: UserId,
+    },
+    /// The account became a part of another one.
+    MergedInto {
+        /// Of which.
+        into: UserId,
+    },
     /// A user asked to be erased.
     ErasureAsked,
     /// A user called their erasure off.
@@ -118,6 +128,8 @@ impl Action {
             Self::FlagSet { .. } => "flag-set",
             Self::PersonInvited => "person-invited",
             Self::InvitationWithdrawn => "invitation-withdrawn",
+            Self::AccountAbsorbed { .. } => "account-absorbed",
+            Self::MergedInto { .. } => "merged-into",
             Self::ErasureAsked => "erasure-asked",
             Self::ErasureCalledOff => "erasure-called-off",
             Self::UserErased => "user-erased",
@@ -136,6 +148,8 @@ impl Action {
                 details([("user_id", user.as_str()), ("facet", facet.as_str())])
             }
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
+            Self::AccountAbsorbed { from } => details([("from", from.as_str())]),
+            Self::MergedInto { into } => details([("into", into.as_str())]),
             Self::PersonInvited
             | Self::InvitationWithdrawn
             | Self::ErasureAsked

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod linking;
 pub mod login;
 pub mod mail;
+pub mod merge;
 pub mod port;
 pub mod portfolio;
 pub mod profile;

@@ -30,6 +30,7 @@ use rollcall_resources::{Grant, Table};
 
 pub use dead_letters::{DeadLetterCursor, InvalidCursor};
 pub use removals::ContactErasure;
+pub(crate) use removals::is_removed;
 pub use states::UserStates;
 
 use crate::audit;

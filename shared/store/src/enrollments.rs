@@ -1,6 +1,7 @@
 //! The table `enrollments`: under `user#{id}`, an item `enrollment#{kind}#{slug}` each; under
 //! `places#{kind}#{slug}`, how many places are taken where their number is limited.
 
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use jiff::Timestamp;
 use rollcall_domain::enrollment::{Enrollment, Target};
 use rollcall_domain::id::UserId;
@@ -11,7 +12,7 @@ use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
-use crate::item::number;
+use crate::item::{key, number};
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 
@@ -84,6 +85,36 @@ pub(crate) async fn all(tables: &Tables, user: &UserId) -> Result<Vec<Enrollment
     items.into_iter().map(Enrollment::try_from).collect()
 }
 
+/// The removal of an enrolment as it was read, as a part of a transaction.
+pub(crate) fn removal_part(
+    tables: &Tables,
+    user: &UserId,
+    enrollment: &Enrollment,
+) -> Result<TransactWriteItem, PortError> {
+    let delete = Delete::builder()
+        .table_name(tables.name(Table::Enrollments))
+        .set_key(Some(key(&partition(user), &sort(&enrollment.target))))
+        .condition_expression("version = :version")
+        .expression_attribute_values(":version", number(enrollment.version));
+    let delete = delete.build().map_err(corrupt("build a transaction"))?;
+    Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
+/// One place becomes free, as a part of a transaction.
+pub(crate) fn place_freed_part(
+    tables: &Tables,
+    target: &Target,
+) -> Result<TransactWriteItem, PortError> {
+    let freed = places(target).set_to("taken", "#taken - :one").value("one", number(1));
+    freed.into_part(tables.name(Table::Enrollments))
+}
+
+/// How many places of a target are taken.
+fn places(target: &Target) -> ItemUpdate {
+    let Target { kind, slug } = target;
+    ItemUpdate::of(&format!("places#{kind}#{slug}"), "places")
+}
+
 capability! {
     /// Lists a user's enrolments.
     EnrollmentReader, Grant::table(Table::Enrollments, &["dynamodb:Query"])
@@ -143,8 +174,7 @@ impl EnrollmentWriter {
             self.tables.put_version(Table::Enrollments, &item, version).await?;
             return Ok(Stored::Done);
         }
-        let Target { kind, slug } = &enrollment.target;
-        let places = ItemUpdate::of(&format!("places#{kind}#{slug}"), "places");
+        let places = places(&enrollment.target);
         let places = if held {
             places.set_to("taken", "#taken - :one")
         } else {

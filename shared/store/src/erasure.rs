@@ -27,11 +27,11 @@ use crate::error::{corrupt, failed};
 use crate::item::{from_item, key, number, sortable, text};
 use crate::tables::{Capability, capability};
 use crate::update::{Applied, ItemUpdate};
-use crate::{audit, invitations, search, users};
+use crate::{audit, invitations, merge, search, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
-const REMOVED: [Table; 5] =
+pub(crate) const REMOVED: [Table; 5] =
     [Table::Enrollments, Table::Progress, Table::Attempts, Table::Edge, Table::Portfolio];
 
 const SWEEP: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:Query"];
@@ -117,11 +117,13 @@ impl UserEraser {
         Ok(Some(Closed { since: since.unwrap_or(now), email }))
     }
 
-    /// Removes all that is kept of a user but the account itself.
+    /// Removes all that is kept of a user but the account itself, and all that is left of accounts that
+    /// were merged into it.
     pub async fn remove(&self, user: &UserId, email: Option<&str>) -> Result<(), PortError> {
         if let Some(email) = email {
             invitations::forget(&self.tables, email).await?;
         }
+        merge::discard_absorbed(&self.tables, user).await?;
         for table in REMOVED {
             self.tables.remove_personal(table, user, |_| true).await?;
         }

@@ -3,7 +3,7 @@
 //! write of progress raises: two writes that do not see each other cannot both succeed, so no
 //! completion falls between them (fault D6).
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use jiff::Timestamp;
 use rollcall_domain::catalog::CatalogVersion;
 use rollcall_domain::enrollment::Target;
@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 
 use crate::enrollments::{self, EnrollmentItem};
 use crate::error::corrupt;
+use crate::item::key;
 use crate::tables::{Tables, capability};
 
 const HEAD: &str = "learner";
@@ -166,12 +167,12 @@ pub(crate) fn parts(
             completed_tasks,
             tasks: module.tasks.clone(),
         };
-        let item = item(format!("module#{}", module.module), record);
+        let item = item(module_key(&module.module), record);
         parts.push(tables.put_part(Table::Progress, &item)?);
     }
     for completion in &changes.completions {
+        let sk = completion_key(&completion.target);
         let Target { kind, slug } = completion.target.clone();
-        let sk = format!("completion#{kind}#{slug}");
         let record = Record::Completion {
             kind: kind.as_str().to_owned(),
             slug,
@@ -187,6 +188,33 @@ pub(crate) fn parts(
         parts.push(tables.put_version_part(Table::Enrollments, &item, version)?);
     }
     Ok(parts)
+}
+
+/// The removal of the modules and completions of `part`, which are there, as parts of a transaction.
+pub(crate) fn removal_parts(
+    tables: &Tables,
+    user: &UserId,
+    part: &Learner,
+) -> Result<Vec<TransactWriteItem>, PortError> {
+    let modules = part.modules.keys().map(module_key);
+    let sorts = modules.chain(part.completions.keys().map(completion_key));
+    let removal = |sort: String| -> Result<TransactWriteItem, PortError> {
+        let delete = Delete::builder()
+            .table_name(tables.name(Table::Progress))
+            .set_key(Some(key(&partition(user), &sort)))
+            .condition_expression("attribute_exists(pk)");
+        let delete = delete.build().map_err(corrupt("build a transaction"))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    };
+    sorts.map(removal).collect()
+}
+
+fn module_key(module: &Slug) -> String {
+    format!("module#{module}")
+}
+
+fn completion_key(target: &Target) -> String {
+    format!("completion#{}#{}", target.kind, target.slug)
 }
 
 capability! {

@@ -19,6 +19,7 @@ mod item;
 pub mod learner;
 pub mod logins;
 pub mod mail;
+pub mod merge;
 pub mod personal;
 pub mod portfolio;
 pub mod rate_limits;

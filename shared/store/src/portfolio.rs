@@ -15,6 +15,10 @@ use crate::item::{key, number, to_item};
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 
+/// Pieces that one list reads: a merge of accounts may put more on a shelf than fit, and then there is
+/// no room until enough are taken from it.
+const PIECES_READ_MAX: usize = 1_000;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct PieceItem {
     pk: String,
@@ -58,13 +62,34 @@ fn item(owner: &UserId, piece: &Piece, now: Timestamp, trace_id: &str) -> PieceI
 }
 
 async fn list(tables: &Tables, owner: &UserId, shelf: Shelf) -> Result<Vec<Piece>, PortError> {
-    let (pk, prefix) = (partition(owner), format!("{shelf}#"));
-    let items: Vec<PieceItem> = tables.query(Table::Portfolio, &pk, &prefix, PIECES_MAX).await?;
+    let (pk, prefix) = (partition(owner), shelf_prefix(shelf));
+    let items: Vec<PieceItem> =
+        tables.query(Table::Portfolio, &pk, &prefix, PIECES_READ_MAX).await?;
     let mut pieces: Vec<Piece> = items.into_iter().map(Piece::from).collect();
     pieces.sort_by(|one, other| {
         other.created_at.cmp(&one.created_at).then_with(|| one.id.cmp(&other.id))
     });
     Ok(pieces)
+}
+
+/// What the sort keys of the pieces on a shelf begin with.
+pub(crate) fn shelf_prefix(shelf: Shelf) -> String {
+    format!("{shelf}#")
+}
+
+/// The part of a transaction that counts pieces which come from another account.
+pub(crate) fn moved_part(
+    tables: &Tables,
+    owner: &UserId,
+    shelf: Shelf,
+    pieces: usize,
+) -> Result<TransactWriteItem, PortError> {
+    let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+    let counted = counted(owner, shelf)
+        .set_to("count", "if_not_exists(#count, :zero) + :pieces")
+        .value("zero", number(0))
+        .value("pieces", number(pieces));
+    counted.into_part(tables.name(Table::Portfolio))
 }
 
 /// What became of a piece that was to be put on a shelf.

@@ -43,6 +43,11 @@ fn partition(place: &Place) -> String {
     }
 }
 
+/// The key of the item of a place.
+pub(crate) fn place_key(place: &Place) -> (String, String) {
+    (partition(place), place.username.to_string())
+}
+
 /// The part of a transaction that changes the index.
 pub(crate) fn part(
     tables: &Tables,

@@ -321,6 +321,16 @@ fn refuse_tokens(update: ItemUpdate, now: Timestamp) -> ItemUpdate {
         .set("expires_at", number(forgotten_at.as_second()))
 }
 
+/// The part of a transaction after which a user's access tokens from before `now` count no more.
+pub(crate) fn refuse_tokens_part(
+    tables: &Tables,
+    user: &UserId,
+    now: Timestamp,
+) -> Result<TransactWriteItem, PortError> {
+    let update = refuse_tokens(ItemUpdate::of(&list_key(user), CHANGES), now);
+    update.into_part(tables.name(Table::Edge))
+}
+
 capability! {
     /// Lists a user's sessions.
     SessionLister, Grant::table(Table::Edge, &["dynamodb:BatchGetItem", "dynamodb:Query"])

@@ -5,6 +5,8 @@
 //! - `identity#{issuer}#{subject}` / `link`: what makes one identity one user;
 //! - `user#{id}` / `username#{name}`: each name that the user gave up, for the same reasons;
 //! - `user#{id}` / `connection#{other}`: the user's side of a connection;
+//! - `user#{id}` / `merged`: what is left of a user who was merged into another; `user#{id}` /
+//!   `absorbed#{other}`: that another was merged into this one;
 //! - `username#{name}` / `claim` and `email#{address}` / `claim`: what makes a username, or an address
 //!   that the provider verified, one user's.
 //!
@@ -15,6 +17,7 @@ mod desk;
 mod directory;
 mod item;
 mod linking;
+mod merge;
 mod standing;
 
 use rollcall_domain::id::UserId;
@@ -24,8 +27,8 @@ use rollcall_domain::user::{Edited, User};
 use rollcall_domain::username::{Claim, Claims, Username};
 use rollcall_resources::{Grant, Table};
 
-pub(crate) use self::connections::end_connections;
 pub use self::connections::{ConnectionLister, ConnectionPage, Connector, Disconnector};
+pub(crate) use self::connections::{end_connections, move_connections};
 pub use self::desk::{LinkedIdentity, UserAdministrator, UserDesk, UserLister, UserPage};
 pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{
@@ -34,7 +37,12 @@ use self::item::{
 };
 pub(crate) use self::item::{ERASURE_SHARD, PROFILE, user_key};
 pub use self::linking::{IdentityLinker, LinkKeeper};
-pub use self::standing::StandingWriter;
+pub(crate) use self::merge::{
+    ABSORBED, MERGE_SHARD, TOMBSTONE, TombstoneItem, absorbed, move_held_names,
+    release_address_part, settle_address_parts, tombstone,
+};
+pub use self::merge::{AccountMerger, Merge, Tombstone};
+pub use self::standing::{ErasureArranger, StandingWriter};
 pub(crate) use self::standing::{forget_parts, free_held_names};
 use crate::item::key;
 use crate::search;

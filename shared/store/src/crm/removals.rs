@@ -6,13 +6,26 @@ use rollcall_crm::removal::{Removal, RemovalKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
+use rollcall_domain::time::Timestamp;
 use rollcall_resources::{Grant, Table};
+use serde::Deserialize;
 
 use super::ledger::LEDGER;
 use super::{pending, user_key};
 use crate::item::text;
-use crate::tables::capability;
+use crate::tables::{Tables, capability};
 use crate::update::ItemUpdate;
+
+#[derive(Debug, Deserialize)]
+struct RemovedItem {
+    removed_at: Option<Timestamp>,
+}
+
+/// Whether the CRM has let go of a user's contact, strongly consistent.
+pub(crate) async fn is_removed(tables: &Tables, user: &UserId) -> Result<bool, PortError> {
+    let item: Option<RemovedItem> = tables.get(Table::Crm, &user_key(user), LEDGER).await?;
+    Ok(item.is_some_and(|item| item.removed_at.is_some()))
+}
 
 capability! {
     /// Asks that a user's contact leaves the CRM. From then on nothing is sent about the user, and

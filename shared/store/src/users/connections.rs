@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Transac
 use jiff::Timestamp;
 use rollcall_domain::connection::{Connection, ConnectionState};
 use rollcall_domain::id::UserId;
+use rollcall_domain::merge;
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::user::User;
 use rollcall_resources::table::SORT_KEY;
@@ -279,6 +280,34 @@ pub(crate) async fn end_connections(tables: &Tables, user: &UserId) -> Result<()
             let text = "the other side changed it meanwhile";
             return Err(PortError::new(operation, PortErrorClass::Conflict, text));
         }
+    }
+    Ok(())
+}
+
+/// Makes the connections of a user who was merged into another the other one's.
+pub(crate) async fn move_connections(
+    tables: &Tables,
+    (from, into): (&UserId, &UserId),
+    (now, trace_id): (Timestamp, &str),
+) -> Result<(), PortError> {
+    let items: Vec<ConnectionItem> =
+        tables.query(Table::Users, &user_key(from), PREFIX, CONNECTIONS_MAX).await?;
+    for item in items {
+        let theirs = Connection::try_from(item)?;
+        let mut parts = remove_parts(tables, &theirs)?;
+        // Nobody is connected to themselves, or to somebody who is being erased.
+        let other = super::find(tables, &theirs.other).await?;
+        let other = other.filter(|other| other.standing.erase_at().is_none_or(|at| at > now));
+        if other.is_some_and(|other| other.id != *into) {
+            let own = find(tables, into, &theirs.other).await?;
+            if let Some(side) = merge::connection(into, own.as_ref(), &theirs) {
+                for side in [side.mirrored(), side] {
+                    let item = ConnectionItem::new(&side, trace_id);
+                    parts.push(tables.put_version_part(Table::Users, &item, side.version)?);
+                }
+            }
+        }
+        tables.transact("move a connection", parts).await?;
     }
     Ok(())
 }

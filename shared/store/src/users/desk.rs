@@ -11,10 +11,11 @@ use rollcall_resources::{Grant, Table};
 
 use super::find;
 use super::item::{IdentityItem, UserItem, joined_shard, user_key};
+use super::merge::tombstone;
 use crate::audit;
 use crate::error::failed;
 use crate::item::{from_item, text};
-use crate::tables::capability;
+use crate::tables::{Tables, capability};
 
 /// Identities that one list reads; more are an error, since no user may have so many.
 const IDENTITIES_READ_MAX: usize = 100;
@@ -120,23 +121,35 @@ impl UserDesk {
         find(&self.tables, user).await
     }
 
+    /// Into whom an account was merged, strongly consistent.
+    pub async fn merged_into(&self, user: &UserId) -> Result<Option<UserId>, PortError> {
+        Ok(tombstone(&self.tables, user).await?.map(|tombstone| tombstone.into))
+    }
+
     /// The identities that sign in as a user, strongly consistent, the account's own first. An
     /// account from before identities were listed has none in its list but those linked since, and
     /// its own stands in the user's item.
     pub async fn identities(&self, user: &User) -> Result<Vec<LinkedIdentity>, PortError> {
-        let pk = user_key(&user.id);
-        let items: Vec<IdentityItem> =
-            self.tables.query(Table::Users, &pk, "identity#", IDENTITIES_READ_MAX).await?;
-        let own = LinkedIdentity {
-            issuer: user.issuer.clone(),
-            subject: user.subject.clone(),
-            linked_at: user.joined_at,
-        };
-        let mut others: Vec<LinkedIdentity> = items.into_iter().map(LinkedIdentity::from).collect();
-        others.retain(|other| (&other.issuer, &other.subject) != (&own.issuer, &own.subject));
-        others.sort_by_key(|other| other.linked_at);
-        Ok([vec![own], others].concat())
+        identities(&self.tables, user).await
     }
+}
+
+pub(super) async fn identities(
+    tables: &Tables,
+    user: &User,
+) -> Result<Vec<LinkedIdentity>, PortError> {
+    let pk = user_key(&user.id);
+    let items: Vec<IdentityItem> =
+        tables.query(Table::Users, &pk, "identity#", IDENTITIES_READ_MAX).await?;
+    let own = LinkedIdentity {
+        issuer: user.issuer.clone(),
+        subject: user.subject.clone(),
+        linked_at: user.joined_at,
+    };
+    let mut others: Vec<LinkedIdentity> = items.into_iter().map(LinkedIdentity::from).collect();
+    others.retain(|other| (&other.issuer, &other.subject) != (&own.issuer, &own.subject));
+    others.sort_by_key(|other| other.linked_at);
+    Ok([vec![own], others].concat())
 }
 
 impl From<IdentityItem> for LinkedIdentity {

@@ -3,8 +3,10 @@
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use rollcall_domain::audit::Entry;
 use rollcall_domain::id::UserId;
+use rollcall_domain::mail::Mail;
 use rollcall_domain::port::PortError;
 use rollcall_domain::user::User;
+use rollcall_domain::username::Username;
 use rollcall_resources::{Grant, Table};
 
 use super::item::{
@@ -12,10 +14,11 @@ use super::item::{
     username_key,
 };
 use super::{find, find_claim};
-use crate::audit;
 use crate::error::corrupt;
 use crate::item::{key, text};
 use crate::tables::{Tables, capability};
+use crate::vault::Sealed;
+use crate::{audit, mail};
 
 /// Identities of one user.
 const IDENTITIES_MAX: usize = 20;
@@ -47,11 +50,48 @@ impl StandingWriter {
     }
 }
 
-/// Frees the names that a user gave up and that are still held for them.
-pub(crate) async fn free_held_names(tables: &Tables, user: &UserId) -> Result<(), PortError> {
+capability! {
+    /// Arranges that accounts are erased, and tells their users and the audit log.
+    ErasureArranger,
+    Grant::table(Table::Users, &["dynamodb:GetItem", "dynamodb:PutItem"]),
+    Grant::table(Table::Mail, &["dynamodb:PutItem"]),
+    audit::APPEND,
+}
+
+impl ErasureArranger {
+    /// A user, strongly consistent.
+    pub async fn find(&self, user: &UserId) -> Result<Option<User>, PortError> {
+        find(&self.tables, user).await
+    }
+
+    /// Stores a user who is to be erased, as [`StandingWriter::store`] does, together with the mail
+    /// that tells them; a user without an address gets none.
+    pub async fn store(
+        &self,
+        user: &User,
+        mail: Option<&Mail<Sealed>>,
+        entry: &Entry,
+    ) -> Result<(), PortError> {
+        let item = UserItem::new(user, entry.at, &entry.trace_id);
+        let mut parts = vec![self.tables.put_version_part(Table::Users, &item, user.version)?];
+        if let Some(mail) = mail {
+            parts.push(mail::part(&self.tables, mail, &entry.trace_id)?);
+        }
+        parts.push(audit::part(&self.tables, entry)?);
+        self.tables.transact("arrange an erasure", parts).await
+    }
+}
+
+/// The names that a user gave up.
+pub(super) async fn held_names(tables: &Tables, user: &UserId) -> Result<Vec<Username>, PortError> {
     let names: Vec<HeldNameItem> =
         tables.query(Table::Users, &user_key(user), "username#", NAMES_MAX).await?;
-    for HeldNameItem { username, .. } in names {
+    Ok(names.into_iter().map(|held| held.username).collect())
+}
+
+/// Frees the names that a user gave up and that are still held for them.
+pub(crate) async fn free_held_names(tables: &Tables, user: &UserId) -> Result<(), PortError> {
+    for username in held_names(tables, user).await? {
         let claim = find_claim(tables, &username).await?;
         // Somebody else may have the name by now.
         if claim.is_some_and(|claim| claim.user == *user) {
