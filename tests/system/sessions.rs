@@ -36,13 +36,13 @@ async fn is_signed_in(browser: &mut Browser) -> bool {
 }
 
 /// Where a session stands in its user's list.
-struct Place {
+pub(crate) struct Place {
     user: String,
     session: String,
 }
 
 impl Place {
-    async fn of(browser: &mut Browser) -> Self {
+    pub(crate) async fn of(browser: &mut Browser) -> Self {
         let user = browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
         Self { user, session: listed(browser).await.1 }
     }
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// The refresh token, opened with the key of the local cloud.
-    async fn refresh_token(&self, world: &World) -> String {
+    pub(crate) async fn refresh_token(&self, world: &World) -> String {
         let order = json!({ "TableName": EDGE, "Key": self.key() });
         let item = world.dynamodb("GetItem", &order).await;
         let sealed = item["Item"]["refresh_token"]["S"].clone();
@@ -80,7 +80,7 @@ async fn provider(world: &World, path: &str, form: &str) -> Answer {
 }
 
 /// Whether the provider gives tokens for this refresh token.
-async fn is_usable(world: &World, refresh_token: &str) -> bool {
+pub(crate) async fn is_usable(world: &World, refresh_token: &str) -> bool {
     let form = format!("grant_type=refresh_token&refresh_token={refresh_token}");
     provider(world, "/oauth2/token", &form).await.status == 200
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use rollcall_domain::audit::{Action, Actor, Entry, Subject};
+use rollcall_domain::id::{MailId, UserId};
+use rollcall_domain::mail::{Address, Letter, Mail};
 use rollcall_domain::random::Random;
 use rollcall_domain::standing::StandingRefusal;
 use rollcall_domain::user::User;
@@ -10,8 +12,8 @@ use rollcall_edge::problem::{CONFLICT, UNAUTHENTICATED};
 use rollcall_edge::{Caller, Context, Problem};
 use rollcall_runtime::declaration::ProblemKind;
 use rollcall_runtime::{Startup, StartupError};
-use rollcall_store::users::StandingWriter;
-use rollcall_store::{PortError, PortErrorClass};
+use rollcall_store::users::{ErasureArranger, StandingWriter};
+use rollcall_store::{Capability, PortError, PortErrorClass};
 
 /// How often a change is stored at most, when others change the account at the same moment.
 const STORE_ATTEMPTS_MAX: u32 = 5;
@@ -24,9 +26,58 @@ pub(crate) static NOT_LEAVING: ProblemKind = ProblemKind {
     advice: "Nothing is to be done.",
 };
 
+/// Reads accounts, and stores how they stand.
+pub(crate) trait Standings: Capability {
+    /// A user, strongly consistent.
+    async fn find(&self, user: &UserId) -> Result<Option<User>, PortError>;
+
+    /// Stores a changed user together with an entry in the audit log; `Conflict`, and nothing is
+    /// stored, when somebody else changed the user in between.
+    async fn store(&self, user: &User, entry: &Entry, random: &dyn Random)
+    -> Result<(), PortError>;
+}
+
+impl Standings for StandingWriter {
+    async fn find(&self, user: &UserId) -> Result<Option<User>, PortError> {
+        self.find(user).await
+    }
+
+    async fn store(
+        &self,
+        user: &User,
+        entry: &Entry,
+        _random: &dyn Random,
+    ) -> Result<(), PortError> {
+        self.store(user, entry).await
+    }
+}
+
+impl Standings for ErasureArranger {
+    async fn find(&self, user: &UserId) -> Result<Option<User>, PortError> {
+        self.find(user).await
+    }
+
+    /// Whoever is to be erased reads so in a mail, since it may be somebody else who asked.
+    async fn store(
+        &self,
+        user: &User,
+        entry: &Entry,
+        random: &dyn Random,
+    ) -> Result<(), PortError> {
+        let address = user.email.as_deref().and_then(|email| Address::parse(email).ok());
+        let mail = address.map(|to| Mail {
+            id: MailId::new(entry.at, random),
+            to,
+            letter: Letter::ErasureAsked,
+            created_at: entry.at,
+        });
+        self.store(user, mail.as_ref(), entry).await
+    }
+}
+
 /// The accounts, and what an entry in the audit log needs.
-pub(crate) struct Accounts {
-    writer: StandingWriter,
+pub(crate) struct Accounts<Writer> {
+    writer: Writer,
     random: Arc<dyn Random>,
 }
 
@@ -43,7 +94,7 @@ pub(crate) enum LeavingError {
     Port(#[from] PortError),
 }
 
-impl Accounts {
+impl<Writer: Standings> Accounts<Writer> {
     pub(crate) fn new(startup: &Startup) -> Result<Self, StartupError> {
         Ok(Self { writer: startup.capability()?, random: startup.random() })
     }
@@ -66,7 +117,7 @@ impl Accounts {
             let (actor, subject) = (caller.user.clone(), caller.user.clone());
             let what = (Actor::User(actor), action.clone(), Subject::User(subject));
             let entry = Entry::new(what, &context.trace_id, context.now, self.random.as_ref());
-            match self.writer.store(&after, &entry).await {
+            match self.writer.store(&after, &entry, self.random.as_ref()).await {
                 Ok(()) => return Ok(after),
                 Err(error) if error.class == PortErrorClass::Conflict => {}
                 Err(error) => return Err(error.into()),

@@ -2,8 +2,9 @@
 //! ([`crate::user_restore`]); then everything that is kept of them goes, here and in the CRM
 //! ([`crate::user_erase`]).
 //!
-//! Asking again does not put the day off. The caller stays signed in, so that a wish which somebody
-//! else uttered at an open browser can be called off from any of the caller's devices.
+//! Asking again does not put the day off. The caller is told by a mail that the same transaction
+//! writes, and stays signed in, so that a wish which somebody else uttered at an open browser can be
+//! called off from any of the caller's devices.
 
 use rollcall_domain::audit::Action;
 use rollcall_domain::standing::Standing;
@@ -14,7 +15,7 @@ use rollcall_runtime::declaration::{Operation, RateClass};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
-use rollcall_store::users::StandingWriter;
+use rollcall_store::users::ErasureArranger;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ pub static FUNCTION: Function = Function {
     purpose: "Arranges that the caller's account is erased after seven days.",
     triggers: &[Trigger::Http(Route { method: Method::Delete, path: "/users/me" })],
     rate: RateClass::Credential,
-    grants: &[StandingWriter::GRANTS],
+    grants: &[ErasureArranger::GRANTS],
     operation: Operation {
         success_status: 202,
         response: Some(schema::<Output>),
@@ -38,7 +39,7 @@ pub static FUNCTION: Function = Function {
 };
 
 struct Ports {
-    accounts: Accounts,
+    accounts: Accounts<ErasureArranger>,
 }
 
 impl Ports {

@@ -1,6 +1,5 @@
 //! Erases whoever asked for it and did not call it off within the grace time: from every table, and
-//! from the CRM. What their sessions had at the identity provider is deleted unused, and ends there by
-//! itself.
+//! from the CRM. What their sessions had at the identity provider is revoked there.
 //!
 //! Every ten minutes it looks for accounts whose time is over. The first round closes one: its
 //! sessions end, and nobody signs in with it any more. A later round removes what is kept, when no
@@ -21,6 +20,11 @@ use rollcall_store::sessions::EverySessionEnder;
 use rollcall_store::{Capability, PortError};
 use serde::de::IgnoredAny;
 
+use crate::settings::{
+    OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
+};
+use crate::upstream::{self, Upstream};
+
 /// Accounts that one round takes up.
 const ACCOUNTS_MAX: i32 = 25;
 
@@ -29,7 +33,14 @@ pub static FUNCTION: Function = Function {
     name: "user-erase",
     purpose: "Erases people whose grace time is over.",
     triggers: &[Trigger::Schedule { every_minutes: 10 }],
-    grants: &[UserEraser::GRANTS, EverySessionEnder::GRANTS],
+    grants: &[UserEraser::GRANTS, EverySessionEnder::GRANTS, upstream::GRANTS],
+    settings: &[
+        &OIDC_ISSUER,
+        &OIDC_CLIENT_ID,
+        &OIDC_REDIRECT_URI,
+        &OIDC_PROFILE,
+        &OIDC_CLIENT_AUTHENTICATION,
+    ],
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
 };
@@ -37,6 +48,7 @@ pub static FUNCTION: Function = Function {
 struct Ports {
     eraser: UserEraser,
     sessions: EverySessionEnder,
+    upstream: Upstream,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -46,6 +58,7 @@ impl Ports {
         Ok(Self {
             eraser: startup.capability()?,
             sessions: startup.capability()?,
+            upstream: Upstream::new(startup)?,
             clock: startup.clock(),
             random: startup.random(),
         })
@@ -75,7 +88,8 @@ async fn erase(
     now: Timestamp,
 ) -> Result<(), PortError> {
     let Some(closed) = ports.eraser.close(user, now).await? else { return Ok(()) };
-    ports.sessions.end_all(user, now).await?;
+    let ended = ports.sessions.end_all(user, now).await?;
+    ports.upstream.revoke(ended, now).await;
     if now < after_seconds(closed.since, ERASURE_SETTLE_SECONDS) {
         return Ok(());
     }

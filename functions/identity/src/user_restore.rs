@@ -30,7 +30,7 @@ pub static FUNCTION: Function = Function {
 };
 
 struct Ports {
-    accounts: Accounts,
+    accounts: Accounts<StandingWriter>,
 }
 
 impl Ports {

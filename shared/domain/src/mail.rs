@@ -92,6 +92,8 @@ impl From<Address> for String {
 pub enum Letter<S> {
     /// Somebody asked for an account for an address that has one.
     AccountExists,
+    /// Somebody asked that the reader's account is erased.
+    ErasureAsked,
     /// Somebody may make an account.
     Invitation {
         /// Proves that whoever comes with it has read this mail.
@@ -141,6 +143,7 @@ impl<S> Letter<S> {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::AccountExists => "account_exists",
+            Self::ErasureAsked => "erasure_asked",
             Self::Invitation { .. } => "invitation",
         }
     }
@@ -149,6 +152,7 @@ impl<S> Letter<S> {
     pub fn try_map<T, E>(self, change: impl FnOnce(S) -> Result<T, E>) -> Result<Letter<T>, E> {
         Ok(match self {
             Self::AccountExists => Letter::AccountExists,
+            Self::ErasureAsked => Letter::ErasureAsked,
             Self::Invitation { token, name } => Letter::Invitation { token: change(token)?, name },
         })
     }
@@ -187,6 +191,16 @@ impl Letter<Secret> {
                 action: "Sign in",
                 link: format!("{site_url}/auth/login"),
                 closing: "If it was not you who asked, you can ignore this mail.",
+            },
+            Self::ErasureAsked => Draft {
+                subject: "Your Rollcall account is going to be erased",
+                greeting: None,
+                opening: "Somebody who was signed in to your Rollcall account asked that it is \
+                          erased. In seven days everything that it holds goes for good.",
+                action: "Sign in to keep it",
+                link: format!("{site_url}/auth/login"),
+                closing: "If it was you who asked, there is nothing to do. If it was not, call it \
+                          off and end the sessions that you do not know.",
             },
             Self::Invitation { token, name } => Draft {
                 subject: "Your invitation to Rollcall",
@@ -278,6 +292,7 @@ mod tests {
     #[test]
     fn letters_read_as_they_are_meant_to() {
         assert_snapshot!("account-exists", rendered(&Letter::AccountExists));
+        assert_snapshot!("erasure-asked", rendered(&Letter::ErasureAsked));
         let token = Secret::new("3q2-7w_t0");
         assert_snapshot!("invitation", rendered(&Letter::Invitation { token, name: None }));
     }
