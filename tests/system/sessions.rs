@@ -7,8 +7,9 @@ use rollcall_cli::sample;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::session::SessionHash;
 use rollcall_local::Addresses;
+use rollcall_local::lambda::Outcome as Invoked;
 use rollcall_store::vault::{Keyring, Sealed};
-use rollcall_tests::{Answer, Browser, Outcome, PATIENCE, World};
+use rollcall_tests::{Answer, Browser, Outcome, PATIENCE, World, eventually};
 use serde_json::{Value, json};
 
 use crate::sign_in::{ago, callback, session_key, set_session};
@@ -373,5 +374,180 @@ async fn a_stage_with_a_client_secret_refreshes_and_revokes_too() {
     assert_eq!(ada.post("/auth/logout", None).await.status, 200);
     let lines = world.cloud.logs.lines();
     assert!(!lines.iter().any(|line| line.line.contains("left to expire")), "{lines:?}");
+    world.finish(Outcome::Clean).await;
+}
+
+/// Lets time pass for a browser's session: the provider was asked 51 minutes ago, and the session was
+/// used six minutes ago.
+async fn age(world: &World, browser: &Browser) {
+    let order = json!({
+        "TableName": EDGE,
+        "Key": session_key(browser),
+        "UpdateExpression": "SET last_used_at = :used, asked_at = :asked",
+        "ExpressionAttributeValues": {
+            ":used": { "S": ago(6 * 60) },
+            ":asked": { "S": ago(51 * 60) },
+        },
+    });
+    world.dynamodb("UpdateItem", &order).await;
+}
+
+/// Lets the schedule's function run once.
+async fn round(world: &World) {
+    let order = b"{}".as_slice().into();
+    let invocation = world.cloud.lambda.invoke("session-refresh", order, None).await.unwrap();
+    assert!(matches!(invocation.outcome, Invoked::Response(_)), "{invocation:?}");
+}
+
+/// Since when a browser's session waits to be refreshed; empty when it does not wait.
+async fn waits_since(world: &World, browser: &Browser) -> String {
+    let order = json!({ "TableName": EDGE, "Key": session_key(browser) });
+    let answer = world.dynamodb("GetItem", &order).await;
+    answer["Item"]["refresh_at"]["S"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_10_a_session_in_use_is_refreshed_whatever_it_is_used_for() {
+    let world = world().await;
+    let (mut busy, mut idle) = (world.signed_in("ada").await, world.signed_in("lin").await);
+    let places = (Place::of(&mut busy).await, Place::of(&mut idle).await);
+    let before = (places.0.refresh_token(&world).await, places.1.refresh_token(&world).await);
+    let cookie = busy.cookies[COOKIE].clone();
+    age(&world, &busy).await;
+    age(&world, &idle).await;
+    assert_eq!(busy.get("/enrollments").await.status, 200);
+    let due = waits_since(&world, &busy).await;
+    assert!(!due.is_empty() && waits_since(&world, &idle).await.is_empty());
+    round(&world).await;
+    let renewed = async || {
+        let token = places.0.refresh_token(&world).await;
+        (token != before.0).then_some(token)
+    };
+    let renewed = eventually("the provider is asked again", renewed).await;
+    assert_eq!(waits_since(&world, &busy).await, "");
+    assert_eq!(busy.get("/enrollments").await.status, 200);
+    round(&world).await;
+    assert_eq!(places.0.refresh_token(&world).await, renewed, "once is enough");
+    assert_eq!(places.1.refresh_token(&world).await, before.1, "nobody uses this one");
+    assert_eq!(busy.cookies[COOKIE], cookie);
+    // A mark that came late, or stayed since somebody died, costs no call.
+    let late = json!({
+        "TableName": EDGE,
+        "Key": session_key(&busy),
+        "UpdateExpression": "SET refresh_shard = :shard, refresh_at = :due",
+        "ExpressionAttributeValues": { ":shard": { "S": "refresh" }, ":due": { "S": due } },
+    });
+    world.dynamodb("UpdateItem", &late).await;
+    round(&world).await;
+    let settled = async || waits_since(&world, &busy).await.is_empty().then_some(());
+    eventually("the late mark is removed", settled).await;
+    assert_eq!(places.0.refresh_token(&world).await, renewed);
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_10_fifty_uses_and_many_rounds_at_once_are_one_call_to_the_provider() {
+    let world = world().await;
+    let ada = world.signed_in("ada").await;
+    age(&world, &ada).await;
+    // As above: what is left of this fault tells how often the provider made tokens.
+    order(&world, json!({ "kind": "missing_nonce", "count": 2 })).await;
+    let uses = join_all((0..50).map(|_| {
+        let mut browser = ada.clone();
+        async move { browser.get("/users/me").await }
+    }));
+    let rounds = async {
+        let used = async || (!waits_since(&world, &ada).await.is_empty()).then_some(());
+        eventually("the session was used", used).await;
+        join_all((0..6).map(|_| round(&world))).await
+    };
+    let (answers, _) = join(uses, rounds).await;
+    for answer in answers {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    round(&world).await;
+    let settled = async || waits_since(&world, &ada).await.is_empty().then_some(());
+    eventually("the session is refreshed", settled).await;
+    assert!(is_signed_in(&mut ada.clone()).await);
+    for expected in [400, 303] {
+        let mut browser = world.browser();
+        let url = callback(&world, &mut browser, "/auth/login").await;
+        let answer = browser.send("GET", &url, None, &[]).await;
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_away_ends_no_session_that_is_in_use_and_is_asked_later() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let place = Place::of(&mut ada).await;
+    let before = place.refresh_token(&world).await;
+    age(&world, &ada).await;
+    // Discovery and keys are remembered, so that the token endpoint alone is away.
+    order(&world, json!({ "kind": "500", "endpoint": "token", "count": 1_000 })).await;
+    assert!(is_signed_in(&mut ada).await);
+    let due = waits_since(&world, &ada).await;
+    round(&world).await;
+    let put_off = async || {
+        let later = waits_since(&world, &ada).await;
+        (later > due).then_some(later)
+    };
+    let later = eventually("the session is put off", put_off).await;
+    assert!(is_signed_in(&mut ada).await);
+    assert_eq!(waits_since(&world, &ada).await, later, "a use changes nothing about that");
+    assert_eq!(place.refresh_token(&world).await, before);
+
+    let url = Addresses::url(world.cloud.addresses.provider);
+    let url = format!("{url}/_emulator/outage");
+    assert!(world.browser().plain("DELETE", &url, None).await.status < 300);
+    let order = json!({
+        "TableName": EDGE,
+        "Key": session_key(&ada),
+        "UpdateExpression": "SET refresh_at = :due",
+        "ExpressionAttributeValues": { ":due": { "S": due } },
+    });
+    world.dynamodb("UpdateItem", &order).await;
+    round(&world).await;
+    let renewed = async || (place.refresh_token(&world).await != before).then_some(());
+    eventually("the provider is asked again", renewed).await;
+    assert!(is_signed_in(&mut ada).await);
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_provider_took_away_is_gone_everywhere_without_anybody_asking() {
+    let world = world().await;
+    let mut browsers = [world.signed_in("ada").await, world.signed_in("ada").await];
+    promote(&world, &mut browsers).await;
+    let [mut here, mut there] = browsers;
+    let strangers = Place::of(&mut there).await.refresh_token(&world).await;
+    age(&world, &here).await;
+    assert_eq!(here.get(ADMIN_ROUTE).await.status, 200);
+    round(&world).await;
+    let ended = async || (here.clone().get(ADMIN_ROUTE).await.status == 401).then_some(());
+    eventually("the session ends", ended).await;
+    assert_eq!(there.get(ADMIN_ROUTE).await.status, 401);
+    let revoked = async || (!is_usable(&world, &strangers).await).then_some(());
+    eventually("the other token is revoked", revoked).await;
+
+    let mut lin = world.signed_in("lin").await;
+    let token = Place::of(&mut lin).await.refresh_token(&world).await;
+    assert_eq!(provider(&world, "/oauth2/revoke", &format!("token={token}")).await.status, 200);
+    age(&world, &lin).await;
+    assert!(is_signed_in(&mut lin).await);
+    round(&world).await;
+    let ended = async || (!is_signed_in(&mut lin.clone()).await).then_some(());
+    eventually("who was refused upstream is signed out", ended).await;
+
+    let mut bare = world.signed_in("ada").await;
+    Place::of(&mut bare).await.change(&world, "REMOVE refresh_token").await;
+    age(&world, &bare).await;
+    assert!(is_signed_in(&mut bare).await);
+    round(&world).await;
+    let settled = async || waits_since(&world, &bare).await.is_empty().then_some(());
+    eventually("a session that cannot be refreshed waits no more", settled).await;
+    assert!(is_signed_in(&mut bare).await);
     world.finish(Outcome::Clean).await;
 }

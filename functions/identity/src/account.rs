@@ -5,6 +5,7 @@ use rollcall_domain::id::UserId;
 use rollcall_domain::random::Random;
 use rollcall_domain::session::SessionHash;
 use rollcall_domain::standing::Closed;
+use rollcall_domain::time::Timestamp;
 use rollcall_domain::user::{AddressChange, AddressTaken, Identity, SignedIn, User};
 use rollcall_edge::Context;
 use rollcall_oidc::IdClaims;
@@ -75,7 +76,7 @@ pub(crate) async fn sign_in(
         };
         match stored {
             Ok(()) => {
-                tell(&signed_in, context);
+                tell(&signed_in, now);
                 return Ok(Account { user: signed_in.user, roles_changed });
             }
             Err(error)
@@ -94,7 +95,7 @@ pub(crate) async fn renew(
     users: &UserDirectory,
     user: &UserId,
     identity: &Identity,
-    context: &Context,
+    (now, trace_id): (Timestamp, &str),
 ) -> Result<Option<User>, PortError> {
     let mut attempt = 1;
     loop {
@@ -102,16 +103,15 @@ pub(crate) async fn renew(
         let Some(known) = known.filter(|known| known.id == *user) else {
             return Ok(None);
         };
-        let Ok(renewed) = known.clone().sign_in(identity.clone(), owner.as_ref(), context.now)
-        else {
+        let Ok(renewed) = known.clone().sign_in(identity.clone(), owner.as_ref(), now) else {
             return Ok(None);
         };
         if is_told_already(&known, &renewed) {
             return Ok(Some(known));
         }
-        match users.update(&renewed, &context.trace_id).await {
+        match users.update(&renewed, trace_id).await {
             Ok(()) => {
-                tell(&renewed, context);
+                tell(&renewed, now);
                 return Ok(Some(renewed.user));
             }
             Err(error)
@@ -211,10 +211,10 @@ fn is_told_already(known: &User, signed_in: &SignedIn) -> bool {
 }
 
 /// An operator has to know of addresses that two users have at the provider.
-fn tell(signed_in: &SignedIn, context: &Context) {
+fn tell(signed_in: &SignedIn, now: Timestamp) {
     if signed_in.address == AddressChange::Refused {
         let user = &signed_in.user.id;
         tracing::warn!(user.id = %user, "the provider's address is another user's, the old one stays");
-        metrics::emit(context.now, &[(Metric::AddressesRefused, 1.0)]);
+        metrics::emit(now, &[(Metric::AddressesRefused, 1.0)]);
     }
 }

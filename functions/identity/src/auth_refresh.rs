@@ -1,22 +1,18 @@
 //! Asks the identity provider again who the caller is and what they may do (OpenID Connect Core §12),
 //! without a new sign-in.
 //!
-//! Refresh tokens work once where the provider rotates them, so of the callers with one session one
-//! calls the provider; the others wait and share its answer, as does whoever comes within half a
-//! minute after it. When the provider says that the grant is over, the session ends. When it does not
-//! answer, the session stays as it is. When it says that the caller may do something else than
-//! before, all of the caller's sessions end at once, and this browser gets a new one with the new
-//! rights and a new cookie.
+//! Of the callers with one session one calls the provider (`renewal.rs` says what its answer means);
+//! the others wait and share its answer, as does whoever comes within half a minute after it. When it
+//! says that the caller may do something else than before, this browser gets a new session with the
+//! new rights and a new cookie, in place of all that the caller had.
+//!
+//! Nobody has to call this to stay signed in: `session-refresh` asks about everybody who is at work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rollcall_domain::limits::SESSION_ABSOLUTE_SECONDS;
-use rollcall_domain::random::{Random, token_256};
-use rollcall_domain::secret::Secret;
+use rollcall_domain::limits::{REFRESH_FRESH_SECONDS, SESSION_ABSOLUTE_SECONDS};
 use rollcall_domain::session::Session;
-use rollcall_domain::time::{Clock, Timestamp};
-use rollcall_domain::user::User;
+use rollcall_domain::time::Timestamp;
 use rollcall_edge::problem::{INTERNAL, UNAUTHENTICATED, UNAVAILABLE};
 use rollcall_edge::session::SESSION_COOKIE;
 use rollcall_edge::{Context, NoInput, Problem, Response};
@@ -25,19 +21,19 @@ use rollcall_runtime::declaration::{Operation, ProblemKind};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::refresh::{SessionRefresher, Turn};
+use rollcall_store::refresh::SessionRefresher;
 use rollcall_store::sessions::{EverySessionEnder, SessionEnder, SessionStarter};
 use rollcall_store::users::UserDirectory;
-use rollcall_store::vault::Sealed;
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::account;
+use crate::renewal::{Renewal, RenewalError, Renewed, Replaced};
 use crate::settings::{
     OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
 };
-use crate::upstream::{self, Upstream};
+use crate::upstream;
 
 /// Between two looks whether somebody else's call has come back, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(800));
@@ -86,28 +82,13 @@ pub static FUNCTION: Function = Function {
 };
 
 struct Ports {
-    turns: SessionRefresher,
+    renewal: Renewal,
     starter: SessionStarter,
-    ender: SessionEnder,
-    every_ender: EverySessionEnder,
-    users: UserDirectory,
-    upstream: Upstream,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self {
-            turns: startup.capability()?,
-            starter: startup.capability()?,
-            ender: startup.capability()?,
-            every_ender: startup.capability()?,
-            users: startup.capability()?,
-            upstream: Upstream::new(startup)?,
-            clock: startup.clock(),
-            random: startup.random(),
-        })
+        Ok(Self { renewal: Renewal::new(startup)?, starter: startup.capability()? })
     }
 }
 
@@ -125,14 +106,15 @@ async fn handle(
     context: &Context,
     _input: NoInput,
 ) -> Result<Response, RefreshError> {
-    let holder = token_256(ports.random.as_ref());
     let mut pause = LOOK_AGAIN.0;
     for _look in 0..LOOKS_MAX {
-        match ports.turns.take_turn(session, &holder, ports.clock.now()).await? {
-            Turn::Ours(sealed) => return our_turn(ports, session, &holder, context, sealed).await,
-            Turn::Fresh(refreshed_at) => return Ok(Output::of(refreshed_at)),
-            Turn::Ended => return Err(RefreshError::Ended),
-            Turn::Theirs => {
+        let attempt = ports.renewal.attempt(session, REFRESH_FRESH_SECONDS, &context.trace_id);
+        match attempt.await? {
+            Renewed::Kept(at) | Renewed::Fresh(at) => return Ok(Output::of(at)),
+            Renewed::Replaced(replaced) => {
+                return succeed(ports, session, context, *replaced).await;
+            }
+            Renewed::Theirs => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LOOK_AGAIN.1);
             }
@@ -147,102 +129,24 @@ impl Output {
     }
 }
 
-async fn our_turn(
-    ports: &Ports,
-    session: &Session,
-    holder: &str,
-    context: &Context,
-    sealed: Option<Sealed>,
-) -> Result<Response, RefreshError> {
-    let outcome = match renew(ports, session, context, sealed.as_ref()).await {
-        Ok(Renewed { user: Some(user), refresh_token }) if user.roles() != session.roles => {
-            replace(ports, session, context, (&user, &refresh_token)).await
-        }
-        Ok(renewed) => keep(ports, session, holder, &renewed.refresh_token).await,
-        Err(error) => Err(error),
-    };
-    match &outcome {
-        Ok(_) => {}
-        Err(RefreshError::Ended) => {
-            drop(ports.ender.end(&session.user, &session.id, context.now).await?);
-        }
-        Err(_) => ports.turns.give_back(session, holder).await?,
-    }
-    outcome
-}
-
-/// What the provider says now.
-struct Renewed {
-    /// The caller; `None` when the provider sent no new id token.
-    user: Option<User>,
-    /// What the provider is asked with the next time.
-    refresh_token: Secret,
-}
-
-async fn renew(
+/// The browser goes on with a session of the new rights.
+async fn succeed(
     ports: &Ports,
     session: &Session,
     context: &Context,
-    sealed: Option<&Sealed>,
-) -> Result<Renewed, RefreshError> {
-    let now = context.now;
-    let sealed = sealed.ok_or(RefreshError::NotRefreshable)?;
-    let before = ports.upstream.open(sealed, (&session.user, &session.id), now).await?;
-    let provider = ports.upstream.provider.get(now).await?;
-    let tokens = provider.refresh(&before, now).await?;
-    let refresh_token = tokens.refresh_token.unwrap_or(before);
-    let Some(id_token) = &tokens.id_token else {
-        return Ok(Renewed { user: None, refresh_token });
-    };
-    let claims = provider.verify_id_token(id_token, None, &tokens.access_token, now).await?;
-    let identity = account::identity(claims);
-    let user = account::renew(&ports.users, &session.user, &identity, context).await?;
-    Ok(Renewed { user: Some(user.ok_or(RefreshError::Ended)?), refresh_token })
-}
-
-/// The session goes on as it is.
-async fn keep(
-    ports: &Ports,
-    session: &Session,
-    holder: &str,
-    refresh_token: &Secret,
+    Replaced { user, refresh_token, others }: Replaced,
 ) -> Result<Response, RefreshError> {
-    let now = ports.clock.now();
-    let names = (&session.user, &session.id);
-    let random = ports.random.as_ref();
-    let sealed = ports.upstream.seal(refresh_token, names, now, random).await?;
-    if ports.turns.keep(session, holder, &sealed, now).await? {
-        Ok(Output::of(now))
-    } else {
-        Err(RefreshError::Ended)
-    }
-}
-
-/// The caller may do something else than before: nothing that was begun with the old rights goes on.
-async fn replace(
-    ports: &Ports,
-    session: &Session,
-    context: &Context,
-    (user, refresh_token): (&User, &Secret),
-) -> Result<Response, RefreshError> {
-    let now = ports.clock.now();
-    let ended = ports.every_ender.end_all(&session.user, now).await?;
-    // Whoever signed out meanwhile stays signed out.
-    if !ended.iter().any(|ended| ended.id == session.id) {
-        return Err(RefreshError::Ended);
-    }
-    let random = ports.random.as_ref();
+    let Renewal { upstream, users, ender, clock, random, .. } = &ports.renewal;
+    let (now, random) = (clock.now(), random.as_ref());
     let (next, cookie) = session.succeed(user.roles(), now, random);
-    let names = (&next.user, &next.id);
-    let sealed = ports.upstream.seal(refresh_token, names, now, random).await?;
+    let sealed = upstream.seal(&refresh_token, (&next.user, &next.id), now, random).await?;
     ports.starter.start(&next, Some(&sealed), &context.trace_id).await?;
-    if !account::is_unchanged(&ports.users, user, context).await? {
-        drop(ports.ender.end(&next.user, &next.id, now).await?);
+    if !account::is_unchanged(users, &user, context).await? {
+        drop(ender.end(&next.user, &next.id, now).await?);
         return Err(RefreshError::Ended);
     }
     tracing::info!(user.id = %next.user, "roles changed, all other sessions ended");
-    let others = ended.into_iter().filter(|ended| ended.id != session.id);
-    ports.upstream.revoke(others, now).await;
+    upstream.revoke(others, now).await;
     Ok(Output::of(now).with_cookie(SESSION_COOKIE, &cookie, SESSION_ABSOLUTE_SECONDS))
 }
 
@@ -260,11 +164,13 @@ enum RefreshError {
     Port(#[from] PortError),
 }
 
-impl From<OidcError> for RefreshError {
-    fn from(error: OidcError) -> Self {
+impl From<RenewalError> for RefreshError {
+    fn from(error: RenewalError) -> Self {
         match error {
-            OidcError::GrantRefused => Self::Ended,
-            error => Self::Provider(error),
+            RenewalError::Ended => Self::Ended,
+            RenewalError::NotRefreshable => Self::NotRefreshable,
+            RenewalError::Provider(error) => Self::Provider(error),
+            RenewalError::Port(error) => Self::Port(error),
         }
     }
 }

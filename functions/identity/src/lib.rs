@@ -39,6 +39,8 @@ pub mod portfolio_public;
 pub mod portfolio_update;
 mod portfolio_view;
 mod provider;
+mod renewal;
+pub mod session_refresh;
 pub mod settings;
 pub mod site;
 mod upstream;
@@ -86,6 +88,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &portfolio_list::FUNCTION,
     &portfolio_public::FUNCTION,
     &portfolio_update::FUNCTION,
+    &session_refresh::FUNCTION,
     &user_connect::FUNCTION,
     &user_connection_list::FUNCTION,
     &user_delete::FUNCTION,

@@ -90,6 +90,23 @@ impl Upstream {
         }
     }
 
+    /// Revokes a token that no session has any more, as [`Upstream::revoke`] does.
+    pub(crate) async fn revoke_token(&self, token: &Secret, now: Timestamp) {
+        let revoking = async {
+            self.provider.get(now).await?.revoke(token, now).await?;
+            Ok::<(), RevocationError>(())
+        };
+        match tokio::time::timeout(REVOCATION_TIMEOUT, revoking).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = chain(&error), "a token at the provider is left to expire");
+            }
+            Err(_elapsed) => {
+                tracing::warn!("a token at the provider is left to expire: no answer in time");
+            }
+        }
+    }
+
     async fn revoke_one(&self, ended: &Ended, now: Timestamp) -> Result<(), RevocationError> {
         if let Some(sealed) = &ended.refresh_token {
             let token = self.open(sealed, (&ended.user, &ended.id), now).await?;

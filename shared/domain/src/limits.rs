@@ -73,6 +73,12 @@ pub const REFRESH_LEASE_SECONDS: i64 = 20;
 /// A session that was refreshed this recently is not refreshed again: requests that were sent
 /// together arrive apart, and one call to the provider is meant to serve them all.
 pub const REFRESH_FRESH_SECONDS: i64 = 30;
+/// What the provider said about a user counts for this long; then a session that is used is
+/// refreshed. With the time between two stored uses it is less than the hour for which providers
+/// issue tokens.
+pub const REFRESH_DUE_SECONDS: i64 = 50 * 60;
+/// A session whose refresh failed is not tried again for this long.
+pub const REFRESH_RETRY_SECONDS: i64 = 5 * 60;
 /// A sign-in that was begun must come back within this time.
 pub const LOGIN_SECONDS: i64 = 10 * 60;
 /// An identity that was proven waits this long for its address's owner to sign in.

@@ -6,7 +6,9 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::id::{SessionId, UserId};
-use crate::limits::{SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, SESSION_TOUCH_SECONDS};
+use crate::limits::{
+    REFRESH_DUE_SECONDS, SESSION_ABSOLUTE_SECONDS, SESSION_IDLE_SECONDS, SESSION_TOUCH_SECONDS,
+};
 use crate::random::{Random, token_256};
 use crate::role::Role;
 use crate::secret::{Secret, constant_time_equal};
@@ -48,6 +50,8 @@ pub struct Session {
     pub signed_in_at: Timestamp,
     /// When the session was last used, to within five minutes.
     pub last_used_at: Timestamp,
+    /// When the identity provider was last asked about the user: at the sign-in or a refresh.
+    pub asked_at: Timestamp,
     /// Counts the CSRF tokens that were handed out and revoked.
     pub epoch: u32,
 }
@@ -69,6 +73,7 @@ impl Session {
             roles,
             signed_in_at: now,
             last_used_at: now,
+            asked_at: now,
             epoch: 1,
         };
         (session, cookie)
@@ -96,6 +101,11 @@ impl Session {
     /// Whether this use should be stored.
     pub fn needs_touch(&self, now: Timestamp) -> bool {
         now >= after_seconds(self.last_used_at, SESSION_TOUCH_SECONDS)
+    }
+
+    /// Whether the provider is to be asked about the user again, now that the session is used.
+    pub fn needs_refresh(&self, now: Timestamp) -> bool {
+        now >= after_seconds(self.asked_at, REFRESH_DUE_SECONDS)
     }
 
     /// The token that a page of ours sends with an unsafe request: HMAC-SHA-256 under `key` over
@@ -132,6 +142,7 @@ mod tests {
             roles: Vec::new(),
             signed_in_at: at(signed_in),
             last_used_at: at(last_used),
+            asked_at: at(signed_in),
             epoch: 1,
         }
     }
@@ -159,6 +170,7 @@ mod tests {
         assert!(second.roles.is_empty() && second.user == first.user);
         assert!(cookie != other_cookie && first.hash != second.hash && first.id != second.id);
         assert_eq!(second.ends_at(), after_seconds(now, SESSION_ABSOLUTE_SECONDS));
+        assert!(first.needs_refresh(later) && !second.needs_refresh(later));
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub const MAIL_DUE: Index = Index { name: "due", partition_key: "due_shard", sor
 /// Accounts that are to be erased, by when.
 pub const USER_ERASURES: Index =
     Index { name: "erasures", partition_key: "erase_shard", sort_key: "erase_at" };
+/// Sessions that are in use and whose user the provider is to be asked about, by since when.
+pub const SESSION_REFRESHES: Index =
+    Index { name: "refreshes", partition_key: "refresh_shard", sort_key: "refresh_at" };
 
 impl Table {
     /// Every table.
@@ -142,11 +145,11 @@ impl Table {
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],
+            Self::Edge => &[SESSION_REFRESHES],
             Self::Enrollments
             | Self::Progress
             | Self::Attempts
             | Self::Catalog
-            | Self::Edge
             | Self::Directory
             | Self::Portfolio => &[],
         }

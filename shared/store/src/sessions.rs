@@ -1,7 +1,8 @@
 //! Sessions in the table `edge`. Each is two items, written and removed together:
 //!
 //! - `session#{hash of the cookie}` / `session`: what every request reads, by one `GetItem`. The
-//!   cookie itself is not stored.
+//!   cookie itself is not stored. While the session is to be refreshed it stands in the index
+//!   `refreshes`.
 //! - `user#{user}` / `session#{session}`: what makes a user's sessions a list, and holds what the
 //!   session has at the identity provider (see [`crate::refresh`]).
 //!
@@ -22,11 +23,13 @@ use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::role::Role;
 use rollcall_domain::session::{Session, SessionHash};
 use rollcall_domain::time::after_seconds;
+use rollcall_resources::table::EXPIRES_AT;
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{corrupt, failed};
 use crate::item::{Attributes, from_item, key, number, text, to_item};
+use crate::refresh;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 use crate::vault::Sealed;
@@ -55,6 +58,9 @@ struct SessionItem {
     roles: Vec<Role>,
     signed_in_at: Timestamp,
     last_used_at: Timestamp,
+    /// Sessions from before this was stored have not been refreshed since the sign-in.
+    #[serde(default)]
+    asked_at: Option<Timestamp>,
     epoch: u32,
     expires_at: i64,
     trace_id: String,
@@ -102,6 +108,7 @@ impl From<SessionItem> for Session {
             roles: item.roles,
             signed_in_at: item.signed_in_at,
             last_used_at: item.last_used_at,
+            asked_at: item.asked_at.unwrap_or(item.signed_in_at),
             epoch: item.epoch,
         }
     }
@@ -109,6 +116,16 @@ impl From<SessionItem> for Session {
 
 fn session_key(hash: &str) -> String {
     format!("session#{hash}")
+}
+
+/// A change of what requests read of a session, if it has not ended.
+pub(crate) fn of(session: &Session) -> ItemUpdate {
+    ItemUpdate::of(&session_key(session.hash.as_str()), SESSION).only_if("attribute_exists(pk)")
+}
+
+/// The session that an item of the table is.
+pub(crate) fn from_stored(item: Attributes) -> Result<Session, PortError> {
+    Ok(Session::from(from_item::<SessionItem>(item)?))
 }
 
 pub(crate) fn list_key(user: &UserId) -> String {
@@ -139,22 +156,19 @@ impl SessionReader {
         Ok(bound_ms.map(|ms| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)))
     }
 
-    /// Stores that the session was used now. A session that has ended meanwhile stays ended.
+    /// Stores that the session was used now, and that it is to be refreshed, if it is (see
+    /// [`crate::refresh`]); `Conflict` when the session has ended meanwhile, which it stays.
     pub async fn touch(&self, session: &Session, now: Timestamp) -> Result<(), PortError> {
+        let operation = "store the use of a session";
         let used = Session { last_used_at: now, ..session.clone() };
-        self.tables
-            .client
-            .update_item()
-            .table_name(self.tables.name(Table::Edge))
-            .set_key(Some(key(&session_key(session.hash.as_str()), SESSION)))
-            .update_expression("SET last_used_at = :now, expires_at = :end")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":now", text(now.to_string()))
-            .expression_attribute_values(":end", number(used.ends_at().as_second()))
-            .send()
-            .await
-            .map_err(failed("store the use of a session"))?;
-        Ok(())
+        let update = of(session)
+            .set("last_used_at", text(now.to_string()))
+            .set(EXPIRES_AT, number(used.ends_at().as_second()));
+        let update = if used.needs_refresh(now) { refresh::marked(update, now) } else { update };
+        match self.tables.apply(operation, Table::Edge, update).await? {
+            Some(_before) => Ok(()),
+            None => Err(PortError::new(operation, PortErrorClass::Conflict, "it has ended")),
+        }
     }
 }
 
@@ -180,6 +194,7 @@ impl SessionStarter {
             roles: session.roles.clone(),
             signed_in_at: session.signed_in_at,
             last_used_at: session.last_used_at,
+            asked_at: Some(session.asked_at),
             epoch: session.epoch,
             expires_at: session.ends_at().as_second(),
             trace_id: trace_id.to_owned(),

@@ -11,13 +11,13 @@ use std::any::type_name;
 
 use futures::future::{join, join_all};
 use rollcall_domain::id::UserId;
-use rollcall_domain::limits::{REFRESH_FRESH_SECONDS, REFRESH_LEASE_SECONDS};
+use rollcall_domain::limits::{REFRESH_DUE_SECONDS, REFRESH_FRESH_SECONDS, REFRESH_LEASE_SECONDS};
 use rollcall_domain::random::SeededRandom;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::session::Session;
 use rollcall_domain::time::{Timestamp, after_seconds};
 use rollcall_local_dynamodb::Fault;
-use rollcall_store::refresh::{SessionRefresher, Turn};
+use rollcall_store::refresh::{RefreshAgenda, SessionRefresher, Turn};
 use rollcall_store::sessions::{
     EverySessionEnder, SessionEnder, SessionLister, SessionReader, SessionStarter,
 };
@@ -171,11 +171,23 @@ async fn of_any_number_of_callers_one_has_the_turn_until_it_is_done_or_dead() {
     let session = begin(&world, &user, 1, &random).await.remove(0);
     let turns: SessionRefresher = can(&world);
     let take = async |holder: &str, second: i64| {
-        name(&turns.take_turn(&session, holder, after_seconds(now(), second)).await.unwrap())
+        name(
+            &turns
+                .take_turn(&session, holder, REFRESH_FRESH_SECONDS, after_seconds(now(), second))
+                .await
+                .unwrap(),
+        )
     };
     let asking = (0..20).map(|number| {
         let (turns, session) = (turns.clone(), session.clone());
-        async move { name(&turns.take_turn(&session, &number.to_string(), now()).await.unwrap()) }
+        async move {
+            name(
+                &turns
+                    .take_turn(&session, &number.to_string(), REFRESH_FRESH_SECONDS, now())
+                    .await
+                    .unwrap(),
+            )
+        }
     });
     let taken = join_all(asking).await;
     assert_eq!(taken.iter().filter(|turn| **turn == "ours").count(), 1, "{taken:?}");
@@ -188,7 +200,10 @@ async fn of_any_number_of_callers_one_has_the_turn_until_it_is_done_or_dead() {
     assert_eq!(take("other", REFRESH_LEASE_SECONDS + 1).await, "theirs");
     assert!(turns.keep(&session, "late", &new, at(40)).await.unwrap());
     assert_eq!(take("next", 40 + REFRESH_FRESH_SECONDS - 1).await, "fresh");
-    let next = turns.take_turn(&session, "next", at(40 + REFRESH_FRESH_SECONDS)).await.unwrap();
+    let next = turns
+        .take_turn(&session, "next", REFRESH_FRESH_SECONDS, at(40 + REFRESH_FRESH_SECONDS))
+        .await
+        .unwrap();
     assert!(matches!(next, Turn::Ours(Some(stored)) if stored == new));
     turns.give_back(&session, "next").await.unwrap();
     assert_eq!(take("again", 40 + REFRESH_FRESH_SECONDS).await, "ours");
@@ -197,4 +212,38 @@ async fn of_any_number_of_callers_one_has_the_turn_until_it_is_done_or_dead() {
     assert!(!turns.keep(&session, "again", &new, at(101)).await.unwrap());
     assert_eq!(can::<SessionLister>(&world).list(&user, now()).await.unwrap(), []);
     world.check_grants_are_used::<SessionRefresher>();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_used_long_after_the_provider_was_asked_waits_to_be_refreshed() {
+    let (world, random) = (World::start().await, SeededRandom::new(6));
+    let user = UserId::new(now(), &random);
+    let sessions = begin(&world, &user, 2, &random).await;
+    let (used, ended) = (&sessions[0], &sessions[1]);
+    let (reader, turns): (SessionReader, SessionRefresher) = (can(&world), can(&world));
+    let agenda: RefreshAgenda = can(&world);
+    let at = |second| after_seconds(now(), REFRESH_DUE_SECONDS + second);
+    let due = async |second| agenda.due(at(second), 10).await.unwrap();
+    reader.touch(used, at(-1)).await.unwrap();
+    assert_eq!(due(9_999).await, [], "the provider was asked lately");
+    reader.touch(used, at(0)).await.unwrap();
+    let found = due(0).await;
+    assert_eq!(found, [reader.find(&used.hash).await.unwrap().unwrap()]);
+    agenda.put_off(used, at(300)).await.unwrap();
+    reader.touch(used, at(1)).await.unwrap();
+    assert_eq!(due(299).await, [], "a use brings back what was put off");
+    assert_eq!(due(300).await.len(), 1);
+    turns.settle(used, at(300)).await.unwrap();
+    agenda.put_off(used, at(301)).await.unwrap();
+    assert_eq!(due(9_999).await, [], "what is done is put off");
+    let settled = reader.find(&used.hash).await.unwrap().unwrap();
+    assert_eq!((settled.asked_at, settled.last_used_at), (at(300), at(1)));
+
+    reader.touch(ended, at(0)).await.unwrap();
+    can::<SessionEnder>(&world).end(&user, &ended.id, now()).await.unwrap();
+    turns.settle(ended, at(1)).await.unwrap();
+    assert_eq!(due(9_999).await, []);
+    assert_eq!(reader.find(&ended.hash).await.unwrap(), None, "a session came back");
+    assert!(reader.touch(ended, at(2)).await.is_err());
+    world.check_grants_are_used::<RefreshAgenda>();
 }
