@@ -210,6 +210,31 @@ async fn s_20_who_is_erased_leaves_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s_20_answers_that_were_kept_for_repetitions_are_exported_and_erased() {
+    let world = world().await;
+    let (mut browser, id) = settled(&world).await;
+    let path = "/modules/follow-a-change/quizzes/check/start";
+    let key = [("idempotency-key", "once")];
+    let started = browser.change_with("POST", path, None, &key).await;
+    assert_eq!(started.status, 200, "{started:?}");
+    let attempt = started.json()["attempt_id"].as_str().unwrap().to_owned();
+    let kept = async || {
+        let mut found = items(&world, Table::Edge).await;
+        found.retain(|item| item.contains(&attempt));
+        found
+    };
+    assert_eq!(kept().await.len(), 1, "the answer is kept");
+    // What the answer says, the export says as what it is: an attempt.
+    let export = browser.get("/users/me/export").await.json();
+    assert!(export["tables"]["edge"].to_string().contains("idempotency#"), "{export}");
+    assert!(export["tables"]["attempts"].to_string().contains(&attempt), "{export}");
+    leave_for_good(&world, &mut browser, &id).await;
+    assert!(erase(&world).await);
+    assert_eq!(kept().await, Vec::<String>::new());
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_fails_anywhere_goes_on_where_it_stopped() {
     // A stage with a client secret, with which what the sessions had at the provider is revoked.
     let with_secret = |options: &mut _| sample::authenticate_client(options);

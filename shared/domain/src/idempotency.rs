@@ -144,6 +144,7 @@ pub fn turn(record: Option<Record>, payload: &Payload, now: Timestamp) -> Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::SeededRandom;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -189,5 +190,8 @@ mod tests {
             assert_eq!(key("usr_1", "POST /a", text), Err(InvalidKey), "{text}");
         }
         assert!(key("usr_1", "POST /a", &"x".repeat(255)).is_ok());
+        let user = UserId::new(at(1), &SeededRandom::new(1));
+        assert_eq!(key(user.as_str(), "POST /a", "k").unwrap().user(), Some(&user));
+        assert_eq!(key("client:usr_1", "POST /a", "k").unwrap().user(), None);
     }
 }

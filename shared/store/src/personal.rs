@@ -13,13 +13,16 @@ use rollcall_resources::{Grant, Table};
 use serde_json::{Map, Value};
 
 use crate::error::{corrupt, failed};
-use crate::item::{Attributes, key};
+use crate::item::{Attributes, text};
 use crate::tables::{Tables, capability};
 
 /// Items of one person in one table that an export holds; more is an error and never a silent cut.
 const ITEMS_PER_TABLE_MAX: usize = 20_000;
 /// Items that one call removes (the service's own limit).
 const REMOVED_AT_ONCE_MAX: usize = 25;
+/// Pages of keys that one removal reads, of a megabyte of items each. What is left after that is
+/// removed by a repetition.
+const REMOVAL_PAGES_MAX: u32 = 2_000;
 /// How often removals that a call left out are sent again.
 const REMOVAL_TRIES_MAX: u32 = 8;
 /// What proves something rather than telling it, of no use to the person and of much use to a thief;
@@ -85,15 +88,34 @@ impl Tables {
         user: &UserId,
         goes: impl Fn(&str) -> bool,
     ) -> Result<(), PortError> {
-        let items: Vec<Map<String, Value>> =
-            self.query(table, &partition(user), "", ITEMS_PER_TABLE_MAX).await?;
-        let keys = items.iter().filter_map(|item| item.get(SORT_KEY)?.as_str());
-        let keys: Vec<&str> = keys.filter(|sk| goes(sk)).collect();
-        for chunk in keys.chunks(REMOVED_AT_ONCE_MAX) {
-            let chunk = chunk.iter().map(|sk| key(&partition(user), sk));
-            self.remove_all(table, chunk.collect()).await?;
+        let operation = "list items to remove";
+        let (pk, mut start) = (partition(user), None);
+        for _page in 0..REMOVAL_PAGES_MAX {
+            let page = self
+                .client
+                .query()
+                .table_name(self.name(table))
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(&pk))
+                .projection_expression("pk, sk")
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(failed(operation))?;
+            let mut keys = page.items.unwrap_or_default();
+            keys.retain(|key| {
+                key.get(SORT_KEY).and_then(|sk| sk.as_s().ok()).is_some_and(|sk| goes(sk))
+            });
+            for chunk in keys.chunks(REMOVED_AT_ONCE_MAX) {
+                self.remove_all(table, chunk.to_vec()).await?;
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(PortError::new(operation, PortErrorClass::Throttled, "more than one removal takes"))
     }
 
     async fn remove_all(&self, table: Table, keys: Vec<Attributes>) -> Result<(), PortError> {
