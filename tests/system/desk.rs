@@ -12,7 +12,7 @@ use crate::{PROGRAM, world};
 const USERS: &str = "/admin/users";
 const ADMIN_ROUTE: &str = "/admin/crm/status";
 
-async fn user_id(browser: &mut Browser) -> String {
+pub(crate) async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
 }
 
@@ -21,7 +21,7 @@ fn path(user_id: &str) -> String {
 }
 
 /// Changes a user as it is now.
-async fn administer(admin: &mut Browser, user_id: &str, body: Value) -> Answer {
+pub(crate) async fn administer(admin: &mut Browser, user_id: &str, body: Value) -> Answer {
     let tag = admin.get(&path(user_id)).await.header("etag").to_owned();
     patch(admin, user_id, body, &tag).await
 }

@@ -5,6 +5,7 @@ use rollcall_domain::flag::{Flag, Rollout, USER_SEARCH, Visitor};
 use rollcall_tests::{Answer, Browser, Outcome, World, eventually, member};
 use serde_json::{Value, json};
 
+use crate::desk::{administer, user_id};
 use crate::profile::edit;
 use crate::{PROGRAM, world};
 
@@ -196,5 +197,49 @@ async fn a_share_of_the_members_is_the_same_share_every_time() {
         .await;
     }
     assert_eq!(grace.get("/users?query=sea").await.status, 200, "our own people come first");
+    world.finish(Outcome::Clean).await;
+}
+
+/// Whether members and others see somebody of this name, wherever people are shown; `connected` is
+/// connected to them.
+async fn is_shown(connected: &mut Browser, nobody: &mut Browser, name: &str) -> bool {
+    let path = format!("/users/{name}");
+    let public = nobody.get(&path).await.status;
+    assert_eq!(connected.get(&path).await.status, public, "members and others see the same");
+    let found = names(&search(connected, &format!("query={name}")).await.json());
+    let listed = connected.get("/users/me/connections").await.json();
+    let shown = !listed["connections"][0]["user"].is_null();
+    assert_eq!((public == 200, found.len() == 1), (shown, shown), "{name}: {listed}");
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_or_about_to_leave_is_shown_to_nobody() {
+    let world = world().await;
+    let (mut ada, mut lin) = (world.signed_in("ada").await, world.signed_in("lin").await);
+    let (mut grace, mut nobody) = (world.signed_in("grace").await, world.browser());
+    change(&mut lin, json!({ "username": "lin_sees" })).await;
+    let public = json!({ "profile": "public" });
+    change(&mut ada, json!({ "username": "ada_here", "visibility": public })).await;
+    for (browser, name) in [(&mut lin, "ada_here"), (&mut ada, "lin_sees")] {
+        let answer = browser.put(&format!("/users/{name}/connect"), None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert!(is_shown(&mut lin, &mut nobody, "ada_here").await);
+
+    let id = user_id(&mut ada).await;
+    for (suspended, shown) in [(true, false), (false, true)] {
+        let answer = administer(&mut grace, &id, json!({ "suspended": suspended })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(is_shown(&mut lin, &mut nobody, "ada_here").await, shown);
+    }
+    let mut ada = world.signed_in("ada").await;
+    assert_eq!(ada.delete("/users/me").await.status, 202);
+    assert!(!is_shown(&mut lin, &mut nobody, "ada_here").await);
+    let refused = grace.put("/users/ada_here/connect", None).await;
+    assert_eq!(refused.status, 404, "nobody connects to who is about to leave: {refused:?}");
+    assert_eq!(ada.get("/users/me").await.json()["username"], "ada_here", "but to oneself");
+    assert_eq!(ada.post("/users/me/restore", None).await.status, 200);
+    assert!(is_shown(&mut lin, &mut nobody, "ada_here").await);
     world.finish(Outcome::Clean).await;
 }

@@ -150,9 +150,8 @@ impl Question {
     }
 
     /// What a member sees of `user`, if the user is an answer now. Nobody is found by what they do
-    /// not show, and nobody finds a user who cannot sign in.
+    /// not show, and nobody finds a user who is suspended or about to leave.
     pub fn answered_by(&self, user: &User, now: Timestamp) -> Option<PublicProfile> {
-        user.standing.check_open(now).ok()?;
         let shown = user.shown_to(Audience::Member, date(now))?;
         let holds = |wanted: &Wanted| match wanted {
             Wanted::Prefix(prefix) => shown.username.as_str().starts_with(prefix),
@@ -242,7 +241,12 @@ mod tests {
         let closed = user(Some("ada_l"), &["Rust"], &[(Field::Profile, Visibility::Private)]);
         check(&closed, ("ada", "", ""), false);
         check(&user(None, &["Rust"], &[]), ("", "rust", ""), false);
-        check(&open.suspend(at(1)).unwrap(), ("ada", "", ""), false);
+        let leaving = open.clone().leave(at(1)).unwrap();
+        check(&leaving, ("ada", "", ""), false);
+        check(&leaving.stay(at(2)).unwrap(), ("ada", "", ""), true);
+        let suspended = open.suspend(at(1)).unwrap();
+        check(&suspended, ("ada", "", ""), false);
+        check(&suspended.reinstate().unwrap(), ("ada", "", ""), true);
     }
 
     #[test]

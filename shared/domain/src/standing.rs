@@ -75,6 +75,12 @@ impl Standing {
         matches!(self, Self::Suspended { .. })
     }
 
+    /// Whether others may see the user at all. Who is suspended is not to be seen, and who asked to be
+    /// erased wants to be gone: they are hidden at once, and shown again when they stay after all.
+    pub const fn is_shown(self) -> bool {
+        matches!(self, Self::Active)
+    }
+
     /// When the account is erased, if its user asked for that.
     pub const fn erase_at(self) -> Option<Timestamp> {
         match self {

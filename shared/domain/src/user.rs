@@ -335,6 +335,9 @@ impl User {
     /// What an audience sees of the user on the day `today`; `None` when it may not know that there is
     /// one.
     pub fn shown_to(&self, audience: Audience, today: Date) -> Option<PublicProfile> {
+        if !self.standing.is_shown() {
+            return None;
+        }
         let profile = &self.profile;
         let shows = |field| profile.shows(field, audience);
         if !shows(Field::Profile) {

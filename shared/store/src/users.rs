@@ -21,6 +21,7 @@ mod merge;
 mod standing;
 
 use rollcall_domain::id::UserId;
+use rollcall_domain::limits::IDENTITIES_PER_USER_MAX;
 use rollcall_domain::port::PortError;
 use rollcall_domain::profile::Edit;
 use rollcall_domain::user::{Edited, User};
@@ -32,8 +33,8 @@ pub(crate) use self::connections::{end_connections, move_connections};
 pub use self::desk::{LinkedIdentity, UserAdministrator, UserDesk, UserLister, UserPage};
 pub use self::directory::{UserDirectory, UserJoiner};
 use self::item::{
-    CLAIM, ClaimItem, HeldNameItem, LINK, PointerItem, UserItem, email_key, identity_key,
-    username_key,
+    CLAIM, ClaimItem, HeldNameItem, IdentityItem, LINK, PointerItem, UserItem, email_key,
+    identity_key, username_key,
 };
 pub(crate) use self::item::{ERASURE_SHARD, PROFILE, user_key};
 pub use self::linking::{IdentityLinker, LinkKeeper};
@@ -51,6 +52,12 @@ use crate::tables::{Tables, capability};
 pub(crate) async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
     let item: Option<UserItem> = tables.get(Table::Users, &user_key(user), PROFILE).await?;
     Ok(item.map(User::from))
+}
+
+/// The identities that are listed for a user; more than a user may have are an error.
+async fn listed_identities(tables: &Tables, user: &UserId) -> Result<Vec<IdentityItem>, PortError> {
+    let identities_max = usize::try_from(IDENTITIES_PER_USER_MAX).unwrap_or(usize::MAX);
+    tables.query(Table::Users, &user_key(user), "identity#", identities_max).await
 }
 
 async fn find_claim(tables: &Tables, username: &Username) -> Result<Option<Claim>, PortError> {

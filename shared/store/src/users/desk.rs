@@ -9,16 +9,13 @@ use rollcall_domain::user::User;
 use rollcall_resources::table::{USERS_JOINED, USERS_JOINED_SHARDS};
 use rollcall_resources::{Grant, Table};
 
-use super::find;
-use super::item::{IdentityItem, UserItem, joined_shard, user_key};
+use super::item::{IdentityItem, UserItem, joined_shard};
 use super::merge::tombstone;
+use super::{find, listed_identities};
 use crate::audit;
 use crate::error::failed;
 use crate::item::{from_item, text};
 use crate::tables::{Tables, capability};
-
-/// Identities that one list reads; more are an error, since no user may have so many.
-const IDENTITIES_READ_MAX: usize = 100;
 
 /// An identity that signs in as a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,9 +135,7 @@ pub(super) async fn identities(
     tables: &Tables,
     user: &User,
 ) -> Result<Vec<LinkedIdentity>, PortError> {
-    let pk = user_key(&user.id);
-    let items: Vec<IdentityItem> =
-        tables.query(Table::Users, &pk, "identity#", IDENTITIES_READ_MAX).await?;
+    let items = listed_identities(tables, &user.id).await?;
     let own = LinkedIdentity {
         issuer: user.issuer.clone(),
         subject: user.subject.clone(),

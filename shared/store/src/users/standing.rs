@@ -10,18 +10,16 @@ use rollcall_domain::username::Username;
 use rollcall_resources::{Grant, Table};
 
 use super::item::{
-    CLAIM, HeldNameItem, IdentityItem, LINK, UserItem, email_key, identity_key, user_key,
+    CLAIM, HeldNameItem, LINK, UserItem, email_key, identity_key, user_key,
     username_key,
 };
-use super::{find, find_claim};
+use super::{find, find_claim, listed_identities};
 use crate::error::corrupt;
 use crate::item::{key, text};
 use crate::tables::{Tables, capability};
 use crate::vault::Sealed;
 use crate::{audit, mail};
 
-/// Identities of one user.
-const IDENTITIES_MAX: usize = 20;
 /// Names that one user gave up: one a week for decades.
 const NAMES_MAX: usize = 2_000;
 
@@ -109,8 +107,7 @@ pub(crate) async fn forget_parts(
 ) -> Result<Vec<TransactWriteItem>, PortError> {
     let Some(account) = find(tables, user).await? else { return Ok(Vec::new()) };
     let pk = user_key(user);
-    let identities: Vec<IdentityItem> =
-        tables.query(Table::Users, &pk, "identity#", IDENTITIES_MAX).await?;
+    let identities = listed_identities(tables, user).await?;
     let mut links: Vec<String> =
         identities.iter().map(|listed| identity_key(&listed.issuer, &listed.subject)).collect();
     let mut parts = Vec::new();
