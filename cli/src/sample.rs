@@ -141,6 +141,11 @@ pub fn follow_the_standards(options: &mut Options) {
     change_provider(options, |provider| provider.profile = Profile::Generic);
 }
 
+/// Makes the provider of a local cloud tell who people are at its user info endpoint alone.
+pub fn tell_at_user_info(options: &mut Options) {
+    change_provider(options, |provider| provider.claims_in_id_tokens = false);
+}
+
 fn change_provider(
     options: &mut Options,
     change: impl Fn(&mut provider::Options) + Send + Sync + 'static,
@@ -269,6 +274,7 @@ fn provider_options(
                 scopes: ["openid", "email", "profile"].map(ToOwned::to_owned).to_vec(),
             },
         ],
+        claims_in_id_tokens: true,
         triggers: None,
     }
 }

@@ -274,3 +274,37 @@ async fn a_session_lives_on_by_its_use_on_every_route_and_ends_without() {
     }
     world.finish(Outcome::Clean).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_somebody_is_may_be_told_at_the_user_info_endpoint_alone() {
+    let world = World::start_with(PROGRAM, Vec::new(), |options| {
+        sample::follow_the_standards(options);
+        sample::tell_at_user_info(options);
+    })
+    .await;
+    let order = async |kind: &str| {
+        let url = Addresses::url(world.cloud.addresses.provider);
+        let url = format!("{url}/_emulator/break-next");
+        let order = json!({ "kind": kind, "endpoint": "user_info" });
+        assert!(world.browser().plain("POST", &url, Some(order)).await.status < 300);
+    };
+    // OpenID Connect Core §5.3.2: what is about somebody else must not be used.
+    for (kind, status) in [("other_user_info", 500), ("500", 503), ("not_json", 500)] {
+        order(kind).await;
+        let mut browser = world.browser();
+        let url = callback(&world, &mut browser, "/auth/login").await;
+        let answer = browser.send("GET", &url, None, &[]).await;
+        assert_eq!(answer.status, status, "{kind}: {answer:?}");
+        assert_eq!(browser.get("/auth/me").await.status, 401, "{kind}");
+    }
+    let mut ada = world.signed_in("ada").await;
+    let me = ada.get("/auth/me").await.json();
+    assert_eq!(
+        (me["given_name"].as_str(), me["email"].as_str()),
+        (Some("Ada"), Some("ada@rollcall.example"))
+    );
+    assert_eq!(ada.post("/auth/refresh", None).await.status, 200);
+    let after = ada.get("/auth/me").await.json();
+    assert_eq!(after["email"], me["email"], "a refresh that tells less takes nothing away");
+    world.finish(Outcome::Troubled).await;
+}

@@ -224,6 +224,7 @@ async fn identify(
     let (id_token, access_token) = (&tokens.id_token, &tokens.access_token);
     let nonce = Some(login.nonce.as_str());
     let claims = provider.verify_id_token(id_token, nonce, access_token, now).await?;
+    let claims = provider.complete(claims, access_token, now).await?;
     Ok((account::identity(claims), tokens.refresh_token))
 }
 

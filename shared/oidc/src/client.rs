@@ -190,6 +190,25 @@ impl Client {
         self.provider.verify(now, |keys| verify_id_token(id_token.expose(), keys, &expected)).await
     }
 
+    /// The claims of an id token with what this provider tells at its user info endpoint alone, which
+    /// OpenID Connect Core §5.4 lets it do. It is asked when the id token names no address.
+    pub async fn complete(
+        &self,
+        claims: IdClaims,
+        access_token: &Secret,
+        now: Timestamp,
+    ) -> Result<IdClaims, OidcError> {
+        let discovery = self.provider.discovery(now).await?;
+        match &discovery.user_info_endpoint {
+            Some(url) if claims.email.is_none() => {
+                let endpoint = Endpoint::UserInfo;
+                let info = self.provider.http.get_as(endpoint, url, access_token).await?;
+                claims.completed(info)
+            }
+            Some(_) | None => Ok(claims),
+        }
+    }
+
     /// Ends a refresh token and what came from it (RFC 7009). A token that is already gone counts as
     /// success there and here.
     pub async fn revoke(&self, refresh_token: &Secret, now: Timestamp) -> Result<(), OidcError> {

@@ -15,6 +15,7 @@ pub(crate) struct Document {
     jwks_uri: String,
     revocation_endpoint: Option<String>,
     end_session_endpoint: Option<String>,
+    userinfo_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -29,6 +30,7 @@ pub(crate) struct Discovery {
     pub(crate) jwks_uri: Url,
     pub(crate) revocation_endpoint: Option<Url>,
     pub(crate) end_session_endpoint: Option<Url>,
+    pub(crate) user_info_endpoint: Option<Url>,
     /// RFC 9207 §3.
     pub(crate) promises_callback_issuer: bool,
     /// Whether a secret goes into the `Authorization` header, the default of RFC 8414 §2.
@@ -68,6 +70,7 @@ impl Discovery {
         let optional = |endpoint, text: &Option<String>| {
             text.as_ref().map(|text| url(endpoint, text)).transpose()
         };
+        let user_info_endpoint = optional(Endpoint::UserInfo, &document.userinfo_endpoint)?;
         let authorization_endpoint =
             url(Endpoint::Authorization, &document.authorization_endpoint)?;
         let takes_create = document.prompt_values_supported.iter().any(|value| value == "create");
@@ -90,6 +93,7 @@ impl Discovery {
             sign_up,
             revocation_endpoint,
             end_session_endpoint,
+            user_info_endpoint,
             promises_callback_issuer: document.authorization_response_iss_parameter_supported,
             takes_basic: document
                 .token_endpoint_auth_methods_supported
@@ -143,6 +147,7 @@ mod tests {
             "jwks_uri",
             "revocation_endpoint",
             "end_session_endpoint",
+            "userinfo_endpoint",
         ] {
             for url in [
                 "http://login.example/x",

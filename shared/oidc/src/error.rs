@@ -21,6 +21,8 @@ pub enum Endpoint {
     Revocation,
     /// The sign-out endpoint.
     EndSession,
+    /// The user info endpoint.
+    UserInfo,
 }
 
 impl fmt::Display for Endpoint {
@@ -32,6 +34,7 @@ impl fmt::Display for Endpoint {
             Self::Token => "token",
             Self::Revocation => "revocation",
             Self::EndSession => "end session",
+            Self::UserInfo => "user info",
         })
     }
 }
@@ -122,6 +125,9 @@ pub enum OidcError {
     /// RFC 9207 §2.4: the callback comes from another provider, or does not say from which.
     #[error("the callback does not come from this provider")]
     WrongCallbackIssuer,
+    /// OpenID Connect Core §5.3.2: the user info is about somebody else than the id token.
+    #[error("the user info is somebody else's")]
+    WrongUserInfo,
     /// The token is not to be believed.
     #[error("the token is refused")]
     Token(#[from] TokenRefusal),
@@ -145,6 +151,7 @@ impl OidcError {
             | Self::UnsafeEndpoint { .. }
             | Self::NoUsableKey
             | Self::RequestRefused
+            | Self::WrongUserInfo
             | Self::Token(_) => ErrorClass::ProviderMisbehaving,
             Self::MissingEndpoint { .. } | Self::ClientRefused => ErrorClass::Misconfigured,
         }

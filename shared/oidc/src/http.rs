@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, StatusCode};
+use rollcall_domain::secret::Secret;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -60,7 +61,25 @@ impl Http {
         endpoint: Endpoint,
         url: &Url,
     ) -> Result<T, OidcError> {
-        let (status, body) = read(endpoint, self.client.get(url.clone())).await?;
+        self.document(endpoint, self.client.get(url.clone())).await
+    }
+
+    /// A document that is shown to the bearer of a token (RFC 6750 §2.1).
+    pub(crate) async fn get_as<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        url: &Url,
+        token: &Secret,
+    ) -> Result<T, OidcError> {
+        self.document(endpoint, self.client.get(url.clone()).bearer_auth(token.expose())).await
+    }
+
+    async fn document<T: DeserializeOwned>(
+        &self,
+        endpoint: Endpoint,
+        request: RequestBuilder,
+    ) -> Result<T, OidcError> {
+        let (status, body) = read(endpoint, request).await?;
         match status {
             StatusCode::OK => parse(endpoint, &body),
             status => Err(unexpected(endpoint, status)),

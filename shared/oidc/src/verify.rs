@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::error::OidcError;
 use crate::key_set::{Key, KeySet};
 use crate::settings::ProviderProfile;
 
@@ -449,18 +450,53 @@ fn access_token_hash(access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(left)
 }
 
+/// Some providers write flags as text. Anything but a clear yes is a no.
+fn is_yes(flag: Option<&Value>) -> bool {
+    match flag {
+        Some(Value::Bool(yes)) => *yes,
+        Some(Value::String(text)) => text == "true",
+        Some(Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => false,
+    }
+}
+
+/// What the user info endpoint tells about a person (OpenID Connect Core §5.3.2).
+#[derive(Deserialize)]
+pub(crate) struct UserInfo {
+    sub: Option<String>,
+    email: Option<String>,
+    email_verified: Option<Value>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+}
+
+impl IdClaims {
+    /// The claims, with what only the user info tells; refused when it is somebody else's: whoever
+    /// mixed up the access token would otherwise give one person the address of another.
+    pub(crate) fn completed(self, info: UserInfo) -> Result<Self, OidcError> {
+        if info.sub.as_deref() != Some(self.subject.as_str()) {
+            return Err(OidcError::WrongUserInfo);
+        }
+        let (email, email_verified) = match self.email {
+            Some(email) => (Some(email), self.email_verified),
+            None => (info.email, is_yes(info.email_verified.as_ref())),
+        };
+        Ok(Self {
+            email_verified: email_verified && email.is_some(),
+            email,
+            given_name: self.given_name.or(info.given_name),
+            family_name: self.family_name.or(info.family_name),
+            ..self
+        })
+    }
+}
+
 fn believe(
     claims: Claims,
     profile: ProviderProfile,
     expires_at: Timestamp,
 ) -> Result<IdClaims, TokenRefusal> {
     let subject = subject(claims.sub)?;
-    // Some providers write flags as text. Anything but a clear yes is a no.
-    let email_verified = match &claims.email_verified {
-        Some(Value::Bool(verified)) => *verified,
-        Some(Value::String(text)) => text == "true",
-        _ => false,
-    };
+    let email_verified = is_yes(claims.email_verified.as_ref());
     // Only at Cognito is the name ours; another provider may let people write claims.
     let own = claims.provider_groups.filter(|_| profile == ProviderProfile::Cognito);
     Ok(IdClaims {

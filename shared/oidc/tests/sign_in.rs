@@ -66,6 +66,7 @@ fn provider_options(base_url: String, profile: ProviderProfile) -> local::Option
             groups: vec!["admin".to_owned()],
         }],
         clients: vec![client("web", None), client("backend", Some("s3cret/+ :%"))],
+        claims_in_id_tokens: true,
         triggers: None,
     }
 }

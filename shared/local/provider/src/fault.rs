@@ -59,6 +59,8 @@ pub(crate) enum Kind {
     WrongAtHash,
     /// The token has no subject.
     MissingSubject,
+    /// The user info is somebody else's.
+    OtherUserInfo,
 }
 
 /// An endpoint, as far as faults tell them apart.
@@ -100,6 +102,8 @@ pub(crate) enum Place {
     Callback,
     /// In the tokens of an answer.
     Tokens,
+    /// In the user info.
+    UserInfo,
 }
 
 impl Kind {
@@ -128,6 +132,7 @@ impl Kind {
             | Self::WrongTokenUse
             | Self::WrongAtHash
             | Self::MissingSubject => Place::Tokens,
+            Self::OtherUserInfo => Place::UserInfo,
         }
     }
 

@@ -134,7 +134,9 @@ fn id_claims(provider: &Provider, user: &User, grant: &Grant, now: i64) -> Map<S
         ("aud", json!(grant.client_id)),
         ("auth_time", json!(grant.auth_time)),
     ]));
-    claims.extend(personal_claims(user, &grant.scopes));
+    if provider.claims_in_id_tokens() {
+        claims.extend(personal_claims(user, &grant.scopes));
+    }
     match provider.profile() {
         Profile::Cognito => {
             claims.extend(members([

@@ -80,6 +80,9 @@ pub struct Options {
     pub users: Vec<User>,
     /// Which applications may ask.
     pub clients: Vec<Client>,
+    /// Whether people's claims stand in id tokens as well, or are told at the user info endpoint alone,
+    /// as OpenID Connect Core §5.4 has it for the code flow.
+    pub claims_in_id_tokens: bool,
     /// What calls the functions of the pool's triggers, in the `cognito` profile.
     pub triggers: Option<Arc<dyn Triggers>>,
 }

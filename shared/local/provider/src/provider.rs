@@ -37,6 +37,7 @@ struct Inner {
     base_url: String,
     pool_id: String,
     profile: Profile,
+    claims_in_id_tokens: bool,
     users: Vec<User>,
     clients: Vec<Client>,
     triggers: Option<Arc<dyn Triggers>>,
@@ -87,6 +88,7 @@ impl Provider {
                 base_url: options.base_url,
                 pool_id: options.pool_id,
                 profile: options.profile,
+                claims_in_id_tokens: options.claims_in_id_tokens,
                 users: options.users,
                 clients: options.clients,
                 triggers: options.triggers,
@@ -154,6 +156,10 @@ impl Provider {
 
     pub(crate) fn profile(&self) -> Profile {
         self.inner.profile
+    }
+
+    pub(crate) fn claims_in_id_tokens(&self) -> bool {
+        self.inner.claims_in_id_tokens
     }
 
     /// Everybody who can sign in.

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::fault::Place;
 use crate::mint::personal_claims;
 use crate::options::{Profile, User};
 use crate::provider::Provider;
@@ -33,7 +34,11 @@ pub(crate) async fn user_info(State(provider): State<Provider>, headers: HeaderM
         );
     };
     let mut claims = personal_claims(&user, &scopes);
-    claims.insert("sub".to_owned(), json!(user.subject));
+    let subject = match provider.fault(Place::UserInfo) {
+        Some(_) => json!("somebody-else"),
+        None => json!(user.subject),
+    };
+    claims.insert("sub".to_owned(), subject);
     if provider.profile() == Profile::Cognito {
         claims.insert("username".to_owned(), json!(user.username));
         if let Some(verified @ Value::Bool(_)) = claims.get_mut("email_verified") {

@@ -84,6 +84,7 @@ fn options(base_url: String, profile: Profile, folder: Option<&Path>) -> Options
                 scopes: vec!["openid".to_owned()],
             },
         ],
+        claims_in_id_tokens: true,
         triggers: None,
     }
 }

@@ -472,3 +472,50 @@ fn after_a_refresh_no_nonce_is_expected() {
     };
     assert!(verify_id_token(&token.encode(), &provider_keys(), &expected).is_ok());
 }
+
+#[test]
+fn user_info_adds_what_the_id_token_left_out_and_only_about_the_same_person() {
+    let claims = |email: Option<&str>| IdClaims {
+        issuer: ISSUER.to_owned(),
+        subject: "ada".to_owned(),
+        email: email.map(str::to_owned),
+        email_verified: email.is_some(),
+        given_name: None,
+        family_name: Some("Lovelace".to_owned()),
+        username: None,
+        groups: Vec::new(),
+        origin_jti: None,
+        authenticated_at: None,
+        expires_at: Timestamp::from_second(NOW).unwrap(),
+    };
+    let complete = |email: Option<&str>, info: Value| {
+        claims(email).completed(serde_json::from_value(info).unwrap())
+    };
+    for sub in [json!("bob"), json!(""), json!("Ada"), Value::Null] {
+        let info = json!({ "sub": sub, "email": "bob@example.org", "email_verified": true });
+        let refused = complete(None, info);
+        assert!(matches!(refused, Err(OidcError::WrongUserInfo)), "{sub}");
+    }
+    let told = |verified: Value| {
+        json!({
+            "sub": "ada",
+            "email": "ada@example.org",
+            "email_verified": verified,
+            "given_name": "Ada",
+            "family_name": "Byron",
+        })
+    };
+    for (verified, expected) in
+        [(json!(true), true), (json!("true"), true), (json!("yes"), false), (Value::Null, false)]
+    {
+        let found = complete(None, told(verified)).ok().unwrap();
+        assert_eq!(
+            (found.email.as_deref(), found.email_verified),
+            (Some("ada@example.org"), expected)
+        );
+        let names = (found.given_name.as_deref(), found.family_name.as_deref());
+        assert_eq!(names, (Some("Ada"), Some("Lovelace")));
+    }
+    let found = complete(Some("own@example.org"), told(json!(false))).ok().unwrap();
+    assert_eq!((found.email.as_deref(), found.email_verified), (Some("own@example.org"), true));
+}
