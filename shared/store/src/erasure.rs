@@ -18,7 +18,7 @@ use rollcall_domain::audit::Entry;
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::random::Random;
-use rollcall_resources::table::USER_ERASURES;
+use rollcall_resources::table::{MAIL_DUE, USER_ERASURES};
 use rollcall_resources::{Grant, Table};
 use serde::Deserialize;
 
@@ -77,6 +77,7 @@ capability! {
     Grant::table(Table::Portfolio, SWEEP),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem"]),
+    Grant::index(Table::Mail, MAIL_DUE.name),
     audit::APPEND,
     Grant::table(Table::Crm, &["dynamodb:UpdateItem"]),
 }

@@ -22,8 +22,7 @@ use rollcall_domain::audit::Entry;
 use rollcall_domain::id::{ClaimId, InvitationId, MailId};
 use rollcall_domain::invitation::{Correspondence, Invitation, InvitationHash, Sent};
 use rollcall_domain::limits::{
-    CLAIM_ANSWERS_SECONDS, CLAIM_KEPT_SECONDS, INVITATION_KEPT_SECONDS, INVITATION_SECONDS,
-    MAIL_LEASE_SECONDS,
+    CLAIM_ANSWERS_SECONDS, CLAIM_KEPT_SECONDS, INVITATION_KEPT_SECONDS, MAIL_LEASE_SECONDS,
 };
 use rollcall_domain::mail::{Address, Mail};
 use rollcall_domain::port::PortError;
@@ -191,10 +190,17 @@ fn invitation_key(hash: &InvitationHash) -> String {
     format!("{INVITATION_PREFIX}{hash}")
 }
 
-/// Forgets that an address was ever written to: its invitation, and when it was answered.
+/// Forgets that an address was ever written to: claims and mails that wait, its invitation, and when it
+/// was answered. Claims go first, so that none is answered behind the rest.
 pub(crate) async fn forget(tables: &Tables, email: &str) -> Result<(), PortError> {
     // What is no address of a mail was never written to.
     let Ok(address) = Address::parse(email) else { return Ok(()) };
+    for shard in (0..DUE_SHARDS).map(shard_name) {
+        mail::forget_waiting(tables, &shard, &address).await?;
+    }
+    for shard in mail::shard_names() {
+        mail::forget_waiting(tables, &shard, &address).await?;
+    }
     let pk = address_key(&address);
     let known: Option<CorrespondenceItem> = tables.get(Table::Mail, &pk, CORRESPONDENCE).await?;
     let invitation = known.and_then(|known| known.invitation).map(InvitationHash::stored);
@@ -405,8 +411,8 @@ impl Said<'_> {
             sk: CORRESPONDENCE.to_owned(),
             answered_at: next.answered_at.clone(),
             invitation: next.invitation.as_ref().map(ToString::to_string),
-            // As long as an answer counts and the invitation may be replaced.
-            expires_at: after_seconds(*now, CLAIM_ANSWERS_SECONDS.max(INVITATION_SECONDS))
+            // As long as an answer counts, and as its invitation is kept, which is found through it.
+            expires_at: after_seconds(*now, CLAIM_ANSWERS_SECONDS.max(INVITATION_KEPT_SECONDS))
                 .as_second(),
             version: next.version,
             updated_at: *now,

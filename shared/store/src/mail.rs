@@ -13,7 +13,7 @@ use rollcall_domain::limits::{MAIL_KEPT_SECONDS, MAIL_LEASE_SECONDS};
 use rollcall_domain::mail::{Address, Letter, Mail, Refusal};
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::{Timestamp, after_seconds};
-use rollcall_resources::table::{EXPIRES_AT, MAIL_DUE};
+use rollcall_resources::table::{EXPIRES_AT, MAIL_DUE, PARTITION_KEY, SORT_KEY};
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,8 @@ const OUTBOX: &str = "outbox";
 const KEY_PREFIX: &str = "mail#";
 /// Parts of the index of what is due: one part alone would bound how much can be written.
 const DUE_SHARDS: u8 = 4;
+/// Pages of a part of the index that are read for one address, of a megabyte each.
+const WAITING_PAGES_MAX: u32 = 200;
 
 /// Where a mail is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +109,50 @@ pub(crate) fn forget_part(tables: &Tables, id: &MailId) -> Result<TransactWriteI
         .build()
         .map_err(corrupt("build a transaction"))?;
     Ok(TransactWriteItem::builder().delete(delete).build())
+}
+
+/// The parts of the index that list mails.
+pub(crate) fn shard_names() -> impl Iterator<Item = String> {
+    (0..DUE_SHARDS).map(shard_name)
+}
+
+/// Removes what waits in a part of the index for the reader of an address, whether somebody is about to
+/// send it or not.
+pub(crate) async fn forget_waiting(
+    tables: &Tables,
+    shard: &str,
+    address: &Address,
+) -> Result<(), PortError> {
+    let operation = "forget what waits for an address";
+    let mut start = None;
+    for _page in 0..WAITING_PAGES_MAX {
+        let page = tables
+            .client
+            .query()
+            .table_name(tables.name(Table::Mail))
+            .index_name(MAIL_DUE.name)
+            .key_condition_expression("#shard = :shard")
+            .filter_expression("recipient = :address OR address = :address")
+            .expression_attribute_names("#shard", MAIL_DUE.partition_key)
+            .expression_attribute_values(":shard", text(shard))
+            .expression_attribute_values(":address", text(address.as_str()))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(failed(operation))?;
+        for item in page.items.unwrap_or_default() {
+            let keys = [PARTITION_KEY, SORT_KEY];
+            let key = item.into_iter().filter(|(name, _)| keys.contains(&name.as_str()));
+            let delete = tables.client.delete_item().table_name(tables.name(Table::Mail));
+            let delete = delete.set_key(Some(key.collect()));
+            delete.send().await.map_err(failed(operation))?;
+        }
+        start = page.last_evaluated_key;
+        if start.is_none() {
+            return Ok(());
+        }
+    }
+    Err(PortError::new(operation, PortErrorClass::Throttled, "too much waits"))
 }
 
 /// The part of a transaction that writes a mail, which is due at once.
