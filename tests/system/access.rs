@@ -2,10 +2,11 @@
 
 use rollcall_cli::{catalogue, sample};
 use rollcall_runtime::declaration::{Access, Method};
-use rollcall_tests::Outcome;
+use rollcall_tests::{Browser, Outcome, World};
 use serde_json::json;
 
-use crate::bearer::{access_token, call, machine_token, made_up};
+use crate::bearer::{access_token, call, issued_later, machine_token, made_up};
+use crate::desk::{administer, user_id};
 use crate::world;
 
 /// The path of a route with something plausible in place of each parameter.
@@ -24,7 +25,9 @@ async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
     let mut forger = world.browser();
     forger.cookies.insert("__Host-rollcall_session".to_owned(), "x".repeat(43));
     let mut ada = world.signed_in("ada").await;
+    let (mut suspended, tokens_of_suspended) = suspended(&world).await;
     let callers = Callers {
+        suspended: tokens_of_suspended,
         member: access_token(&world, "ada").await,
         stranger: made_up(&world, "nobody-we-know", json!({}), json!({})).await,
         machine: machine_token(&world).await,
@@ -38,7 +41,7 @@ async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
         for route in function.routes() {
             let (method, path) = (route.method.as_str(), example(route.path));
             if function.access.is_closed() {
-                for browser in [&mut nobody, &mut forger] {
+                for browser in [&mut nobody, &mut forger, &mut suspended] {
                     let answer = browser.change(method, &path, None).await;
                     assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
                     assert_eq!(answer.header("www-authenticate"), "Bearer realm=\"Rollcall\"");
@@ -67,8 +70,24 @@ async fn s_01_every_route_is_closed_unless_its_declaration_opens_it() {
     world.finish(Outcome::Clean).await;
 }
 
+/// Somebody whom an administrator has suspended: their browser of before, a token of before, and one
+/// that the provider issued afterwards.
+async fn suspended(world: &World) -> (Browser, [String; 2]) {
+    let mut lin = world.signed_in("lin").await;
+    let id = user_id(&mut lin).await;
+    let before = access_token(world, "lin").await;
+    assert_eq!(call(world, "GET", "/users/me", &before).await.status, 200);
+    let mut grace = world.signed_in("grace").await;
+    let answer = administer(&mut grace, &id, json!({ "suspended": true })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let after = issued_later(world, "lin").await;
+    (lin, [before, after])
+}
+
 /// The tokens that the walk over all routes presents.
 struct Callers {
+    /// Of before the suspension, and of afterwards.
+    suspended: [String; 2],
     member: String,
     stranger: String,
     machine: String,
@@ -79,26 +98,32 @@ impl Callers {
     /// Each token, and the problem that a route with this access answers with; `None` where the
     /// caller gets in.
     fn expected(&self, access: Access) -> Vec<(&'static str, &str, Option<&'static str>)> {
-        let all = |codes: [Option<&'static str>; 5]| {
+        let all = |codes: [Option<&'static str>; 7]| {
             let callers = [
                 ("a wrong token", "x.y.z"),
                 ("a stranger", self.stranger.as_str()),
                 ("a member", self.member.as_str()),
                 ("a machine", self.machine.as_str()),
                 ("a machine without the scope", self.weak_machine.as_str()),
+                ("somebody suspended, as before", self.suspended[0].as_str()),
+                ("somebody suspended, anew", self.suspended[1].as_str()),
             ];
             callers.into_iter().zip(codes).map(|((who, token), code)| (who, token, code)).collect()
         };
         let (wrong, stranger) = (Some("invalid-token"), Some("account-required"));
         let people_only = Some("user-required");
+        let (old, new) = (Some("invalid-token"), Some("account-closed"));
         match access {
             Access::Internal | Access::Public => Vec::new(),
-            Access::Session => all([Some("session-required"); 5]),
-            Access::User => all([wrong, stranger, None, people_only, people_only]),
-            Access::Role(_) => all([wrong, stranger, Some("forbidden"), people_only, people_only]),
+            Access::Session => all([Some("session-required"); 7]),
+            Access::User => all([wrong, stranger, None, people_only, people_only, old, new]),
+            Access::Role(_) => {
+                let member = Some("forbidden");
+                all([wrong, stranger, member, people_only, people_only, old, new])
+            }
             Access::Operator { .. } => {
                 let weak = Some("insufficient-scope");
-                all([wrong, stranger, Some("forbidden"), None, weak])
+                all([wrong, stranger, Some("forbidden"), None, weak, old, new])
             }
         }
     }

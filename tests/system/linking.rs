@@ -3,9 +3,10 @@
 use futures::future::join_all;
 use rollcall_local::Addresses;
 use rollcall_local::provider::User;
-use rollcall_tests::{Answer, Browser, Outcome, World, member};
+use rollcall_tests::{Answer, Browser, Outcome, World, eventually, member};
 use serde_json::{Value, json};
 
+use crate::sessions::{age, round};
 use crate::{PROGRAM, world};
 
 const SESSION: &str = "__Host-rollcall_session";
@@ -161,20 +162,27 @@ async fn s_19_of_all_identities_with_one_address_that_come_at_once_one_makes_an_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_changed_at_the_provider_moves_at_sign_in_and_at_refresh() {
+async fn an_address_that_changed_at_the_provider_moves_at_sign_in_and_at_every_refresh() {
     let world = world().await;
     let mut ada = world.signed_in("ada").await;
     let id = user_id(&mut ada).await;
     let (old, new) = ("old@rollcall.example", "ada@rollcall.example");
-    for by_refresh in [false, true] {
+    for by in ["a sign-in", "a refresh", "the schedule"] {
+        ada.sign_in("ada").await;
         had_address(&world, &id, old, new).await;
         assert_eq!(ada.get("/auth/me").await.json()["email"], old);
-        if by_refresh {
-            assert_eq!(ada.post("/auth/refresh", None).await.status, 200);
-        } else {
-            ada.sign_in("ada").await;
+        match by {
+            "a sign-in" => drop(ada.sign_in("ada").await),
+            "a refresh" => assert_eq!(ada.post("/auth/refresh", None).await.status, 200),
+            _ => {
+                age(&world, &ada).await;
+                assert_eq!(ada.get("/auth/me").await.status, 200);
+                round(&world).await;
+            }
         }
-        assert_eq!(ada.get("/auth/me").await.json()["email"], new);
+        let moved =
+            async || (ada.clone().get("/auth/me").await.json()["email"] == new).then_some(());
+        eventually(by, moved).await;
         assert_eq!((owner(&world, old).await, owner(&world, new).await), (None, Some(id.clone())));
     }
     world.contact_with(&id, &[("email", new)]).await;

@@ -1,9 +1,9 @@
 //! The identity provider changes its keys or is away, while people are at work.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::StreamExt;
-use futures::future::join3;
+use futures::future::join4;
 use rollcall_cli::catalogue;
 use rollcall_local::Addresses;
 use rollcall_runtime::declaration::Method;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::PROGRAM;
 use crate::access::example;
+use crate::bearer::{access_token, call};
 use crate::sign_in::callback;
 
 /// People who sign in while the keys change, and as many who renew their session.
@@ -29,7 +30,7 @@ async fn provider(world: &World, method: &str, control: &str, body: Option<Value
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_that_change_under_load_cost_no_sign_in_and_no_session() {
+async fn s_11_keys_that_change_under_load_cost_no_sign_in_no_session_and_no_call() {
     let members = (0..MEMBERS).map(member).collect();
     let cloud = World::start_with(PROGRAM, members, |_| {}).await;
     let world = &cloud;
@@ -60,14 +61,32 @@ async fn keys_that_change_under_load_cost_no_sign_in_and_no_session() {
             assert_eq!(browser.get("/auth/me").await.status, 200);
         }
     });
+    let have_changed = AtomicBool::new(false);
+    let calling = futures::stream::iter(0..MEMBERS).for_each_concurrent(AT_A_TIME, |number| {
+        let have_changed = &have_changed;
+        async move {
+            let token = access_token(world, &format!("member-{number}")).await;
+            let answer = call(world, "GET", "/users/me", &token).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            if number % 2 == 0 {
+                eventually("the keys change", async || {
+                    have_changed.load(Ordering::SeqCst).then_some(())
+                })
+                .await;
+            }
+            let answer = call(world, "GET", "/users/me", &token).await;
+            assert_eq!(answer.status, 200, "a token of before: {answer:?}");
+        }
+    });
     let changing = async {
         eventually("some have signed in", async || {
             (signed_in.load(Ordering::SeqCst) >= CHANGED_AFTER).then_some(())
         })
         .await;
         provider(world, "POST", "rotate-keys", Some(json!({ "keep_old": true }))).await;
+        have_changed.store(true, Ordering::SeqCst);
     };
-    join3(signing_in, renewing, changing).await;
+    join4(signing_in, renewing, calling, changing).await;
     assert_eq!(signed_in.load(Ordering::SeqCst), MEMBERS);
     cloud.finish(Outcome::Clean).await;
 }

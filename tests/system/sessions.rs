@@ -369,6 +369,13 @@ async fn a_stage_with_a_client_secret_refreshes_and_revokes_too() {
     let mut ada = world.signed_in("ada").await;
     assert_eq!(ada.post("/auth/refresh", None).await.status, 200);
     let mut other = world.signed_in("ada").await;
+    let place = Place::of(&mut other).await;
+    let before = place.refresh_token(&world).await;
+    age(&world, &other).await;
+    assert!(is_signed_in(&mut other).await);
+    round(&world).await;
+    let renewed = async || (place.refresh_token(&world).await != before).then_some(());
+    eventually("a session in use is refreshed", renewed).await;
     let (_, id) = listed(&mut other).await;
     assert_eq!(ada.delete(&format!("/auth/sessions/{id}")).await.status, 204);
     assert_eq!(ada.post("/auth/logout", None).await.status, 200);
@@ -379,7 +386,7 @@ async fn a_stage_with_a_client_secret_refreshes_and_revokes_too() {
 
 /// Lets time pass for a browser's session: the provider was asked 51 minutes ago, and the session was
 /// used six minutes ago.
-async fn age(world: &World, browser: &Browser) {
+pub(crate) async fn age(world: &World, browser: &Browser) {
     let order = json!({
         "TableName": EDGE,
         "Key": session_key(browser),
@@ -393,7 +400,7 @@ async fn age(world: &World, browser: &Browser) {
 }
 
 /// Lets the schedule's function run once.
-async fn round(world: &World) {
+pub(crate) async fn round(world: &World) {
     let order = b"{}".as_slice().into();
     let invocation = world.cloud.lambda.invoke("session-refresh", order, None).await.unwrap();
     assert!(matches!(invocation.outcome, Invoked::Response(_)), "{invocation:?}");
