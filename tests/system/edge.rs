@@ -1,7 +1,13 @@
 //! What every answer has in common.
 
+use rollcall_cli::catalogue;
+use rollcall_runtime::declaration::Method;
 use rollcall_tests::Outcome;
+use serde_json::json;
 
+use crate::access::example;
+use crate::desk::user_id;
+use crate::profile::edit;
 use crate::world;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +47,70 @@ async fn the_catalogue_is_not_sent_again_to_who_has_it() {
     let again = browser.send("GET", &url, None, &[("if-none-match", first.header("etag"))]).await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
     world.finish(Outcome::Clean).await;
+}
+
+/// Answers that tell something new every time they are asked for.
+const NEVER_THE_SAME: [&str; 2] = ["crm-status", "user-export"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_23_what_was_read_is_not_sent_again_to_who_has_it() {
+    let world = world().await;
+    let mut grace = world.signed_in("grace").await;
+    let id = user_id(&mut grace).await;
+    assert_eq!(edit(&mut grace, json!({ "username": "grace_h" })).await.status, 200);
+    assert_eq!(grace.put("/enrollments/course/first-steps", None).await.status, 200);
+    let mut single = Vec::new();
+    for function in catalogue::functions() {
+        let reads = function.routes().filter(|route| route.method == Method::Get);
+        for route in reads.filter(|_| function.operation.response.is_some()) {
+            let path = route.path.replace("/admin/users/{id}", &format!("/admin/users/{id}"));
+            let path = example(&path.replace("{username}", "grace_h"));
+            let url = format!("{}{path}", grace.api);
+            let first = grace.send("GET", &url, None, &[]).await;
+            if first.status != 200 {
+                continue;
+            }
+            let tag = first.header("etag").to_owned();
+            assert!(tag.starts_with('"') && tag.ends_with('"'), "{path}: {first:?}");
+            let known = [("if-none-match", tag.as_str())];
+            let again = grace.send("GET", &url, None, &known).await;
+            if again.status == 200 && NEVER_THE_SAME.contains(&function.name) {
+                assert_ne!(again.header("etag"), tag, "{path}");
+                continue;
+            }
+            assert_eq!((again.status, again.text.as_str()), (304, ""), "{path}: {again:?}");
+            assert_eq!(again.header("etag"), tag, "{path}");
+            assert_eq!(again.header("cache-control"), first.header("cache-control"), "{path}");
+            let other = [("if-none-match", "\"7.other\", W/\"other\"")];
+            assert_eq!(grace.send("GET", &url, None, &other).await.status, 200, "{path}");
+            if route.path.contains('{') || route.path.contains("/me") {
+                single.push(function.name);
+            }
+        }
+    }
+    for name in
+        ["admin-user-get", "auth-me", "catalog-get", "course-status", "user-get", "user-public"]
+    {
+        assert!(single.contains(&name), "{name} was not read: {single:?}");
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+/// Updates by which nothing is replaced that somebody read before: they lead to the one state that their
+/// path names, from whatever was there.
+const REPLACE_NOTHING: [&str; 2] = ["enroll", "user-connect"];
+
+#[test]
+fn c_23_every_update_that_replaces_something_takes_the_version_that_was_read() {
+    let is_update = |method| matches!(method, Method::Put | Method::Patch);
+    for function in catalogue::functions() {
+        if function.routes().any(|route| is_update(route.method)) {
+            let mut problems = function.operation.problems.iter();
+            let takes_version = problems.any(|problem| problem.code == "version-changed");
+            let replaces = !REPLACE_NOTHING.contains(&function.name);
+            assert_eq!(takes_version, replaces, "{}", function.name);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,7 +52,8 @@ async fn a_feature_is_closed_and_opened_without_a_deployment_and_the_log_tells_w
     );
 
     let closed = set(&mut grace, "off").await;
-    assert_eq!((closed.status, closed.header("etag")), (200, "\"1\""), "{closed:?}");
+    assert_eq!(closed.status, 200, "{closed:?}");
+    assert!(closed.header("etag").starts_with("\"1."), "{closed:?}");
     assert_eq!(
         set(&mut grace, "off").await.json(),
         closed.json(),

@@ -131,18 +131,43 @@ fn parameters(function: &Function, route: Route) -> Vec<Value> {
             "schema": { "type": "string" },
         })
     });
-    in_path.chain(in_query).chain(in_header).chain(if_match).collect()
+    let if_none_match = is_tagged(function, route).then(|| {
+        json!({
+            "name": "If-None-Match",
+            "in": "header",
+            "description": "The ETag of what the caller has; answers 304 while that is current.",
+            "schema": { "type": "string" },
+        })
+    });
+    let in_header = in_header.into_iter().chain(if_match).chain(if_none_match);
+    in_path.chain(in_query).chain(in_header).collect()
+}
+
+/// Whether answers have an entity tag.
+fn is_tagged(function: &Function, route: Route) -> bool {
+    let operation = &function.operation;
+    route.method == Method::Get && operation.response.is_some() && operation.success_status == 200
 }
 
 fn responses(function: &Function, route: Route) -> Value {
     let mut responses = BTreeMap::new();
+    let tag = json!({ "description": "Names this state.", "schema": { "type": "string" } });
     let success = match function.operation.response {
         None => json!({ "description": "Success" }),
+        Some(response) if is_tagged(function, route) => json!({
+            "description": "Success",
+            "headers": { "ETag": tag },
+            "content": { "application/json": { "schema": of_schema(response) } },
+        }),
         Some(response) => json!({
             "description": "Success",
             "content": { "application/json": { "schema": of_schema(response) } },
         }),
     };
+    if is_tagged(function, route) {
+        let known = json!({ "description": "The caller has the current state." });
+        responses.insert("304".to_owned(), known);
+    }
     responses.insert(function.operation.success_status.to_string(), success);
     for (status, problems) in problems(function, route) {
         let titles: Vec<String> =

@@ -48,7 +48,6 @@ impl Ports {
 struct Input {
     kind: Kind,
     slug: Slug,
-    if_none_match: Option<String>,
 }
 
 #[derive(Debug)]
@@ -65,8 +64,7 @@ impl FromRequest for Input {
             "GET /courses/{slug}" => Kind::Course,
             _ => Kind::Module,
         };
-        let if_none_match = request.header("if-none-match").map(ToOwned::to_owned);
-        Ok(Self { kind, slug: slug(request)?, if_none_match })
+        Ok(Self { kind, slug: slug(request)? })
     }
 }
 
@@ -114,7 +112,7 @@ async fn handle(
     };
     let entry = entry.ok_or(CatalogGetError::NotFound)?;
     let output = Output { version: catalog.version().to_string(), entry };
-    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
+    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -45,15 +45,11 @@ impl Ports {
 #[derive(Debug)]
 struct Input {
     pathways: bool,
-    if_none_match: Option<String>,
 }
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        Ok(Self {
-            pathways: request.route().ends_with("/pathways"),
-            if_none_match: request.header("if-none-match").map(ToOwned::to_owned),
-        })
+        Ok(Self { pathways: request.route().ends_with("/pathways") })
     }
 }
 
@@ -91,7 +87,7 @@ async fn handle(
         )
     };
     let output = Output { version: catalog.version().to_string(), entries };
-    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS, input.if_none_match.as_deref()))
+    Ok(Response::json(200, &output).cacheable(CACHE_SECONDS))
 }
 
 #[derive(Debug, thiserror::Error)]

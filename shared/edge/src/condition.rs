@@ -1,10 +1,30 @@
-//! Conditional changes (RFC 9110 §13): who changes something says which version they saw, so that
-//! nobody undoes what they never read.
+//! Conditional requests (RFC 9110 §13): who changes something says which version they saw, so that
+//! nobody undoes what they never read, and who has the current state is not sent it again.
+//!
+//! Every answer to a GET that is JSON has an entity tag, and a GET that names it by `If-None-Match`
+//! answers 304; no handler does anything for that ([`crate::serve`] does). The tag is the digest of the
+//! answer. Where the resource can be changed, the handler sets the tag of its version
+//! ([`entity_tag`]), which goes before the digest: `"7.F2PjQ5…"`. A change names that tag by
+//! `If-Match`, and its version counts alone, since answers also tell what nobody changes by hand, such
+//! as when a user was last seen.
+//!
+//! The smallest example is `functions/identity/src/user_update.rs`:
+//!
+//! ```ignore
+//! let if_match = IfMatch::from_request(request)?;
+//! if_match.check(user.profile_version).map_err(UserUpdateError::Condition)?;
+//! ```
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rollcall_runtime::declaration::ProblemKind;
 
 use crate::problem::Problem;
 use crate::request::HttpRequest;
+use sha2::{Digest, Sha256};
+
+/// Bytes of a digest that stand in a tag: enough that no two answers ever share one.
+const DIGEST_BYTES: usize = 16;
 
 /// The request changes something and does not say which version it is about (RFC 6585 §3).
 pub static PRECONDITION_REQUIRED: ProblemKind = ProblemKind {
@@ -27,6 +47,30 @@ pub fn entity_tag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
+/// The tag of an answer with this body; `own` is what the handler set, for a version.
+pub(crate) fn complete_tag(own: Option<&str>, body: &str) -> String {
+    let digest = Sha256::digest(body);
+    let digest = URL_SAFE_NO_PAD.encode(digest.get(..DIGEST_BYTES).unwrap_or_default());
+    match own {
+        Some(own) => format!("\"{}.{digest}\"", own.trim_matches('"')),
+        None => format!("\"{digest}\""),
+    }
+}
+
+/// Whether `If-None-Match` names a tag; weak comparison (RFC 9110 §13.1.2).
+pub(crate) fn is_known(if_none_match: &str, tag: &str) -> bool {
+    if_none_match.split(',').any(|other| {
+        let other = other.trim();
+        other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag
+    })
+}
+
+/// The version that a strong tag names.
+fn named_version(tag: &str) -> Option<&str> {
+    let inner = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
+    Some(inner.split_once('.').map_or(inner, |(version, _digest)| version))
+}
+
 /// The versions that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IfMatch(String);
@@ -42,9 +86,10 @@ impl IfMatch {
     /// Whether the request is about `version`; 412 if not. Weak tags never match, and `*` is any
     /// version (RFC 9110 §13.1.1).
     pub fn check(&self, version: u64) -> Result<(), Problem> {
-        let tag = entity_tag(version);
+        let version = version.to_string();
         let Self(value) = self;
-        let matches = value.trim() == "*" || value.split(',').any(|other| other.trim() == tag);
+        let names = |tag| named_version(tag) == Some(version.as_str());
+        let matches = value.trim() == "*" || value.split(',').any(names);
         if matches { Ok(()) } else { Err(Problem::new(&PRECONDITION_FAILED)) }
     }
 }
@@ -57,6 +102,13 @@ mod tests {
     fn only_a_strong_tag_of_the_version_matches() {
         for (value, matches) in [
             ("\"7\"", true),
+            ("\"7.digest\"", true),
+            ("\"6.digest\", \"7.digest\"", true),
+            ("\"77.digest\"", false),
+            ("\"digest\"", false),
+            ("\"digest.7\"", false),
+            ("W/\"7.digest\"", false),
+            ("\"7.digest", false),
             (" \"6\" , \"7\" ", true),
             ("*", true),
             ("W/\"7\"", false),

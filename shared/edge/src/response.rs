@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::encodings::Body;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rollcall_domain::idempotency::{ANSWER_BYTES_MAX, KeptAnswer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::condition;
 use crate::problem::{INTERNAL, Problem};
 
 /// Headers of every answer (OWASP Secure Headers Project).
@@ -161,25 +162,35 @@ impl Response {
         self
     }
 
-    /// That may be kept by anybody for `seconds`, with an entity tag (RFC 9110 §8.8.3); when the
-    /// caller already has this version, `if_none_match` says so and the body is left out.
+    /// That may be kept by anybody for `seconds`.
     #[must_use]
-    pub fn cacheable(mut self, seconds: u32, if_none_match: Option<&str>) -> Self {
-        let digest = Sha256::digest(self.body.as_deref().unwrap_or_default());
-        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest));
-        let known = if_none_match.is_some_and(|tags| {
-            tags.split(',').any(|other| {
-                let other = other.trim();
-                other == "*" || other.strip_prefix("W/").unwrap_or(other) == tag
-            })
-        });
-        if known {
+    pub fn cacheable(self, seconds: u32) -> Self {
+        self.with_header("cache-control", &format!("public, max-age={seconds}"))
+    }
+
+    /// With its entity tag (see [`crate::condition`]), if it has one: what a GET answers, and what
+    /// the handler says to have a version. When the caller of a GET has it already, `if_none_match`
+    /// says so and the body is left out.
+    #[must_use]
+    pub(crate) fn validated(mut self, is_get: bool, if_none_match: Option<&str>) -> Self {
+        let own = self.header("etag");
+        let is_json = self.header("content-type") == Some("application/json");
+        let Some(body) = self.body.as_deref() else { return self };
+        if self.status != 200 || !is_json || !is_get && own.is_none() {
+            return self;
+        }
+        let tag = condition::complete_tag(own, body);
+        if is_get && if_none_match.is_some_and(|known| condition::is_known(known, &tag)) {
             self.status = 304;
             self.body = None;
             self.headers.retain(|(name, _)| name != "content-type");
         }
         self.with_header("etag", &tag)
-            .with_header("cache-control", &format!("public, max-age={seconds}"))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
     }
 
     /// The answer as it may be kept for a repetition of the request; `None` when it may not, since
@@ -288,15 +299,40 @@ mod tests {
 
     #[test]
     fn a_known_version_is_not_sent_again() {
-        let response = || Response::json(200, &"x");
-        let fresh = response().cacheable(60, None).into_gateway("r");
-        let tag = fresh.headers["etag"].to_str().unwrap().to_owned();
-        for (if_none_match, status) in
-            [(tag.clone(), 304), (format!("\"a\", W/{tag}"), 304), ("\"a\"".to_owned(), 200)]
-        {
-            let answer = response().cacheable(60, Some(&if_none_match)).into_gateway("r");
-            assert_eq!(answer.status_code, status, "{if_none_match}");
-            assert_eq!(answer.body.is_none(), status == 304);
+        let plain = || Response::json(200, &"x").cacheable(60);
+        let versioned = || Response::json(200, &"x").with_header("etag", "\"7\"");
+        let tag_of = |response: Response| {
+            let fresh = response.validated(true, None).into_gateway("r");
+            fresh.headers["etag"].to_str().unwrap().to_owned()
+        };
+        let (tag, version) = (tag_of(plain()), tag_of(versioned()));
+        assert_eq!(version, format!("\"7.{}", &tag[1..]));
+        let other = tag_of(Response::json(200, &"y").with_header("etag", "\"7\""));
+        for (response, is_get, if_none_match, status) in [
+            (plain(), true, tag.clone(), 304),
+            (plain(), true, format!("\"a\", W/{tag}"), 304),
+            (plain(), true, "*".to_owned(), 304),
+            (plain(), true, "\"a\"".to_owned(), 200),
+            (versioned(), true, version.clone(), 304),
+            (versioned(), true, "\"7\"".to_owned(), 200),
+            (versioned(), true, other, 200),
+            (versioned(), false, version, 200),
+        ] {
+            let shown = format!("{response:?} {is_get} {if_none_match}");
+            let answer = response.validated(is_get, Some(&if_none_match)).into_gateway("r");
+            assert_eq!(answer.status_code, status, "{shown}");
+            assert_eq!(answer.body.is_none(), status == 304, "{shown}");
+            assert!(!answer.headers["etag"].is_empty(), "{shown}");
+        }
+        let tagless = [
+            (Response::json(200, &"x"), false),
+            (Response::json(202, &"x"), true),
+            (Response::problem(&Problem::new(&INTERNAL), "r"), true),
+            (Response::page(200, "a", "b"), true),
+        ];
+        for (response, is_get) in tagless {
+            let answer = response.validated(is_get, Some("*")).into_gateway("r");
+            assert!(answer.body.is_some() && !answer.headers.contains_key("etag"), "{answer:?}");
         }
     }
 

@@ -268,6 +268,8 @@ async fn answer(
         trace_id: invocation.trace_id.clone(),
     };
     let route_key = event.route_key.clone().unwrap_or_default();
+    let is_get = event.request_context.http.method == http::Method::GET;
+    let if_none_match = event.headers.get(http::header::IF_NONE_MATCH).cloned();
     let (outcome, standing) = match HttpRequest::new(event, rules) {
         Err(problem) => (Err(problem), Standing::default()),
         Ok(request) => {
@@ -280,8 +282,9 @@ async fn answer(
         }
     };
     let code = outcome.as_ref().err().map_or("", |problem| problem.kind.code);
+    let known = if_none_match.as_ref().and_then(|tags| tags.to_str().ok());
     let response = match &outcome {
-        Ok(response) => response.clone(),
+        Ok(response) => response.clone().validated(is_get, known),
         Err(problem) => Response::problem(problem, &context.request_id),
     };
     report(clock.as_ref(), &context, &route_key, response.status(), code);
