@@ -1,6 +1,8 @@
 //! Callbacks that must sign nobody in: what a stranger may send, and what a provider that is broken
 //! or hostile may answer.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::join_all;
 use rollcall_domain::session::SessionHash;
 use rollcall_local::Addresses;
@@ -339,4 +341,57 @@ async fn s_06_of_eight_equal_callbacks_one_signs_in() {
     assert_eq!(winners, 1, "{statuses:?}");
     assert_eq!(items(&world, EDGE, "session#").await, 1);
     world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_05_the_verifier_of_a_sign_in_never_leaves_us() {
+    let world = world().await;
+    let mut browser = world.browser();
+    let url = callback(&world, &mut browser, "/auth/login").await;
+    let stored = world.dynamodb("Scan", &json!({ "TableName": "rollcall-dev-edge" })).await;
+    let items = stored["Items"].as_array().unwrap();
+    let verifier = items.iter().find_map(|item| item["code_verifier"]["S"].as_str());
+    let verifier = verifier.expect("a sign-in that was begun").to_owned();
+    assert!(verifier.len() >= 43, "RFC 7636 §4.1");
+    let start = world.browser().get("/auth/login").await;
+    assert!(start.header("location").contains("code_challenge_method=S256"), "{start:?}");
+    // What travels may hold it encoded, as the state of an earlier system did.
+    let told: Vec<String> = browser.cookies.values().cloned().chain([url]).collect();
+    for text in &told {
+        let readings = text.split(['&', '=', '?', '.', '~']).flat_map(|part| {
+            let decoded = URL_SAFE_NO_PAD.decode(part).unwrap_or_default();
+            [part.to_owned(), String::from_utf8_lossy(&decoded).into_owned()]
+        });
+        for reading in readings {
+            assert!(!reading.contains(&verifier), "{reading}");
+        }
+    }
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_14_no_text_of_the_provider_reaches_anybody() {
+    let world = world().await;
+    let canary = "words-of-the-provider";
+    for error in
+        ["access_denied", "server_error", "temporarily_unavailable", "invalid_scope", canary]
+    {
+        let mut browser = world.browser();
+        let url = callback(&world, &mut browser, "/auth/login").await;
+        let mut url = Url::parse(&url).unwrap();
+        let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        url.query_pairs_mut()
+            .clear()
+            .append_pair("error", error)
+            .append_pair("error_description", canary)
+            .append_pair("error_uri", &format!("https://provider.example/{canary}"))
+            .append_pair("state", &state);
+        let answer = browser.send("GET", url.as_str(), None, &[]).await;
+        assert!(answer.status >= 400, "{answer:?}");
+        assert!(!format!("{answer:?}").contains(canary), "{answer:?}");
+    }
+    let lines = world.cloud.logs.lines();
+    let told = lines.iter().filter(|line| line.line.contains(canary));
+    assert_eq!(told.count(), 0, "nor a log");
+    world.finish(Outcome::Troubled).await;
 }

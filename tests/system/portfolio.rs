@@ -64,13 +64,14 @@ async fn a_piece_is_put_changed_and_removed_by_its_owner_alone() {
     }
     assert_eq!(ada.put(&own, Some(change.clone())).await.status, 428);
     let changed = send(&mut ada, "PUT", &own, ("if-match", "\"1\""), &change).await;
-    assert_eq!((changed.status, changed.header("etag")), (200, "\"2\""), "{changed:?}");
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert!(changed.header("etag").starts_with("\"2."), "{changed:?}");
     assert_eq!(
         (&changed.json()["description"], &changed.json()["url"]),
         (&json!("by hand"), &Value::Null)
     );
     let same = send(&mut ada, "PUT", &own, ("if-match", "\"2\""), &change).await;
-    assert_eq!(same.header("etag"), "\"2\"", "the same again changes nothing");
+    assert_eq!(same.header("etag"), changed.header("etag"), "the same again changes nothing");
 
     for (browser, path, status) in
         [(&lin, &own, 404), (&ada, &other, 404), (&ada, &own, 204), (&ada, &own, 404)]

@@ -459,7 +459,7 @@ async fn s_10_fifty_uses_and_many_rounds_at_once_are_one_call_to_the_provider() 
     age(&world, &ada).await;
     // As above: what is left of this fault tells how often the provider made tokens.
     order(&world, json!({ "kind": "missing_nonce", "count": 2 })).await;
-    let uses = join_all((0..50).map(|_| {
+    let asking = join_all((0..50).map(|_| {
         let mut browser = ada.clone();
         async move { browser.get("/users/me").await }
     }));
@@ -468,7 +468,7 @@ async fn s_10_fifty_uses_and_many_rounds_at_once_are_one_call_to_the_provider() 
         eventually("the session was used", used).await;
         join_all((0..6).map(|_| round(&world))).await
     };
-    let (answers, _) = join(uses, rounds).await;
+    let (answers, _) = join(asking, rounds).await;
     for answer in answers {
         assert_eq!(answer.status, 200, "{answer:?}");
     }

@@ -244,3 +244,61 @@ fn every_npm_package_has_an_allowed_licence() {
         }
     }
 }
+
+/// Documents that name tests, between backticks.
+const NAMING_TESTS: [&str; 1] = ["docs/identity-faults.md"];
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let mut files = Vec::new();
+    for folder in ["cli", "functions", "shared", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let texts: Vec<String> =
+        files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let is_test_name = |name: &&str| {
+        let letters = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+        name.matches('_').count() >= 3 && !name.starts_with('_') && name.bytes().all(letters)
+    };
+    for document in NAMING_TESTS {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        let names: BTreeSet<&str> =
+            text.split('`').skip(1).step_by(2).filter(is_test_name).collect();
+        assert!(names.len() > 50, "{document} names {} tests", names.len());
+        for name in names {
+            let declared = format!("fn {name}(");
+            let is_there = texts.iter().any(|text| text.contains(&declared));
+            assert!(is_there, "{document} names {name}, which is no test");
+        }
+    }
+}
+
+/// What every function may use. Each opens with the smallest example: lines of a file that it names.
+const EXPLAINED_BY_EXAMPLE: [&str; 8] = [
+    "shared/edge/src/condition.rs",
+    "shared/edge/src/cursor.rs",
+    "shared/edge/src/flags.rs",
+    "shared/edge/src/idempotency.rs",
+    "shared/edge/src/limits.rs",
+    "shared/secrets/src/lib.rs",
+    "shared/store/src/audit.rs",
+    "shared/store/src/cache.rs",
+];
+
+#[test]
+fn every_example_stands_in_the_file_that_it_names() {
+    for module in EXPLAINED_BY_EXAMPLE {
+        let text = std::fs::read_to_string(root().join(module)).unwrap();
+        let (_, rest) = text.split_once("//! The smallest example is `").expect(module);
+        let (source, rest) = rest.split_once("`:").expect(module);
+        let (_, rest) = rest.split_once("//! ```ignore\n").expect(module);
+        let (example, _) = rest.split_once("//! ```\n").expect(module);
+        let source_text = std::fs::read_to_string(root().join(source)).expect(source);
+        let mut lines = source_text.lines().map(str::trim);
+        for line in example.lines().map(|line| line.trim_start_matches("//!").trim()) {
+            assert!(lines.any(|other| other == line), "{module}: {source} does not say {line}");
+        }
+        let guide = std::fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+        assert!(guide.contains(module), "CONTRIBUTING.md does not lead to {module}");
+    }
+}

@@ -1,5 +1,13 @@
 //! Pages of lists: how many entries, and where the list goes on. Cursors are signed for one caller
 //! and one list (`rollcall_domain::cursor`), so nobody makes them up or hands them on.
+//!
+//! The smallest example is `functions/identity/src/user_connection_list.rs`:
+//!
+//! ```ignore
+//! let position = cursors.open(page.cursor.as_deref(), caller, context).await?;
+//! let found = ports.lister.list(&caller.user, state, after.as_ref(), page.limit).await?;
+//! let cursor = cursors.seal(next, caller, context).await?;
+//! ```
 
 use std::sync::Arc;
 

@@ -1,5 +1,12 @@
 //! Feature flags in functions: each instance reads all values at once and keeps them for a few
 //! seconds, so that a change is seen everywhere within [`VALUES_KEPT_SECONDS`].
+//!
+//! The smallest example is `functions/identity/src/auth_signup.rs`:
+//!
+//! ```ignore
+//! flags: Flags::new(startup)?,
+//! if !ports.flags.is_open(&SIGN_UP, None, context.now).await {
+//! ```
 
 use rollcall_domain::flag::{Flag, Rollout, Visitor};
 use rollcall_domain::time::{Timestamp, after_seconds};

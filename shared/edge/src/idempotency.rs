@@ -4,6 +4,12 @@
 //!
 //! Kept are answers that another try would not change. Failures of ours, lost races and refusals of
 //! a rate limit are not, so a request may be sent again with its key until it has gone through.
+//!
+//! The smallest example is `functions/learning/src/event_track.rs`:
+//!
+//! ```ignore
+//! idempotency: Idempotency::Optional,
+//! ```
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,12 @@
 //! the route knows one, and else the address that the gateway took the connection from; callers whom
 //! a route turns away count by address as well. Answers say what is left
 //! (draft-ietf-httpapi-ratelimit-headers-10).
+//!
+//! The smallest example is `functions/identity/src/auth_claim.rs`:
+//!
+//! ```ignore
+//! rate: RateClass::Credential,
+//! ```
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -3,6 +3,14 @@
 //!
 //! A key of our own is read with the one before (stage `AWSPREVIOUS`), so that what was signed under
 //! it stays good for its grace (`rollcall_domain::rotation`).
+//!
+//! The smallest example is `shared/edge/src/session.rs`:
+//!
+//! ```ignore
+//! csrf_key: startup.secret(SecretName::CsrfKey)?,
+//! let check = |key: &Secret| session.accepts_csrf_token(key, token).then_some(());
+//! let checked = self.csrf_key.verify(context.now, check).await;
+//! ```
 
 use std::fmt::Debug;
 

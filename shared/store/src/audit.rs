@@ -1,5 +1,13 @@
 //! The table `audit`: under `{subject}` / `{entry's id}`, what was done to a subject. Entries are
 //! only ever added, in the transaction of what they tell of; no capability changes or removes one.
+//!
+//! The smallest example is `functions/ops/src/flag_set.rs`:
+//!
+//! ```ignore
+//! let told = (Actor::User(caller.user.clone()), action, Subject::Flag(flag.name));
+//! let entry = Entry::new(told, &context.trace_id, context.now, &*ports.random);
+//! if ports.flags.set(flag, rollout, version, &entry).await? {
+//! ```
 
 use jiff::Timestamp;
 use rollcall_domain::audit::{Details, Entry, Filter, Record};

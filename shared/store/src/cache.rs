@@ -4,6 +4,14 @@
 //! Keys name a version, so an entry is never wrong and needs no lifetime: when the version goes on,
 //! the entries of the one before are let go ([`Cache::keep_only`]). How soon an instance learns of a
 //! new version is the bound within which all instances agree; that is up to who asks.
+//!
+//! The smallest example is `shared/store/src/catalog.rs`:
+//!
+//! ```ignore
+//! let cache = Arc::new(Cache::new(BOUNDS, Kept::bytes));
+//! self.cache.keep_only(|part| part.version == version);
+//! self.cache.get(&part, read).await
+//! ```
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;

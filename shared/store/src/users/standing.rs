@@ -10,8 +10,7 @@ use rollcall_domain::username::Username;
 use rollcall_resources::{Grant, Table};
 
 use super::item::{
-    CLAIM, HeldNameItem, LINK, UserItem, email_key, identity_key, user_key,
-    username_key,
+    CLAIM, HeldNameItem, LINK, UserItem, email_key, identity_key, user_key, username_key,
 };
 use super::{find, find_claim, listed_identities};
 use crate::error::corrupt;
