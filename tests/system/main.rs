@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod badges;
 mod bearer;
 mod cache;
 mod callback;

@@ -44,7 +44,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
         "functions-identity",
         &["domain", "edge", "mail", "oidc", "queue", "resources", "runtime", "secrets", "store"],
     ),
-    ("functions-learning", &["domain", "edge", "runtime", "store"]),
+    ("functions-learning", &["domain", "edge", "resources", "runtime", "store"]),
     ("functions-ops", &["domain", "edge", "runtime", "store"]),
     ("local-kit", &[]),
     ("local-dynamodb", &["local-kit"]),

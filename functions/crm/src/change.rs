@@ -41,7 +41,8 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio => return None,
+        | Table::Portfolio
+        | Table::Badges => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }

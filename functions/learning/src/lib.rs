@@ -3,6 +3,8 @@
 use rollcall_runtime::Function;
 
 pub mod attempt_list;
+pub mod badge_award;
+pub mod badge_list;
 pub mod catalog_get;
 pub mod catalog_list;
 pub mod course_status;
@@ -23,6 +25,8 @@ mod view;
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
     &attempt_list::FUNCTION,
+    &badge_award::FUNCTION,
+    &badge_list::FUNCTION,
     &catalog_get::FUNCTION,
     &catalog_list::FUNCTION,
     &course_status::FUNCTION,

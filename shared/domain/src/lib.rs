@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod badge;
 pub mod catalog;
 pub mod connection;
 pub mod cursor;

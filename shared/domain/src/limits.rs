@@ -149,5 +149,7 @@ pub const OPTION_CHARACTERS_MAX: usize = 300;
 pub const EXPLANATION_CHARACTERS_MAX: usize = 1_000;
 /// Bytes of all texts of a quiz, so that it fits into one DynamoDB item.
 pub const QUIZ_BYTES_MAX: usize = 300_000;
+/// A course that is completed within this time of joining it earns a badge of its own.
+pub const QUICK_COURSE_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// Courses, pathways or modules one user can have records of.
 pub const RECORDS_PER_USER_MAX: usize = 5000;

@@ -19,6 +19,11 @@ pub enum Queue {
     MailStreamFailures,
     /// What failed in [`Queue::MailStreamFailures`] again and again.
     MailStreamFailuresDead,
+    /// Where Lambda reports stream batches of progress for which no badges could be awarded: metadata
+    /// only.
+    BadgeStreamFailures,
+    /// What failed in [`Queue::BadgeStreamFailures`] again and again.
+    BadgeStreamFailuresDead,
 }
 
 /// When a message is given up.
@@ -39,7 +44,7 @@ const PERSONAL_RETENTION_SECONDS: u32 = 6 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CrmDrain,
         Self::CrmDrainDead,
         Self::CrmStreamFailures,
@@ -48,6 +53,8 @@ impl Queue {
         Self::UserSweepDead,
         Self::MailStreamFailures,
         Self::MailStreamFailuresDead,
+        Self::BadgeStreamFailures,
+        Self::BadgeStreamFailuresDead,
     ];
 
     /// The name without prefix and stage.
@@ -61,6 +68,8 @@ impl Queue {
             Self::UserSweepDead => "user-sweep-dead",
             Self::MailStreamFailures => "mail-stream-failures",
             Self::MailStreamFailuresDead => "mail-stream-failures-dead",
+            Self::BadgeStreamFailures => "badge-stream-failures",
+            Self::BadgeStreamFailuresDead => "badge-stream-failures-dead",
         }
     }
 
@@ -76,11 +85,13 @@ impl Queue {
             Self::CrmDrain
             | Self::CrmStreamFailures
             | Self::UserSweep
-            | Self::MailStreamFailures => 360,
+            | Self::MailStreamFailures
+            | Self::BadgeStreamFailures => 360,
             Self::CrmDrainDead
             | Self::CrmStreamFailuresDead
             | Self::UserSweepDead
-            | Self::MailStreamFailuresDead => 30,
+            | Self::MailStreamFailuresDead
+            | Self::BadgeStreamFailuresDead => 30,
         }
     }
 
@@ -92,7 +103,9 @@ impl Queue {
             | Self::CrmStreamFailures
             | Self::CrmStreamFailuresDead
             | Self::MailStreamFailures
-            | Self::MailStreamFailuresDead => RETENTION_SECONDS,
+            | Self::MailStreamFailuresDead
+            | Self::BadgeStreamFailures
+            | Self::BadgeStreamFailuresDead => RETENTION_SECONDS,
             Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
         }
     }
@@ -113,10 +126,14 @@ impl Queue {
             Self::MailStreamFailures => {
                 Some(Redrive { dead_letter_queue: Self::MailStreamFailuresDead, receives_max: 5 })
             }
+            Self::BadgeStreamFailures => {
+                Some(Redrive { dead_letter_queue: Self::BadgeStreamFailuresDead, receives_max: 5 })
+            }
             Self::CrmDrainDead
             | Self::CrmStreamFailuresDead
             | Self::UserSweepDead
-            | Self::MailStreamFailuresDead => None,
+            | Self::MailStreamFailuresDead
+            | Self::BadgeStreamFailuresDead => None,
         }
     }
 }

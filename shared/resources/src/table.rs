@@ -33,6 +33,8 @@ pub enum Table {
     Directory,
     /// What users show of their work.
     Portfolio,
+    /// Badges, each written once.
+    Badges,
 }
 
 /// A global secondary index; it carries whole items.
@@ -75,7 +77,7 @@ pub const SESSION_REFRESHES: Index =
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
@@ -87,6 +89,7 @@ impl Table {
         Self::Mail,
         Self::Directory,
         Self::Portfolio,
+        Self::Badges,
     ];
 
     /// The name without prefix and stage.
@@ -103,6 +106,7 @@ impl Table {
             Self::Mail => "mail",
             Self::Directory => "directory",
             Self::Portfolio => "portfolio",
+            Self::Badges => "badges",
         }
     }
 
@@ -131,7 +135,8 @@ impl Table {
             | Self::Attempts
             | Self::Crm
             | Self::Edge
-            | Self::Portfolio => true,
+            | Self::Portfolio
+            | Self::Badges => true,
             // The audit log names people by their ids alone; a mail loses its reader when it is sent.
             // The index of members repeats what profiles say, and goes with them.
             Self::Catalog | Self::Audit | Self::Mail | Self::Directory => false,
@@ -151,7 +156,8 @@ impl Table {
             | Self::Attempts
             | Self::Catalog
             | Self::Directory
-            | Self::Portfolio => &[],
+            | Self::Portfolio
+            | Self::Badges => &[],
         }
     }
 }

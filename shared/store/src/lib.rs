@@ -6,6 +6,7 @@
 
 pub mod attempts;
 pub mod audit;
+pub mod badges;
 pub mod cache;
 pub mod catalog;
 pub mod crm;

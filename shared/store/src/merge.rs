@@ -92,6 +92,7 @@ capability! {
     Grant::table(Table::Attempts, MOVE),
     Grant::table(Table::Portfolio, MOVE),
     Grant::table(Table::Portfolio, &["dynamodb:UpdateItem"]),
+    Grant::table(Table::Badges, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
     Grant::table(Table::Edge, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Crm, &["dynamodb:GetItem"]),
@@ -236,9 +237,11 @@ impl MergeFinisher {
         tables.move_items(Table::Users, moving, absorbed, Vec::new()).await.map(drop)
     }
 
-    /// Removes what nobody needs any more: counters, what is kept for repeated requests, sessions.
+    /// Removes what nobody needs any more: counters, what is kept for repeated requests, sessions, and
+    /// badges, which follow from what was learned and are awarded to the survivor.
     pub async fn remove_rest(&self, from: &UserId) -> Result<(), PortError> {
-        for table in [Table::Progress, Table::Attempts, Table::Portfolio, Table::Edge] {
+        let rest = [Table::Progress, Table::Attempts, Table::Portfolio, Table::Badges, Table::Edge];
+        for table in rest {
             self.tables.remove_personal(table, from, |_| true).await?;
         }
         Ok(())

@@ -55,6 +55,7 @@ capability! {
     Grant::table(Table::Crm, QUERY),
     Grant::table(Table::Edge, QUERY),
     Grant::table(Table::Portfolio, QUERY),
+    Grant::table(Table::Badges, QUERY),
 }
 
 impl PersonalReader {

@@ -11,6 +11,7 @@ use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
 use rollcall_aws::{Connection, Service};
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_resources::{Grant, Resource, Table};
+use serde::Deserialize;
 use serde_dynamo::Item;
 
 use crate::error::failed;
@@ -51,6 +52,19 @@ pub struct Change {
     pub after: Option<Item>,
 }
 
+#[derive(Debug, Deserialize)]
+struct Keys {
+    pk: String,
+}
+
+impl Change {
+    /// The item's partition key; `None` when it is no text, as it always is.
+    pub fn partition_key(&self) -> Option<String> {
+        let keys: Result<Keys, serde_dynamo::Error> = serde_dynamo::from_item(self.keys.clone());
+        keys.ok().map(|keys| keys.pk)
+    }
+}
+
 /// Reads ranges of the streams of users, enrolments and progress.
 #[derive(Clone, Debug)]
 pub struct StreamReader {
@@ -68,6 +82,9 @@ impl StreamReader {
     /// The permissions its calls need.
     pub const GRANTS: &'static [Grant] =
         &[read(Table::Users), read(Table::Enrollments), read(Table::Progress)];
+
+    /// The permissions that reading the stream of progress needs.
+    pub const OF_PROGRESS: &'static [Grant] = &[read(Table::Progress)];
 
     /// Prepares the client; connects to nothing yet.
     pub fn new(connection: &Connection) -> Self {

@@ -1,0 +1,214 @@
+//! Awards badges, behind the stream of progress and never in a request. The record only says whose
+//! progress changed: what was earned follows from the state as it is now
+//! (`rollcall_domain::badge`), and each badge is stored once, on condition. So records may come late,
+//! twice and in any order, and a badge that was missed comes with the next record of its user.
+//!
+//! What Lambda gave up after its tries comes back through a queue that says where in the stream it
+//! was; it is read there again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aws_lambda_events::sqs::SqsBatchResponse as BatchResponse;
+use rollcall_domain::badge::{earned, missing};
+use rollcall_domain::id::UserId;
+use rollcall_domain::time::Clock;
+use rollcall_resources::{Queue, Table};
+use rollcall_runtime::declaration::{QueueTrigger, StreamTrigger};
+use rollcall_runtime::invocation::chain;
+use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
+use rollcall_store::badges::BadgeAwarder;
+use rollcall_store::streams::{Change as StreamChange, Reread, StreamRange, StreamReader};
+use rollcall_store::{Capability, PortError};
+use serde::Deserialize;
+
+/// The declaration.
+pub static FUNCTION: Function = Function {
+    name: "badge-award",
+    purpose: "Awards badges for what people learned.",
+    triggers: &[
+        Trigger::Stream(StreamTrigger {
+            table: Table::Progress,
+            batch_size: RECORDS_MAX,
+            batch_window_seconds: 0,
+            parallelization_factor: 1,
+            retry_attempts_max: 3,
+            record_age_seconds_max: RECORD_AGE_SECONDS_MAX,
+            failure_queue: Queue::BadgeStreamFailures,
+        }),
+        Trigger::Queue(QueueTrigger { queue: Queue::BadgeStreamFailures, batch_size: 1 }),
+    ],
+    grants: &[BadgeAwarder::GRANTS, StreamReader::OF_PROGRESS],
+    start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
+    ..Function::EVENT
+};
+
+/// Records of one invocation: as many users are looked at in time when each takes a second.
+const RECORDS_MAX: u32 = 25;
+/// Records that are older are given up, while there is time to read them again: streams keep a day.
+const RECORD_AGE_SECONDS_MAX: u32 = 6 * 60 * 60;
+
+struct Ports {
+    badges: BadgeAwarder,
+    streams: StreamReader,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ports {
+    fn new(startup: &Startup) -> Result<Self, StartupError> {
+        Ok(Self {
+            badges: startup.capability()?,
+            streams: StreamReader::new(startup.connection()),
+            clock: startup.clock(),
+        })
+    }
+}
+
+/// Records of the stream, or messages of the queue.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Event {
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    /// Only records of the stream have it.
+    dynamodb: Option<Change>,
+    /// Only messages have it.
+    body: Option<String>,
+    /// Only messages have it.
+    message_id: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Change {
+    keys: Keys,
+    sequence_number: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Keys {
+    pk: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Text {
+    s: String,
+}
+
+/// What Lambda tells about records it gave up.
+#[derive(Debug, Deserialize)]
+struct GivenUp {
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    shard_id: String,
+    start_sequence_number: String,
+    end_sequence_number: String,
+    stream_arn: String,
+}
+
+/// Whose progress changed, and how the record or message is named when it fails.
+struct Changed {
+    users: BTreeSet<UserId>,
+    name: String,
+}
+
+async fn handle(
+    ports: &Ports,
+    event: Event,
+    invocation: &Invocation,
+) -> Result<BatchResponse, BadgeAwardError> {
+    let mut settled: BTreeSet<UserId> = BTreeSet::new();
+    let mut failed = Vec::new();
+    for record in event.records {
+        let changed = match record {
+            Record { dynamodb: Some(change), .. } => {
+                let users = user_of(&change.keys.pk.s).into_iter().collect();
+                Changed { users, name: change.sequence_number }
+            }
+            Record { body, message_id, .. } => {
+                let name = message_id.unwrap_or_default();
+                match given_up(ports, &body.unwrap_or_default()).await {
+                    Ok(users) => Changed { users, name },
+                    Err(error) => {
+                        tracing::error!(error = chain(&error), "progress could not be read again");
+                        failed.push(name);
+                        continue;
+                    }
+                }
+            }
+        };
+        for user in changed.users {
+            if settled.contains(&user) {
+                continue;
+            }
+            match award(ports, &user, invocation).await {
+                Ok(()) => drop(settled.insert(user)),
+                Err(error) => {
+                    tracing::error!(user.id = %user, error = chain(&error), "a badge has to wait");
+                    failed.push(changed.name.clone());
+                }
+            }
+        }
+    }
+    let mut response = BatchResponse::default();
+    response.set_failures(failed);
+    Ok(response)
+}
+
+fn user_of(partition_key: &str) -> Option<UserId> {
+    partition_key.strip_prefix("user#")?.parse().ok()
+}
+
+/// The users of records that were given up. When the stream has forgotten them, the message is kept for
+/// an operator.
+async fn given_up(ports: &Ports, body: &str) -> Result<BTreeSet<UserId>, BadgeAwardError> {
+    let GivenUp { batch } = serde_json::from_str(body)?;
+    let BatchInfo { shard_id, start_sequence_number, end_sequence_number, stream_arn } = batch;
+    let range = StreamRange {
+        stream_arn,
+        shard_id,
+        first: start_sequence_number,
+        last: end_sequence_number,
+    };
+    let Reread::Changed(changes) = ports.streams.reread(&range).await? else {
+        return Err(BadgeAwardError::Gone);
+    };
+    let keys = changes.iter().filter_map(StreamChange::partition_key);
+    Ok(keys.filter_map(|key| user_of(&key)).collect())
+}
+
+async fn award(ports: &Ports, user: &UserId, invocation: &Invocation) -> Result<(), PortError> {
+    let learner = ports.badges.learner(user).await?;
+    let earned = earned(&learner);
+    if earned.is_empty() {
+        return Ok(());
+    }
+    let awarded = ports.badges.all(user).await?;
+    let written = (ports.clock.now(), invocation.trace_id.as_str());
+    for badge in missing(earned, &awarded) {
+        if ports.badges.award(user, &badge, written).await? {
+            tracing::info!(user.id = %user, kind = badge.name.kind.as_str(), "a badge is awarded");
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BadgeAwardError {
+    #[error("the message is not a report of records that were given up")]
+    Message(#[from] serde_json::Error),
+    #[error("the records are no longer in the stream")]
+    Gone,
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
