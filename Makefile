@@ -50,6 +50,7 @@ bench: ## measures what docs/MEASURED.md tells of the sync
 	cargo build --quiet --release --package rollcall-bench --package rollcall-simulation
 	target/release/first-sync
 	target/release/pacing
+	target/release/drift
 	target/release/simulate --users 1000 --outage-hours 24
 
 test-cdk: $(NODE_READY) $(TOOLS_READY)

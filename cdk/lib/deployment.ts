@@ -48,6 +48,8 @@ const deployment = z.strictObject({
   hubspot_url: url,
   hubspot_api: z.string().min(1),
   hubspot_key: z.enum(["rollcall_user_id", "email"]),
+  /** Whether milestones are told as custom events, which take an Enterprise account, or not. */
+  hubspot_milestones: z.enum(["events", "properties"]),
 });
 
 const deployments = z

@@ -39,6 +39,7 @@ export function settingValues(
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,
+    ROLLCALL_HUBSPOT_MILESTONES: deployment.hubspot_milestones,
   };
 }
 

@@ -273,7 +273,9 @@ impl Api {
         for _page in 0..PAGES_MAX {
             let page = self.get(path, &query).await?;
             let cursor = page.get("cursor").and_then(Value::as_str).map(ToOwned::to_owned);
-            let Some(cursor) = cursor.filter(|_| each(&page)) else {
+            // Also of the last page, which has no cursor.
+            let goes_on = each(&page);
+            let Some(cursor) = cursor.filter(|_| goes_on) else {
                 return Ok(());
             };
             query.retain(|(name, _)| *name != "cursor");

@@ -231,6 +231,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
         (crm::HUBSPOT_API.name, "2026-09".to_owned()),
         (crm::HUBSPOT_KEY.name, "rollcall_user_id".to_owned()),
+        (crm::HUBSPOT_MILESTONES.name, "events".to_owned()),
     ])
 }
 

@@ -11,7 +11,7 @@ use rollcall_store::{Capability, Tables};
 use rollcall_tests::{Browser, Outcome, World, eventually};
 use serde_json::{Value, json};
 
-use crate::world;
+use crate::portal::{Portal, in_every_portal};
 
 async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
@@ -56,9 +56,8 @@ async fn drained(world: &World) {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn who_left_has_no_contact_and_late_records_make_none() {
-    let world = world().await;
+async fn who_left_has_no_contact_and_late_records_make_none(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let mut grace = world.signed_in("grace").await;
     let (ada_id, grace_id) = (user_id(&mut ada).await, user_id(&mut grace).await);
@@ -89,9 +88,8 @@ async fn who_left_has_no_contact_and_late_records_make_none() {
     world.finish(Outcome::Clean).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_and_a_lost_answer_only_put_a_removal_off() {
-    let world = world().await;
+async fn an_outage_and_a_lost_answer_only_put_a_removal_off(portal: Portal) {
+    let world = portal.world().await;
     for (kind, username) in [(RemovalKind::Erase, "ada"), (RemovalKind::Archive, "grace")] {
         let mut browser = world.signed_in(username).await;
         let user_id = user_id(&mut browser).await;
@@ -119,9 +117,8 @@ async fn an_outage_and_a_lost_answer_only_put_a_removal_off() {
     world.finish(Outcome::Troubled).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_desk_forgets_who_left() {
-    let world = world().await;
+async fn the_desk_forgets_who_left(portal: Portal) {
+    let world = portal.world().await;
     let refusal = json!({
         "kind": "refuse_property",
         "name": "rollcall_enrolled_courses",
@@ -152,4 +149,10 @@ async fn the_desk_forgets_who_left() {
     drained(&world).await;
     assert_eq!(world.contact(&ada_id), None);
     world.finish(Outcome::Troubled).await;
+}
+
+in_every_portal! { DatedWithEvents, UndatedByProperties:
+    who_left_has_no_contact_and_late_records_make_none;
+    an_outage_and_a_lost_answer_only_put_a_removal_off;
+    the_desk_forgets_who_left;
 }

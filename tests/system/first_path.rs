@@ -5,11 +5,11 @@ use rollcall_functions_crm::settings as crm;
 use rollcall_tests::{Outcome, World};
 use serde_json::{Value, json};
 
-use crate::{PROGRAM, world};
+use crate::PROGRAM;
+use crate::portal::{Portal, in_every_portal};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_member_signs_in_enrols_learns_and_the_crm_knows() {
-    let world = world().await;
+async fn a_member_signs_in_enrols_learns_and_the_crm_knows(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let me = ada.get("/auth/me").await.json();
     let user_id = me["user_id"].as_str().unwrap().to_owned();
@@ -110,9 +110,8 @@ async fn read_the_contact_as_a_stranger_to_our_code_would(world: &World, id: &st
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn leaving_a_course_reaches_the_crm_and_coming_back_keeps_the_first_date() {
-    let world = world().await;
+async fn leaving_a_course_reaches_the_crm_and_coming_back_keeps_the_first_date(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
     let first = ada.put("/enrollments/course/hubspot-basics", None).await.json();
@@ -152,9 +151,8 @@ async fn everything_survives_a_restart() {
     world.finish(Outcome::Clean).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn working_on_a_module_of_a_course_enrols_in_the_course() {
-    let world = world().await;
+async fn working_on_a_module_of_a_course_enrols_in_the_course(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
     let event = json!({
@@ -176,4 +174,10 @@ async fn working_on_a_module_of_a_course_enrols_in_the_course() {
         )
         .await;
     world.finish(Outcome::Clean).await;
+}
+
+in_every_portal! { DatedWithEvents, UndatedByProperties:
+    a_member_signs_in_enrols_learns_and_the_crm_knows;
+    leaving_a_course_reaches_the_crm_and_coming_back_keeps_the_first_date;
+    working_on_a_module_of_a_course_enrols_in_the_course;
 }

@@ -4,7 +4,8 @@ use rollcall_local::lambda::{CrashPoint, Outcome as Invoked};
 use rollcall_tests::{Browser, Outcome, World, eventually};
 use serde_json::{Value, json};
 
-use crate::{PROGRAM, world};
+use crate::PROGRAM;
+use crate::portal::{Portal, in_every_portal};
 
 async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
@@ -48,9 +49,8 @@ fn records(world: &World, user_id: &str) -> Vec<Value> {
     records.flatten().filter(is_about).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn joining_signing_in_and_asking_for_deletion_are_told_once() {
-    let world = world().await;
+async fn joining_signing_in_and_asking_for_deletion_are_told_once(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
     hears(&world, &ada_id, &["joined", "signed_in"]).await;
@@ -77,9 +77,8 @@ async fn joining_signing_in_and_asking_for_deletion_are_told_once() {
     world.finish(Outcome::Clean).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_and_a_lost_answer_lose_no_milestone() {
-    let world = world().await;
+async fn an_outage_and_a_lost_answer_lose_no_milestone(portal: Portal) {
+    let world = portal.world().await;
     world.break_hubspot().await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
@@ -91,9 +90,8 @@ async fn an_outage_and_a_lost_answer_lose_no_milestone() {
     world.finish(Outcome::Troubled).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn milestones_of_a_batch_that_was_given_up_are_recovered() {
-    let world = world().await;
+async fn milestones_of_a_batch_that_was_given_up_are_recovered(portal: Portal) {
+    let world = portal.world().await;
     world.cloud.lambda.crash_next("crm-sync", 200, CrashPoint::BeforeDelivery).unwrap();
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
@@ -122,4 +120,30 @@ async fn a_portal_without_events_is_told_by_properties_and_says_so_once() {
     let said = lines.iter().filter(|line| line.line.contains("has no custom events"));
     assert_eq!(said.count(), 1);
     world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_wants_properties_alone_declares_and_sends_no_event() {
+    let world = Portal::UndatedByProperties.world().await;
+    let mut ada = world.signed_in("ada").await;
+    let ada_id = user_id(&mut ada).await;
+    drained(&world).await;
+    let mut grace = world.signed_in("grace").await;
+    let status = grace.get("/admin/crm/status").await.json();
+    assert_eq!(status["milestones"]["told_as"], "properties", "{status}");
+    assert_eq!(status["milestones"]["pending"], 0, "{status}");
+    let contact = world.contact(&ada_id).unwrap();
+    for property in ["rollcall_joined_at", "rollcall_last_seen_on"] {
+        assert!(contact.properties.contains_key(property), "{contact:?}");
+    }
+    let calls = world.cloud.hubspot.calls();
+    let about_events = |path: &str| path.starts_with("/events/") || path.contains("/account-info/");
+    assert!(!calls.iter().any(|call| about_events(&call.path)), "{calls:#?}");
+    world.finish(Outcome::Clean).await;
+}
+
+in_every_portal! { DatedWithEvents, UndatedWithEvents:
+    joining_signing_in_and_asking_for_deletion_are_told_once;
+    an_outage_and_a_lost_answer_lose_no_milestone;
+    milestones_of_a_batch_that_was_given_up_are_recovered;
 }

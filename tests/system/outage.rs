@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rollcall_tests::{Browser, Outcome, World, eventually};
 use serde_json::{Value, json};
 
-use crate::world;
+use crate::portal::{Portal, in_every_portal};
 
 async fn user_id(browser: &mut Browser) -> String {
     browser.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned()
@@ -45,9 +45,8 @@ fn sent_twice(world: &World, user_id: &str) -> Vec<Value> {
     twice
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn r_03_an_outage_costs_users_nothing_and_heals_by_itself() {
-    let world = world().await;
+async fn r_03_an_outage_costs_users_nothing_and_heals_by_itself(portal: Portal) {
+    let world = portal.world().await;
     let mut grace = world.signed_in("grace").await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
@@ -76,9 +75,8 @@ async fn r_03_an_outage_costs_users_nothing_and_heals_by_itself() {
     world.finish(Outcome::Troubled).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_change_waits_at_the_desk_and_one_call_replays_it() {
-    let world = world().await;
+async fn a_refused_change_waits_at_the_desk_and_one_call_replays_it(portal: Portal) {
+    let world = portal.world().await;
     let mut grace = world.signed_in("grace").await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
@@ -127,9 +125,8 @@ async fn dead_letter(grace: &Browser, user_id: &str) -> Value {
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_learning_property_never_keeps_identity_out_of_the_crm() {
-    let world = world().await;
+async fn a_bad_learning_property_never_keeps_identity_out_of_the_crm(portal: Portal) {
+    let world = portal.world().await;
     let refusal = json!({
         "kind": "refuse_property",
         "name": "rollcall_enrolled_courses",
@@ -147,9 +144,8 @@ async fn a_bad_learning_property_never_keeps_identity_out_of_the_crm() {
     world.finish(Outcome::Troubled).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_lost_after_the_write_does_no_harm() {
-    let world = world().await;
+async fn an_answer_that_was_lost_after_the_write_does_no_harm(portal: Portal) {
+    let world = portal.world().await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
     world.contact_with(&ada_id, &[("firstname", "Ada")]).await;
@@ -163,4 +159,11 @@ async fn an_answer_that_was_lost_after_the_write_does_no_harm() {
     let mut grace = world.signed_in("grace").await;
     nothing_is_pending(&mut grace).await;
     world.finish(Outcome::Troubled).await;
+}
+
+in_every_portal! { DatedWithEvents, UndatedByProperties:
+    r_03_an_outage_costs_users_nothing_and_heals_by_itself;
+    a_refused_change_waits_at_the_desk_and_one_call_replays_it;
+    a_bad_learning_property_never_keeps_identity_out_of_the_crm;
+    an_answer_that_was_lost_after_the_write_does_no_harm;
 }

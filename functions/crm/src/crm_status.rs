@@ -18,12 +18,15 @@ use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::settings;
+
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "crm-status",
     purpose: "Shows where the CRM sync stands.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/crm/status" })],
     grants: &[SyncOverseer::GRANTS],
+    settings: &[&settings::HUBSPOT_MILESTONES],
     operation: Operation {
         success_status: 200,
         response: Some(schema::<Output>),
@@ -35,11 +38,13 @@ pub static FUNCTION: Function = Function {
 
 struct Ports {
     table: Arc<CrmTable>,
+    with_events: bool,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self { table: startup.capability::<SyncOverseer>()?.table() })
+        let table = startup.capability::<SyncOverseer>()?.table();
+        Ok(Self { table, with_events: settings::with_events(startup)? })
     }
 }
 
@@ -92,8 +97,8 @@ struct PortalView {
 struct MilestonesView {
     /// How many wait.
     pending: usize,
-    /// How the CRM hears of them: `events`; `properties` when its account has no custom events or the
-    /// key no permission for them; `unknown` before the first one.
+    /// How the CRM hears of them: `events`; `properties` when the stage wants it so, its account has no
+    /// custom events or the key no permission for them; `unknown` before the first one.
     told_as: &'static str,
     /// Since when we know that there are no events (RFC 3339, UTC).
     events_missing_since: Option<String>,
@@ -115,13 +120,18 @@ async fn handle(
     _input: NoInput,
 ) -> Result<Response, CrmStatusError> {
     let overview = ports.table.overview().await?;
-    Ok(Response::json(200, &view(overview, context.now)))
+    Ok(Response::json(200, &view(overview, ports.with_events, context.now)))
 }
 
-fn view(overview: Overview, now: Timestamp) -> Output {
+fn view(overview: Overview, with_events: bool, now: Timestamp) -> Output {
     let Overview { pending, budget, dead_letters_open, .. } = overview;
     let paused_until = budget.paused_until(now);
     let (told_as, missing_since) = match &budget.events {
+        EventsAccess::Unknown | EventsAccess::Declared { .. } | EventsAccess::Missing { .. }
+            if !with_events =>
+        {
+            ("properties", None)
+        }
         EventsAccess::Unknown => ("unknown", None),
         EventsAccess::Declared { .. } => ("events", None),
         EventsAccess::Missing { since } => {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use rollcall_crm::engine::{Engine, Ports};
 use rollcall_crm::finder::Finder;
 use rollcall_crm::port::Sleep;
+use rollcall_crm::turns::{Share, Turns};
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_hubspot::{HubSpotCrm, Settings, SettingsError};
 use rollcall_resources::{Grant, Queue, SecretName};
@@ -17,7 +18,7 @@ use rollcall_store::crm::{CrmTable, UserStates};
 use rollcall_store::learner::LearnerReader;
 use rollcall_store::users::UserReader;
 
-use crate::settings::{HUBSPOT_API, HUBSPOT_KEY, HUBSPOT_URL};
+use crate::settings::{self, HUBSPOT_API, HUBSPOT_KEY, HUBSPOT_URL};
 use crate::token::StoredToken;
 use crate::waiting::DrainQueue;
 
@@ -32,12 +33,7 @@ pub(crate) const CALLS: &[Grant] =
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
     let clock = startup.clock();
     let crm = hubspot(startup)?;
-    let source = UserStates {
-        users: startup.capability()?,
-        learners: startup.capability()?,
-        catalog: startup.capability()?,
-        clock: Arc::clone(&clock),
-    };
+    let source = states(startup)?;
     let ports = Ports {
         crm: Arc::new(crm),
         source: Arc::new(source),
@@ -50,22 +46,39 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
         clock,
         random: startup.random(),
     };
-    Ok(Engine::new(ports, env!("CARGO_PKG_VERSION")))
+    let engine = Engine::new(ports, env!("CARGO_PKG_VERSION"));
+    Ok(if settings::with_events(startup)? { engine } else { engine.by_properties_alone() })
+}
+
+/// The state of users.
+pub(crate) fn states(startup: &Startup) -> Result<UserStates, StartupError> {
+    Ok(UserStates {
+        users: startup.capability()?,
+        learners: startup.capability()?,
+        catalog: startup.capability()?,
+        clock: startup.clock(),
+    })
 }
 
 /// Looking people up in HubSpot, on the budget in `table`.
 pub(crate) fn finder(startup: &Startup, table: Arc<CrmTable>) -> Result<Finder, StartupError> {
+    Ok(Finder { crm: Arc::new(hubspot(startup)?), turns: turns(startup, table, Share::Any) })
+}
+
+/// Turns to call HubSpot, on the budget in `table`.
+pub(crate) fn turns(startup: &Startup, table: Arc<CrmTable>, share: Share) -> Turns {
     let clock = startup.clock();
-    Ok(Finder {
-        crm: Arc::new(hubspot(startup)?),
+    Turns {
         budget: table,
         sleep: Arc::new(TokioSleep { clock: Arc::clone(&clock) }),
         clock,
         random: startup.random(),
-    })
+        share,
+    }
 }
 
-fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
+/// The HubSpot client.
+pub(crate) fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
     let settings = Settings::parse(
         startup.setting(&HUBSPOT_URL)?,
         startup.setting(&HUBSPOT_API)?,

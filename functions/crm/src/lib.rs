@@ -5,13 +5,21 @@ use rollcall_runtime::Function;
 mod change;
 pub mod claim_answer;
 pub mod crm_drain;
+pub mod crm_finding_list;
+pub mod crm_reconcile;
+pub mod crm_reconciliation_get;
+pub mod crm_reconciliation_start;
 pub mod crm_recover;
+pub mod crm_schema_apply;
+pub mod crm_schema_plan;
 pub mod crm_status;
 pub mod crm_sync;
 pub mod dead_letter_list;
 pub mod dead_letter_replay;
 mod engine;
+mod reconcile_view;
 mod report;
+pub mod schema_view;
 pub mod settings;
 mod token;
 mod waiting;
@@ -20,7 +28,13 @@ mod waiting;
 pub static FUNCTIONS: &[&Function] = &[
     &claim_answer::FUNCTION,
     &crm_drain::FUNCTION,
+    &crm_finding_list::FUNCTION,
+    &crm_reconcile::FUNCTION,
+    &crm_reconciliation_get::FUNCTION,
+    &crm_reconciliation_start::FUNCTION,
     &crm_recover::FUNCTION,
+    &crm_schema_apply::FUNCTION,
+    &crm_schema_plan::FUNCTION,
     &crm_status::FUNCTION,
     &crm_sync::FUNCTION,
     &dead_letter_list::FUNCTION,

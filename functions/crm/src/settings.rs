@@ -1,6 +1,7 @@
 //! What an operator sets for this context: the HubSpot portal and how it is spoken to.
 
 use rollcall_runtime::settings::{Setting, SettingKind};
+use rollcall_runtime::{Startup, StartupError};
 
 /// Where HubSpot's API is.
 pub static HUBSPOT_URL: Setting = Setting {
@@ -23,5 +24,20 @@ pub static HUBSPOT_KEY: Setting = Setting {
     kind: SettingKind::OneOf(&["rollcall_user_id", "email"]),
 };
 
+/// How milestones are told.
+pub static HUBSPOT_MILESTONES: Setting = Setting {
+    name: "ROLLCALL_HUBSPOT_MILESTONES",
+    description: "How HubSpot hears of milestones: events (custom events, where the portal has them), or properties alone.",
+    kind: SettingKind::OneOf(&[EVENTS, "properties"]),
+};
+
+const EVENTS: &str = "events";
+
 /// Settings of functions that call HubSpot.
-pub(crate) const ALL: &[&Setting] = &[&HUBSPOT_URL, &HUBSPOT_API, &HUBSPOT_KEY];
+pub(crate) const ALL: &[&Setting] =
+    &[&HUBSPOT_URL, &HUBSPOT_API, &HUBSPOT_KEY, &HUBSPOT_MILESTONES];
+
+/// Whether milestones are told as custom events, as far as settings say.
+pub(crate) fn with_events(startup: &Startup) -> Result<bool, StartupError> {
+    Ok(startup.setting(&HUBSPOT_MILESTONES)? == EVENTS)
+}

@@ -107,6 +107,7 @@ impl Report {
 pub struct Engine {
     ports: Ports,
     function_version: String,
+    with_events: bool,
     #[cfg(mistakes)]
     mistake: Option<Mistake>,
 }
@@ -122,9 +123,16 @@ impl Engine {
         Self {
             ports,
             function_version: function_version.into(),
+            with_events: true,
             #[cfg(mistakes)]
             mistake: None,
         }
+    }
+
+    /// The same engine, but milestones are told by properties alone, whatever the portal has.
+    #[must_use]
+    pub fn by_properties_alone(self) -> Self {
+        Self { with_events: false, ..self }
     }
 
     /// Brings what changed to the CRM, or to the pending rows what cannot be sent before

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rollcall_domain::random::{Random, fraction};
-use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after};
 
-use crate::classifier::{Class, Retry, classify};
-use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
-use crate::port::{BudgetStore, CallOutcome, PortError, Reply, Sleep};
-use crate::portal::{Admission, Budget, Health, PauseReason, Quota};
+use crate::port::{PortError, Reply};
+use crate::portal::Quota;
+use crate::turns::{Called, Turns};
 
 /// The CRM, for whoever only wants to know whether it knows somebody.
 #[async_trait]
@@ -38,128 +35,22 @@ pub enum Found {
 pub struct Finder {
     /// The CRM.
     pub crm: Arc<dyn ContactFinder>,
-    /// What all senders share.
-    pub budget: Arc<dyn BudgetStore>,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Sleeps.
-    pub sleep: Arc<dyn Sleep>,
-    /// Jitter.
-    pub random: Arc<dyn Random>,
-}
-
-/// What follows from an answer that says nothing about the contact.
-enum Next {
-    /// The CRM refuses the question itself, so it cannot know such a contact.
-    Unknown,
-    /// The credentials may have been replaced.
-    Renew(Health),
-    /// The portal must be left alone.
-    Pause(Health),
+    /// Turns to call it.
+    pub turns: Turns,
 }
 
 impl Finder {
     /// Whether the CRM has a contact with this address. Waits for a turn, but not for a portal that
     /// is paused.
     pub async fn find(&self, email: &str, trace_id: &str) -> Result<Found, PortError> {
-        let mut renewed = false;
-        loop {
-            if !self.turn().await? {
-                return Ok(Found::Later);
-            }
-            let reply = match self.crm.exists(email, trace_id).await {
-                Ok((exists, quota)) => {
-                    self.note(Health::Well, quota).await?;
-                    return Ok(if exists { Found::Yes } else { Found::No });
-                }
-                Err(reply) => reply,
-            };
-            match next(&reply.outcome) {
-                Next::Unknown => {
-                    self.note(Health::Well, reply.quota).await?;
-                    return Ok(Found::No);
-                }
-                Next::Renew(health) => {
-                    if renewed || !self.crm.renew_token().await {
-                        self.note(health, reply.quota).await?;
-                        return Ok(Found::Later);
-                    }
-                    renewed = true;
-                }
-                Next::Pause(health) => {
-                    self.note(health, reply.quota).await?;
-                    return Ok(Found::Later);
-                }
-            }
-        }
-    }
-
-    /// Waits for our turn to call. `false`: not soon.
-    async fn turn(&self) -> Result<bool, PortError> {
-        for _ in 0..BUDGET_TRIES_MAX {
-            let seen = self.budget.load().await?;
-            match seen.budget.admit(self.clock.now()) {
-                Admission::Denied { .. } => return Ok(false),
-                Admission::Granted { next, start, .. } => {
-                    if self.budget.store(&next, seen.version).await? {
-                        self.sleep_until(start).await;
-                        return Ok(true);
-                    }
-                }
-            }
-            self.stand_back().await;
-        }
-        Ok(false)
-    }
-
-    /// Shares what an answer said about the portal, unless others are always faster: they know as
-    /// much as we do.
-    async fn note(&self, health: Health, quota: Quota) -> Result<(), PortError> {
-        for _ in 0..BUDGET_TRIES_MAX {
-            let seen = self.budget.load().await?;
-            let jitter = fraction(&*self.random);
-            let next: Budget = seen.budget.after_call(health, quota, self.clock.now(), jitter);
-            if next == seen.budget || self.budget.store(&next, seen.version).await? {
-                return Ok(());
-            }
-            self.stand_back().await;
-        }
-        Ok(())
-    }
-
-    async fn stand_back(&self) {
-        let longest = SignedDuration::from_millis(BUDGET_RETRY_MS_MAX);
-        let wait = longest.mul_f64(fraction(&*self.random));
-        self.sleep_until(after(self.clock.now(), wait)).await;
-    }
-
-    async fn sleep_until(&self, at: Timestamp) {
-        if at > self.clock.now() {
-            self.sleep.until(at).await;
-        }
-    }
-}
-
-fn next(outcome: &CallOutcome) -> Next {
-    let failure = match outcome {
-        // An answer that does not say is as good as none.
-        CallOutcome::Answered(_) | CallOutcome::NotSent | CallOutcome::Unknown => {
-            return Next::Pause(Health::Ill { reason: PauseReason::Outage, retry_after: None });
-        }
-        CallOutcome::Refused(failure) => failure,
-    };
-    let ill = |reason| Health::Ill { reason, retry_after: failure.retry_after };
-    match classify(failure) {
-        Class::RefreshCredentials => Next::Renew(ill(PauseReason::Credentials)),
-        Class::RetryAfter(Retry::Portal(reason)) | Class::PausePortal(reason) => {
-            Next::Pause(ill(reason))
-        }
-        Class::Sent
-        | Class::RetryAfter(Retry::Input | Retry::ByKey)
-        | Class::SplitAndRetry
-        | Class::FixSchema
-        | Class::AdoptExistingId
-        | Class::DeadLetter => Next::Unknown,
+        let crm = &*self.crm;
+        let called = self.turns.call(|| crm.exists(email, trace_id), || crm.renew_token()).await?;
+        Ok(match called {
+            Called::Done(true) => Found::Yes,
+            // The CRM refuses the question itself, so it cannot know such a contact.
+            Called::Done(false) | Called::Refused(_) => Found::No,
+            Called::Later => Found::Later,
+        })
     }
 }
 
@@ -169,10 +60,13 @@ mod tests {
 
     use futures::FutureExt;
     use rollcall_domain::random::SeededRandom;
+    use rollcall_domain::time::{Clock, Timestamp};
 
     use super::*;
     use crate::classifier::Failure;
-    use crate::port::Versioned;
+    use crate::port::{BudgetStore, CallOutcome, Sleep, Versioned};
+    use crate::portal::{Budget, PauseReason};
+    use crate::turns::Share;
 
     struct Still;
 
@@ -246,10 +140,13 @@ mod tests {
         let shared = Arc::new(Shared::default());
         let finder = Finder {
             crm: Arc::<Answers>::clone(&crm),
-            budget: Arc::<Shared>::clone(&shared),
-            clock: Arc::new(Still),
-            sleep: Arc::new(Still),
-            random: Arc::new(SeededRandom::new(1)),
+            turns: Turns {
+                budget: Arc::<Shared>::clone(&shared),
+                clock: Arc::new(Still),
+                sleep: Arc::new(Still),
+                random: Arc::new(SeededRandom::new(1)),
+                share: Share::Any,
+            },
         };
         let find = || finder.find("ada@rollcall.example", "t").now_or_never().unwrap().unwrap();
         assert_eq!(find(), found, "{answers:?}");

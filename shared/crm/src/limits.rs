@@ -15,6 +15,8 @@ pub const PACER_WAIT_MS_MAX: i64 = 1_000;
 pub const BUDGET_TRIES_MAX: u32 = 25;
 /// Between two such tries, at most.
 pub const BUDGET_RETRY_MS_MAX: i64 = 40;
+/// Times that a caller who takes only what is left over waits for a turn.
+pub const LEFTOVER_TRIES_MAX: u32 = 10;
 /// Tasks of one run: the first call, its bisections, splits, adoptions and schema repair.
 pub const RUN_TASKS_MAX: usize = 400;
 /// Calls of one removal: to find the contacts, to remove them, to look again, and once with new
@@ -82,6 +84,8 @@ pub const ROW_AGE_SECONDS_MAX: i64 = 24 * 60 * 60;
 
 /// Milestones of one user that wait at the desk; the next one that is refused is tried again later.
 pub const MILESTONES_REFUSED_MAX: usize = 20;
+/// Pages of custom events that are read; a portal has at most 500 of them.
+pub const EVENT_PAGES_MAX: usize = 20;
 /// A portal that had no custom events is asked again after this.
 pub const EVENTS_ASKED_AGAIN_SECONDS: i64 = 24 * 60 * 60;
 
@@ -109,3 +113,16 @@ pub const DEAD_LETTER_KEPT_SECONDS: i64 = 90 * 24 * 60 * 60;
 pub const DEAD_LETTERS_PAGE_MAX: usize = 100;
 /// Rows that the status counts at most.
 pub const STATUS_ROWS_MAX: usize = 1_000;
+
+/// Users, or contacts, that one step of a reconciliation compares: what one call of the CRM lists.
+pub const RECONCILE_PAGE_MAX: usize = BATCH_INPUTS_MAX;
+/// Steps of one invocation; the next one goes on.
+pub const RECONCILE_STEPS_MAX: usize = 500;
+/// No step is begun when less than this remains of an invocation: waiting for turns, its calls, and
+/// what our tables take.
+pub const RECONCILE_STEP_SECONDS: i64 = 25;
+/// A reconciliation orders no more repairs while so many rows are due: changes that people make must
+/// not wait behind it.
+pub const RECONCILE_BACKLOG_MAX: usize = 2 * BATCH_INPUTS_MAX;
+/// Reconciliations and their findings are kept this long.
+pub const RECONCILIATION_KEPT_SECONDS: i64 = 30 * 24 * 60 * 60;

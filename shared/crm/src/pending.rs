@@ -42,11 +42,13 @@ pub enum Reason {
     Replay,
     /// The user's contact has to leave the CRM.
     Removal,
+    /// The CRM was found to hold something else.
+    Drift,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Portal,
         Self::Paced,
         Self::Busy,
@@ -55,6 +57,7 @@ impl Reason {
         Self::Recovered,
         Self::Replay,
         Self::Removal,
+        Self::Drift,
     ];
 
     /// The name in tables and answers.
@@ -68,6 +71,7 @@ impl Reason {
             Self::Recovered => "recovered",
             Self::Replay => "replay",
             Self::Removal => "removal",
+            Self::Drift => "drift",
         }
     }
 }
@@ -88,7 +92,7 @@ pub struct PendingRow {
     pub first_at: Timestamp,
     /// When it is tried next.
     pub due_at: Timestamp,
-    /// It was replayed: send it even if the same was refused.
+    /// It was replayed or repaired: send it even if the same was refused, or acknowledged.
     pub forced: bool,
 }
 

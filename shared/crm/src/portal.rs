@@ -235,6 +235,16 @@ impl Budget {
         }
     }
 
+    /// Whether a call may be made that nobody waits for: only once every call before it would have
+    /// come evenly, so that the burst is left to whoever sends changes.
+    pub fn admit_leftover(&self, now: Timestamp) -> Admission {
+        let due = Timestamp::from_microsecond(self.pacer.due_us).unwrap_or(now);
+        if due > now && self.paused_until(now).is_none() {
+            return Admission::Denied { until: due };
+        }
+        self.admit(now)
+    }
+
     /// Failing calls get smaller, so that one input which the portal cannot stand is alone in the
     /// end and does not hold up the others.
     fn inputs_max(&self) -> usize {
@@ -341,6 +351,19 @@ mod tests {
         assert_eq!(probing.admit(at(501)), Admission::Denied { until: at(15_500) });
         let well = probing.after_call(Health::Well, Quota::default(), at(600), 0.0);
         assert!(matches!(well.admit(at(601)), Admission::Granted { inputs_max: 100, .. }));
+    }
+
+    #[test]
+    fn leftover_turns_never_take_from_a_burst() {
+        let Admission::Granted { next, start, .. } = Budget::default().admit_leftover(at(0)) else {
+            panic!("nobody called");
+        };
+        assert_eq!(start, at(0));
+        let Admission::Denied { until } = next.admit_leftover(at(1)) else {
+            panic!("the turn is taken");
+        };
+        assert!(matches!(next.admit(at(1)), Admission::Granted { start, .. } if start == at(1)));
+        assert!(matches!(next.admit_leftover(until), Admission::Granted { .. }));
     }
 
     #[test]

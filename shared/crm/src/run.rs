@@ -417,14 +417,15 @@ impl Run {
     }
 
     /// The slot that adopts the contact which `failure` names. A user who has a contact cannot take
-    /// another: a person has to merge them.
+    /// another: a person has to merge them. Their own, from which somebody took our key, they can.
     fn adoption(&self, input: &Input, failure: &Failure) -> Option<Slot> {
         let member = self.members.get(&input.user)?;
         let by_id = matches!(input.address, Address::ContactId(_));
-        if by_id || member.candidate.ledger.contact_id.is_some() {
+        let contact = existing_id(failure)?;
+        let has_other = member.candidate.ledger.contact_id.as_ref().is_some_and(|c| *c != contact);
+        if by_id || has_other {
             return None;
         }
-        let contact = existing_id(failure)?;
         Some(Slot { adopt: Some(contact), ..slot(input.clone()) })
     }
 
@@ -555,7 +556,7 @@ impl Member {
         let Some(projected) = self.candidate.state.get(&facet) else {
             return Some(Verdict::Unchanged);
         };
-        if self.candidate.ledger.holds(facet, &projected.hash) {
+        if self.candidate.ledger.holds(facet, &projected.hash) && !self.is_forced(facet) {
             return Some(Verdict::Unchanged);
         }
         let refused = self.candidate.ledger.facet(facet).refused;

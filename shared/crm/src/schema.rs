@@ -17,6 +17,19 @@ pub enum PropertyKind {
     DateTime,
 }
 
+impl PropertyKind {
+    /// How values are stored. Two kinds that are stored alike only look different, and people may
+    /// change that.
+    pub const fn stored_as(self) -> &'static str {
+        match self {
+            Self::Text | Self::LongText => "string",
+            Self::Number => "number",
+            Self::Date => "date",
+            Self::DateTime => "datetime",
+        }
+    }
+}
+
 /// Who defines a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::facet::Facet;
-use crate::id::{AuditId, DeadLetterId, InvitationId, UserId};
+use crate::id::{AuditId, DeadLetterId, InvitationId, ReconciliationId, UserId};
 use crate::random::Random;
 use crate::role::Role;
 use crate::user::Plan;
@@ -45,6 +45,10 @@ pub enum Subject {
     Flag(&'static str),
     /// An invitation that an operator sent.
     Invitation(InvitationId),
+    /// The CRM's properties and events.
+    CrmSchema,
+    /// A comparison of all users with the CRM.
+    Reconciliation(ReconciliationId),
 }
 
 impl fmt::Display for Subject {
@@ -54,6 +58,8 @@ impl fmt::Display for Subject {
             Self::DeadLetter(letter) => letter.fmt(formatter),
             Self::Flag(name) => write!(formatter, "flag:{name}"),
             Self::Invitation(invitation) => invitation.fmt(formatter),
+            Self::CrmSchema => formatter.write_str("crm-schema"),
+            Self::Reconciliation(run) => run.fmt(formatter),
         }
     }
 }
@@ -68,6 +74,18 @@ pub enum Action {
         user: UserId,
         /// Of which facet.
         facet: Facet,
+    },
+    /// Definitions that the CRM lacked were ordered there.
+    CrmSchemaApplied {
+        /// How many.
+        steps: usize,
+    },
+    /// A comparison of all users with the CRM was begun.
+    ReconciliationStarted {
+        /// What it compares and repairs.
+        policy: &'static str,
+        /// Whether it only says what it would do.
+        dry_run: bool,
     },
     /// A feature was opened or closed for some.
     FlagSet {
@@ -125,6 +143,8 @@ impl Action {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
+            Self::CrmSchemaApplied { .. } => "crm-schema-applied",
+            Self::ReconciliationStarted { .. } => "reconciliation-started",
             Self::FlagSet { .. } => "flag-set",
             Self::PersonInvited => "person-invited",
             Self::InvitationWithdrawn => "invitation-withdrawn",
@@ -146,6 +166,11 @@ impl Action {
         match self {
             Self::DeadLetterReplayed { user, facet } => {
                 details([("user_id", user.as_str()), ("facet", facet.as_str())])
+            }
+            Self::CrmSchemaApplied { steps } => details([("steps", &steps.to_string())]),
+            Self::ReconciliationStarted { policy, dry_run } => {
+                let dry_run = if *dry_run { "true" } else { "false" };
+                details([("policy", policy), ("dry_run", dry_run)])
             }
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
             Self::AccountAbsorbed { from } => details([("from", from.as_str())]),

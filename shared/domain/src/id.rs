@@ -109,6 +109,8 @@ ids! {
     SessionId = "ses";
     /// A mail that is sent, was sent, or cannot be.
     MailId = "mai";
+    /// A comparison of all users with the CRM.
+    ReconciliationId = "rec";
     /// Somebody's wish for an account.
     ClaimId = "clm";
     /// An invitation that an operator sent.

@@ -230,6 +230,12 @@ pub(crate) fn owners(addresses: &[Address], answer: &BatchAnswer) -> Option<Owne
     Some(owners)
 }
 
+/// The errors of an answer that say something else than that a contact is not there.
+pub(crate) fn errors_but_missing(answer: &BatchAnswer) -> impl Iterator<Item = Failure> {
+    let failures = answer.errors.iter().map(|error| failure(ITEM, error));
+    failures.filter(|failure| !is_missing(failure))
+}
+
 /// Whether the contact that was asked for is there; `None` when the answer does not say.
 pub(crate) fn exists(answer: &BatchAnswer) -> Option<bool> {
     match (answer.results.as_slice(), answer.errors.as_slice()) {

@@ -25,8 +25,8 @@ use crate::wire::{
 
 /// HubSpot.
 pub struct HubSpotCrm {
-    http: Http,
-    urls: Urls,
+    pub(crate) http: Http,
+    pub(crate) urls: Urls,
     key: KeyKind,
 }
 
@@ -36,7 +36,7 @@ impl HubSpotCrm {
         Ok(Self { http: Http::new(tokens)?, urls: settings.urls()?, key: settings.key })
     }
 
-    async fn call<T: DeserializeOwned>(
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         url: String,
         body: &(impl Serialize + Sync),

@@ -11,6 +11,8 @@
 mod answer;
 mod contacts;
 mod http;
+mod listing;
+mod schema;
 mod settings;
 mod text;
 mod token;

@@ -39,7 +39,7 @@ pub(crate) struct ContactRead<'a> {
     /// Absent: the ids are HubSpot's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     id_property: Option<&'static str>,
-    properties: [&'static str; 1],
+    properties: Vec<&'static str>,
     properties_with_history: [&'static str; 0],
 }
 
@@ -164,16 +164,21 @@ impl<'a> ContactRead<'a> {
         Self {
             inputs: addresses.iter().map(|a| ContactId { id: found_by(a).0 }).collect(),
             id_property: addresses.first().and_then(|address| found_by(address).1),
-            properties: [schema::USER_ID],
+            properties: vec![schema::USER_ID],
             properties_with_history: [],
         }
+    }
+
+    /// As [`ContactRead::owners`], with all of `properties`.
+    pub(crate) fn whole(addresses: &'a [Address], properties: Vec<&'static str>) -> Self {
+        Self { properties, ..Self::owners(addresses) }
     }
 
     pub(crate) fn by_email(email: &'a str) -> Self {
         Self {
             inputs: vec![ContactId { id: lower_case(email) }],
             id_property: Some(schema::EMAIL),
-            properties: [schema::EMAIL],
+            properties: vec![schema::EMAIL],
             properties_with_history: [],
         }
     }
@@ -182,6 +187,26 @@ impl<'a> ContactRead<'a> {
 impl<'a> ContactErase<'a> {
     pub(crate) fn new(contact_id: &'a str) -> Self {
         Self { object_id: contact_id }
+    }
+}
+
+/// One contact of `batch/update` that loses values.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ContactCleared<'a> {
+    id: &'a str,
+    properties: &'a BTreeMap<&'a str, &'a str>,
+    object_write_trace_id: &'a str,
+}
+
+impl<'a> Inputs<ContactCleared<'a>> {
+    /// Contacts by HubSpot's ids, which serve as trace ids as well: they are distinct.
+    pub(crate) fn cleared(
+        contacts: &'a [String],
+        properties: &'a BTreeMap<&'a str, &'a str>,
+    ) -> Self {
+        let cleared = |id: &'a String| ContactCleared { id, properties, object_write_trace_id: id };
+        Self { inputs: contacts.iter().map(cleared).collect() }
     }
 }
 
@@ -274,6 +299,60 @@ pub(crate) struct EventAnswer {
 pub(crate) struct AccountAnswer {
     #[serde(default, deserialize_with = "if_it_fits")]
     pub(crate) portal_id: Option<u64>,
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ListAnswer<T> {
+    /// Required: an answer without it is none.
+    pub(crate) results: Vec<T>,
+    #[serde(default)]
+    pub(crate) paging: Paging,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Paging {
+    #[serde(default)]
+    pub(crate) next: NextPage,
+}
+
+/// The next page of a list.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct NextPage {
+    #[serde(default)]
+    pub(crate) after: Option<String>,
+}
+
+/// A property group.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DefinedGroup {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) name: String,
+}
+
+/// The definition of a property.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinedProperty {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) name: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) label: String,
+    #[serde(rename = "type", default, deserialize_with = "if_it_fits")]
+    pub(crate) kind: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) group_name: String,
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) has_unique_value: bool,
+}
+
+/// The definition of a custom event.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DefinedEvent {
+    #[serde(default, deserialize_with = "if_it_fits")]
+    pub(crate) fully_qualified_name: String,
 }
 
 /// An error, of a whole call or of one input.

@@ -8,6 +8,9 @@
 //! | `dead#{id}` | `letter` | a dead letter; while it is open, listed by the index `open` |
 //! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
 //! | `reconcile#{table}` | `mark` | a table whose changes were lost to the stream |
+//! | `reconcile` | `current` | which reconciliation is under way |
+//! | `run#{id}` | `run` | a reconciliation, and how far it came |
+//! | `run#{id}` | `page#{number}` | what it found on a page, without values |
 //!
 //! Every effect is one conditional update or one transaction. Instants that are compared are stored
 //! in whole milliseconds, as numbers or as texts of one width; the others as exactly as they came.
@@ -18,6 +21,7 @@ mod ledger;
 mod milestones;
 mod overview;
 mod pending;
+mod reconcile;
 mod removals;
 mod states;
 
@@ -29,6 +33,10 @@ use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
 use rollcall_resources::{Grant, Table};
 
 pub use dead_letters::{DeadLetterCursor, InvalidCursor};
+pub use reconcile::{
+    FindingLister, FindingPage, ReconcileWorker, ReconciliationStarter, ReconciliationViewer,
+    SchemaApplier, Started,
+};
 pub use removals::ContactErasure;
 pub(crate) use removals::is_removed;
 pub use states::UserStates;

@@ -36,7 +36,7 @@ use self::item::{
     CLAIM, ClaimItem, HeldNameItem, IdentityItem, LINK, PointerItem, UserItem, email_key,
     identity_key, username_key,
 };
-pub(crate) use self::item::{ERASURE_SHARD, PROFILE, user_key};
+pub(crate) use self::item::{ERASURE_SHARD, PROFILE, joined_shard, user_key};
 pub use self::linking::{IdentityLinker, LinkKeeper};
 pub(crate) use self::merge::{
     ABSORBED, MERGE_SHARD, TOMBSTONE, TombstoneItem, absorbed, move_held_names,

@@ -5,6 +5,8 @@
 
 #[path = "crm/milestones.rs"]
 mod milestones;
+#[path = "crm/reconcile.rs"]
+mod reconcile;
 #[path = "crm/removals.rs"]
 mod removals;
 #[path = "crm/states.rs"]

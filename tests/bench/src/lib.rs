@@ -6,6 +6,7 @@
 //! What the sync's figures are measured with: the real engine and the real HubSpot client over HTTP,
 //! against a local HubSpot, with the other ports in memory.
 
+mod lab;
 mod memory;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use rollcall_hubspot::{HubSpotCrm, TokenSource};
 use rollcall_local_hubspot::{HubSpot, Options, Scopes, Settings, Tier, Token};
 use rollcall_local_kit::{LocalClock, Server, Shutdown};
 
+pub use lab::Lab;
 pub use memory::{Memory, Waiting};
 
 const TOKEN: &str = "pat-bench";
@@ -34,16 +36,34 @@ pub struct Bench {
     /// The engine.
     pub engine: Engine,
     clock: LocalClock,
+    crm: Arc<HubSpotCrm>,
+    base_url: String,
     shutdown: Shutdown,
+}
+
+/// How a portal is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Which paths: a version, or `v3`.
+    pub api: &'static str,
+    /// The property by which contacts are found.
+    pub key: &'static str,
 }
 
 impl Bench {
     /// A portal of `tier`; `waiting` says what the engine does with its pauses.
     pub async fn start(tier: Tier, waiting: Waiting) -> Self {
+        let setup = Setup { api: "2026-09", key: "rollcall_user_id" };
+        Self::start_as(setup, tier, waiting).await
+    }
+
+    /// A portal of `tier` that is spoken to like this.
+    pub async fn start_as(setup: Setup, tier: Tier, waiting: Waiting) -> Self {
         let clock = LocalClock::new();
         let server = Server::bind(0).await.expect("there is a free port");
         let base_url = format!("http://{}", server.address());
-        let settings = Settings { tier, ..Settings::default() };
+        let unique_keys_on_contacts = setup.key != "email";
+        let settings = Settings { tier, unique_keys_on_contacts, ..Settings::default() };
         let hubspot = HubSpot::open(Options {
             folder: None,
             clock: clock.clone(),
@@ -56,10 +76,11 @@ impl Bench {
         drop(server.serve(hubspot.router(), shutdown.clone()));
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(1));
         let memory = Arc::new(Memory::new(clock.clone(), waiting));
-        let settings = rollcall_hubspot::Settings::parse(&base_url, "2026-09", "rollcall_user_id");
+        let settings = rollcall_hubspot::Settings::parse(&base_url, setup.api, setup.key);
         let crm = settings.and_then(|settings| HubSpotCrm::new(&settings, Arc::new(Fixed)));
+        let crm = Arc::new(crm.expect("the client can be built"));
         let ports = Ports {
-            crm: Arc::new(crm.expect("the client can be built")),
+            crm: Arc::clone(&crm) as _,
             source: Arc::clone(&memory) as _,
             ledger: Arc::clone(&memory) as _,
             pending: Arc::clone(&memory) as _,
@@ -70,7 +91,8 @@ impl Bench {
             sleep: Arc::clone(&memory) as _,
             random,
         };
-        Self { hubspot, memory, engine: Engine::new(ports, "bench"), clock, shutdown }
+        let engine = Engine::new(ports, "bench");
+        Self { hubspot, memory, engine, clock, crm, base_url, shutdown }
     }
 
     /// The time here.

@@ -95,6 +95,9 @@ impl Engine {
     }
 
     async fn way(&self, trace_id: &str, report: &mut Report) -> Result<Way, PortError> {
+        if !self.with_events {
+            return Ok(Way::Properties);
+        }
         let now = self.ports.clock.now();
         match self.ports.budget.load().await?.budget.events {
             EventsAccess::Declared { namespace, version } if version == EVENTS_VERSION => {

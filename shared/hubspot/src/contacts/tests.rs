@@ -1,5 +1,6 @@
 //! The adapter against the local HubSpot, over HTTP.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,10 @@ use rollcall_crm::milestone::MilestoneKind;
 use rollcall_crm::port::ItemResult;
 use rollcall_crm::portal::PauseReason;
 use rollcall_crm::projection::Properties;
-use rollcall_crm::schema::{self, EVENTS, SCHEMA};
+use rollcall_crm::reconcile::compare::ContactView;
+use rollcall_crm::reconcile::work::ContactLister;
+use rollcall_crm::schema::{self, EVENTS, Origin, SCHEMA};
+use rollcall_crm::schema_desk::{Definitions, EventsPage};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
@@ -156,9 +160,14 @@ impl Portal {
 
     /// Sets a fault.
     async fn fault(&self, fault: Value) {
-        let body = fault.to_string();
+        self.control("faults", fault).await;
+    }
+
+    /// An order at the local HubSpot's controls.
+    async fn control(&self, path: &str, order: Value) {
+        let body = order.to_string();
         let request = format!(
-            "POST /_emulator/faults HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST /_emulator/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         let mut stream = TcpStream::connect(self.address).await.unwrap();
@@ -575,4 +584,107 @@ async fn a_token_that_was_replaced_is_renewed_and_a_missing_scope_is_told_apart(
     let (failure, _) = portal.refused().await;
     assert_eq!(failure.category, "MISSING_SCOPES");
     assert_eq!(classify(&failure), Class::PausePortal(PauseReason::Permission));
+}
+
+/// All pages of contacts.
+async fn listed(portal: &Portal) -> Vec<ContactView> {
+    let (mut contacts, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let (page, _) = portal.crm.page(after.as_deref(), TRACE).await.unwrap();
+        contacts.extend(page.contacts);
+        after = page.next;
+        if after.is_none() {
+            return contacts;
+        }
+    }
+}
+
+#[tokio::test]
+async fn contacts_are_listed_read_and_released_as_published() {
+    for api in families() {
+        let portal = Setup { api, ..Setup::default() }.ready().await;
+        let inputs: Vec<Input> = (0..130).map(|n| input(n, &format!("p{n}@example.org"))).collect();
+        let mut ids = portal.written(&inputs[..100]).await;
+        ids.extend(portal.written(&inputs[100..]).await);
+        let contacts = listed(&portal).await;
+        let found: Vec<&String> = contacts.iter().map(|contact| &contact.id).collect();
+        assert_eq!(found, ids.iter().collect::<Vec<_>>());
+        assert_eq!(contacts[7].properties[schema::MODULES_COMPLETED], "7");
+        assert_eq!(contacts[7].owner(), Some(user(7).as_str()));
+
+        let merge = json!({"primary_id": ids[0], "merged_id": ids[1]});
+        portal.control("merge", merge).await;
+        for (addresses, count) in [
+            (vec![Address::UserId(user(0)), Address::UserId(user(1))], 1),
+            (vec![Address::ContactId(ids[0].clone()), Address::ContactId("1".to_owned())], 1),
+            (vec![Address::Email("P2@example.org".to_owned())], 1),
+        ] {
+            let (read, _) = portal.crm.read(&addresses, TRACE).await.unwrap();
+            assert_eq!((read.contacts.len(), read.is_complete), (count, true), "{addresses:?}");
+        }
+        let (read, _) =
+            portal.crm.read(&[Address::ContactId(ids[0].clone())], TRACE).await.unwrap();
+        assert!(ids[..2].iter().all(|id| read.contacts[0].merged.contains(id)), "{read:?}");
+
+        let gone = vec![ids[2].clone(), "1".to_owned()];
+        portal.crm.release(&gone, TRACE).await.unwrap();
+        let (read, _) =
+            portal.crm.read(&[Address::ContactId(ids[2].clone())], TRACE).await.unwrap();
+        let left = &read.contacts[0].properties;
+        assert!(left.contains_key(schema::EMAIL), "{left:?}");
+        assert!(!left.keys().any(|name| name.starts_with("rollcall_")), "{left:?}");
+        assert_eq!(portal.hubspot.violations(), []);
+        portal.check_published();
+    }
+}
+
+#[tokio::test]
+async fn definitions_are_read_as_published() {
+    for api in families() {
+        let portal = Setup { api, ..Setup::default() }.ready().await;
+        let (groups, _) = portal.crm.groups(TRACE).await.unwrap();
+        assert!(groups.contains(SCHEMA.group), "{groups:?}");
+        let (properties, _) = portal.crm.properties(TRACE).await.unwrap();
+        for ours in SCHEMA.properties.iter().filter(|ours| ours.origin == Origin::Ours) {
+            let found = properties.iter().find(|found| found.name == ours.name).unwrap();
+            let expected = (ours.kind.stored_as(), ours.unique, SCHEMA.group, ours.label);
+            let found = (
+                found.stored_as.as_str(),
+                found.unique,
+                found.group.as_str(),
+                found.label.as_str(),
+            );
+            assert_eq!(found, expected);
+        }
+        let (none, _) = portal.crm.events(None, TRACE).await.unwrap();
+        assert_eq!(none, Some(EventsPage::default()));
+        for event in EVENTS {
+            portal.crm.declare_event(event, TRACE).await;
+        }
+        let (some, _) = portal.crm.events(None, TRACE).await.unwrap();
+        let names: BTreeSet<String> = some.unwrap().names.into_iter().collect();
+        assert_eq!(names, EVENTS.iter().map(|event| event.name.to_owned()).collect());
+        assert_eq!(portal.hubspot.violations(), []);
+        portal.check_published();
+    }
+    let settings = local::Settings { custom_events: false, ..local::Settings::default() };
+    let portal = Setup { settings, ..Setup::default() }.start().await;
+    assert_eq!(portal.crm.events(None, TRACE).await.unwrap().0, None);
+}
+
+#[tokio::test]
+async fn an_answer_about_contacts_that_says_nothing_is_none() {
+    let portal = Setup::default().ready().await;
+    let contact = [Address::ContactId("501".to_owned())];
+    for fault in
+        [json!({"kind": "empty_results", "count": 2}), json!({"kind": "drop_before", "count": 3})]
+    {
+        portal.fault(fault).await;
+        let read = portal.crm.read(&contact, TRACE).await;
+        assert_eq!(read.map_err(|reply| reply.outcome), Err(CallOutcome::Unknown));
+        let released = portal.crm.release(&["501".to_owned()], TRACE).await;
+        assert_eq!(released.map_err(|reply| reply.outcome), Err(CallOutcome::Unknown));
+    }
+    let page = portal.crm.page(None, TRACE).await;
+    assert_eq!(page.map_err(|reply| reply.outcome), Err(CallOutcome::Unknown));
 }

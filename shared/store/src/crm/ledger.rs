@@ -22,11 +22,13 @@ pub(super) const LEDGER: &str = "ledger";
 const CONFIRM: &str = "confirm what the CRM acknowledged";
 
 #[derive(Debug, Deserialize)]
-struct LedgerItem {
+pub(super) struct LedgerItem {
     contact_id: Option<String>,
     #[serde(default)]
     facets: BTreeMap<Facet, EntryItem>,
     lease_token: Option<String>,
+    /// In milliseconds since the epoch.
+    lease_until: Option<i64>,
     #[serde(default)]
     milestones_refused: BTreeMap<String, DeadLetterId>,
     removal: Option<String>,
@@ -37,6 +39,26 @@ struct LedgerItem {
 }
 
 impl LedgerItem {
+    /// The ledger, without what a sender may have changed of whom nobody heard the end; and whether
+    /// somebody sends at `now`.
+    pub(super) fn seen(self, now: Timestamp) -> Result<(Ledger, bool), PortError> {
+        let held = self.lease_token.is_some();
+        let busy = held && self.lease_until.is_some_and(|until| until >= now.as_millisecond());
+        let ledger = self.ledger()?;
+        Ok((if held { ledger.doubted() } else { ledger }, busy))
+    }
+
+    fn ledger(self) -> Result<Ledger, PortError> {
+        let removal = self.removal()?;
+        let facets = self.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
+        Ok(Ledger {
+            contact_id: self.contact_id,
+            facets: facets.collect(),
+            removal,
+            milestones_refused: self.milestones_refused,
+        })
+    }
+
     fn removal(&self) -> Result<Option<Removal>, PortError> {
         let Some(kind) = &self.removal else { return Ok(None) };
         let (Some(id), Some(asked_at)) = (&self.removal_id, self.removal_asked_at) else {
@@ -122,17 +144,8 @@ impl LedgerStore for CrmTable {
             return Ok(LeaseAttempt::Busy);
         };
         let item: LedgerItem = from_item(before)?;
-        let removal = item.removal()?;
-        let facets = item.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
-        Ok(LeaseAttempt::Taken {
-            ledger: Ledger {
-                contact_id: item.contact_id,
-                facets: facets.collect(),
-                removal,
-                milestones_refused: item.milestones_refused,
-            },
-            abandoned: item.lease_token.is_some(),
-        })
+        let abandoned = item.lease_token.is_some();
+        Ok(LeaseAttempt::Taken { ledger: item.ledger()?, abandoned })
     }
 
     async fn confirm(

@@ -20,7 +20,7 @@ use crate::error::failed;
 use crate::item::{from_item, text};
 use crate::update::ItemUpdate;
 
-const MARK: &str = "mark";
+pub(super) const MARK: &str = "mark";
 
 /// What is counted of a pending row.
 #[derive(Debug, Deserialize)]
@@ -34,7 +34,7 @@ struct ReconcileItem {
     table: String,
 }
 
-fn reconcile_key(table: &str) -> String {
+pub(super) fn reconcile_key(table: &str) -> String {
     format!("reconcile#{table}")
 }
 

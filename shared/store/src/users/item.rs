@@ -315,7 +315,7 @@ fn first() -> u64 {
 }
 
 /// The name of a shard of the list of users.
-pub(super) fn joined_shard(number: u8) -> String {
+pub(crate) fn joined_shard(number: u8) -> String {
     format!("{number:x}")
 }
 
