@@ -77,11 +77,14 @@ export class EventsStack extends Stack {
   }
 
   private queueArn(queue: string): string {
-    const pair = this.pairs.get(queue);
-    if (pair === undefined) {
-      const name = fullName(this.props.around.stage.name, queue);
-      throw new Error(`${name} is a dead-letter queue: no function works on it`);
+    for (const [name, pair] of this.pairs) {
+      if (name === queue) {
+        return pair.queue.queueArn;
+      }
+      if (pair.deadLetterQueueName === queue) {
+        return pair.deadLetterQueue.queueArn;
+      }
     }
-    return pair.queue.queueArn;
+    throw new Error(`${fullName(this.props.around.stage.name, queue)} is not declared`);
   }
 }

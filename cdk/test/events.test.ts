@@ -160,8 +160,8 @@ for (const synthesis of SYNTHESES) {
       .filter(({ redrive }) => redrive !== null)
       .map(({ redrive }) => ({
         queue: `${full(String(redrive?.dead_letter_queue))}.QueueName`,
-        metric: "ApproximateNumberOfMessagesVisible",
-        statistic: "Maximum",
+        metric: "NumberOfMessagesReceived",
+        statistic: "Sum",
         trips: ["GreaterThanThreshold", 0],
         actions: DEAD_LETTER_TOPIC[stage.name].map((priority) => full(`alarms-${priority}`)),
       }));

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::api::ApiOptions;
 
+mod dead_letters;
 mod reconcile;
 mod schema;
 mod status;
@@ -15,8 +16,22 @@ mod status;
 pub enum Action {
     /// Sends every user of whom the CRM did not acknowledge the present state.
     Backfill(reconcile::Backfill),
+    /// Shows what needs a person, and does something about it.
+    DeadLetters {
+        /// What to do.
+        #[command(subcommand)]
+        action: dead_letters::Action,
+    },
     /// Compares all users with the CRM, and repairs what differs.
     Reconcile(reconcile::Reconcile),
+    /// Shows where one user stands, and what would be sent about them now.
+    User {
+        /// The user's id.
+        id: String,
+        /// Where the API is.
+        #[command(flatten)]
+        api: ApiOptions,
+    },
     /// Compares the CRM's properties and events with what is declared, and creates what it lacks.
     Schema {
         /// What to do.
@@ -37,6 +52,8 @@ pub fn run(action: Action) -> ExitCode {
         Action::Backfill(order) => reconcile::backfill(order),
         Action::Reconcile(order) => reconcile::reconcile(order),
         Action::Schema { action } => schema::run(action),
+        Action::DeadLetters { action } => dead_letters::run(action),
+        Action::User { id, api } => dead_letters::run_user(id, api),
         Action::Status { api } => status::run(api),
     }
 }

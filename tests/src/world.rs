@@ -172,6 +172,19 @@ impl World {
         found.into_iter().map(tell).collect()
     }
 
+    /// Messages that lie on the dead-letter desk, as they are stored.
+    async fn messages_given_up(&self) -> Vec<Value> {
+        let order = json!({
+            "TableName": "rollcall-dev-crm",
+            "IndexName": "letters",
+            "KeyConditionExpression": "letter_status = :open",
+            "FilterExpression": "kind = :message",
+            "ExpressionAttributeValues": { ":open": { "S": "open" }, ":message": { "S": "message" } },
+        });
+        let answer = self.dynamodb("Query", &order).await;
+        answer["Items"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Ends the local cloud, and looks that nothing is left that should not be.
     ///
     /// # Panics
@@ -197,6 +210,10 @@ impl World {
                     "{queue} holds messages: {depth:?}"
                 );
             }
+        }
+        if outcome == Outcome::Clean {
+            let given_up = self.messages_given_up().await;
+            assert!(given_up.is_empty(), "messages were given up: {given_up:#?}");
         }
         record_uses(&self.cloud);
         self.cloud.stop().await;

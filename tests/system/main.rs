@@ -15,6 +15,8 @@ mod connections;
 mod contact_erasure;
 mod crowd;
 mod csrf;
+mod dead_letters;
+mod dead_messages;
 mod desk;
 mod dev;
 mod edge;
@@ -47,6 +49,7 @@ mod search;
 mod sessions;
 mod sign_in;
 mod tidy;
+mod visible;
 mod wire;
 
 use rollcall_tests::World;

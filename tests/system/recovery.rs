@@ -1,9 +1,13 @@
 //! Functions die, records come twice: the CRM ends at the newest state all the same.
 
+use std::time::Duration;
+
 use rollcall_local::lambda::CrashPoint;
-use rollcall_tests::{Outcome, eventually};
+use rollcall_resources::Queue;
+use rollcall_tests::{Outcome, World, eventually};
 use serde_json::{Value, json};
 
+use crate::dead_letters::list;
 use crate::world;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +81,7 @@ async fn a_stream_record_that_comes_twice_causes_no_second_call() {
 }
 
 /// Waits until no sync runs and nothing is pending.
-async fn quiet(world: &rollcall_tests::World) {
+pub(crate) async fn quiet(world: &World) {
     let grace = world.signed_in("grace").await;
     let grace_id =
         grace.clone().get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
@@ -143,7 +147,54 @@ async fn a_range_that_the_stream_no_longer_has_marks_its_table_for_reconciliatio
     let sequence = record["dynamodb"]["SequenceNumber"].as_str().unwrap();
     let after = sequence.parse::<u128>().unwrap() + 1;
     dynamodb.faults().trim_stream(table, &after.to_string()).unwrap();
-    let report = json!({
+    let report = given_up(&world, table, &shard, sequence);
+    world.cloud.messages.send("rollcall-dev-crm-stream-failures", report.to_string());
+    let grace = world.signed_in("grace").await;
+    eventually("the table is marked", async || {
+        let status = grace.clone().get("/admin/crm/status").await.json();
+        status.to_string().contains("\"users\"").then_some(())
+    })
+    .await;
+    world.finish(Outcome::Troubled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_the_stream_that_expired_while_it_was_read_is_found_anew() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    world.contact_with(&user_id, &[("firstname", "Ada")]).await;
+    let table = "rollcall-dev-users";
+    let dynamodb = &world.cloud.dynamodb;
+    let (shard, sequence) = dynamodb
+        .shards(table)
+        .into_iter()
+        .find_map(|shard| {
+            let record = dynamodb.read_stream(table, &shard, None, 1).unwrap().pop()?;
+            Some((shard, record["dynamodb"]["SequenceNumber"].as_str().unwrap().to_owned()))
+        })
+        .unwrap();
+    let mut held = dynamodb.faults().hold_next("GetRecords", "ShardIterator");
+    let report = given_up(&world, table, &shard, &sequence);
+    world.cloud.messages.send("rollcall-dev-crm-stream-failures", report.to_string());
+    assert!(held.arrived().await);
+    // The reader is held up for longer than its place is good for.
+    world.cloud.clock.advance(Duration::from_mins(16));
+    drop(held);
+    eventually("the range is recovered", async || {
+        let lines = world.cloud.logs.lines();
+        lines.iter().any(|l| l.line.contains("changes were recovered")).then_some(())
+    })
+    .await;
+    let lines = world.cloud.logs.lines();
+    let failed = lines.iter().filter(|l| l.line.contains("changes could not be recovered"));
+    assert_eq!(failed.count(), 0);
+    world.finish(Outcome::Troubled).await;
+}
+
+/// What Lambda reports of one record that it gave up.
+fn given_up(world: &World, table: &str, shard: &str, sequence: &str) -> Value {
+    json!({
         "requestContext": {
             "requestId": "0", "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:rollcall-dev-crm-sync",
             "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 4,
@@ -158,15 +209,43 @@ async fn a_range_that_the_stream_no_longer_has_marks_its_table_for_reconciliatio
             "approximateArrivalOfFirstRecord": "2026-11-21T09:00:00Z",
             "approximateArrivalOfLastRecord": "2026-11-21T09:00:00Z",
             "batchSize": 1,
-            "streamArn": dynamodb.stream_arn(table).unwrap(),
+            "streamArn": world.cloud.dynamodb.stream_arn(table).unwrap(),
+        },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_record_holds_nobody_up_and_ends_at_the_desk() {
+    let world = world().await;
+    let grace = world.signed_in("grace").await;
+    let poison = json!({
+        "TableName": "rollcall-dev-users",
+        "Item": {
+            "pk": { "S": "user#usr_00000000000070008000000000000001" },
+            "sk": { "S": "profile" },
+            "joined_at": { "N": "1" },
         },
     });
-    world.cloud.messages.send("rollcall-dev-crm-stream-failures", report.to_string());
-    let grace = world.signed_in("grace").await;
-    eventually("the table is marked", async || {
-        let status = grace.clone().get("/admin/crm/status").await.json();
-        status.to_string().contains("\"users\"").then_some(())
-    })
-    .await;
+    world.dynamodb("PutItem", &poison).await;
+    let mut ada = world.signed_in("ada").await;
+    let user_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    world.contact_with(&user_id, &[("firstname", "Ada")]).await;
+    let failed = || {
+        let lines = world.cloud.logs.lines();
+        lines.iter().filter(|l| l.line.contains("changes could not be recovered")).count()
+    };
+    let redrive = Queue::CrmStreamFailures.redrive().unwrap();
+    let visible = Duration::from_secs(Queue::CrmStreamFailures.visibility_timeout_seconds().into());
+    for receive in 1..=redrive.receives_max {
+        let receive = usize::try_from(receive).unwrap();
+        eventually("the report failed", async || (failed() >= receive).then_some(())).await;
+        world.cloud.clock.advance(visible);
+    }
+    let letter =
+        eventually("the report is a letter", async || list(&grace, "kind=message").await.pop())
+            .await;
+    assert_eq!(letter["queue_message"]["queue"], "crm-stream-failures");
+    assert_eq!(letter["category"], "RetryAttemptsExhausted");
+    assert!(letter["queue_message"]["body"].as_str().unwrap().contains("shardId"), "{letter}");
     world.finish(Outcome::Troubled).await;
 }

@@ -24,11 +24,14 @@ export interface QueuePairProps {
 export class QueuePair extends Construct {
   readonly queue: Queue;
   readonly deadLetterQueue: Queue;
-  readonly depthAlarm: Alarm;
+  /** The name of the dead-letter queue without prefix and stage. */
+  readonly deadLetterQueueName: string;
+  readonly givenUpAlarm: Alarm;
 
   constructor(scope: Construct, id: string, props: QueuePairProps) {
     super(scope, id);
     const { stage, queue, deadLetterQueue } = props;
+    this.deadLetterQueueName = deadLetterQueue.name;
     // By its ARN, since the two queues would otherwise need each other to be created.
     const source = Queue.fromQueueArn(this, "Source", queueArn(this, stage.name, queue.name));
     this.deadLetterQueue = new Queue(this, "DeadLetters", {
@@ -42,12 +45,13 @@ export class QueuePair extends Construct {
       ...queueProps(stage, queue),
       deadLetterQueue: { queue: this.deadLetterQueue, maxReceiveCount: props.receivesMax },
     });
-    this.depthAlarm = new Alarm(this, "Depth", {
-      alarmName: `${fullName(stage.name, deadLetterQueue.name)}-depth`,
-      alarmDescription: `P1: messages of ${queue.name} were given up and wait in ${deadLetterQueue.name}.`,
-      metric: this.deadLetterQueue.metricApproximateNumberOfMessagesVisible({
+    this.givenUpAlarm = new Alarm(this, "GivenUp", {
+      alarmName: `${fullName(stage.name, deadLetterQueue.name)}-given-up`,
+      alarmDescription: `P1: messages of ${queue.name} were given up and lie on the dead-letter desk, or wait in ${deadLetterQueue.name} for it.`,
+      // Received, since they are taken to the desk at once and hardly ever seen waiting.
+      metric: this.deadLetterQueue.metricNumberOfMessagesReceived({
         period: Duration.minutes(1),
-        statistic: Stats.MAXIMUM,
+        statistic: Stats.SUM,
       }),
       comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
       threshold: 0,
@@ -55,7 +59,7 @@ export class QueuePair extends Construct {
       treatMissingData: TreatMissingData.NOT_BREACHING,
     });
     if (props.topic !== undefined) {
-      this.depthAlarm.addAlarmAction(new SnsAction(props.topic));
+      this.givenUpAlarm.addAlarmAction(new SnsAction(props.topic));
     }
   }
 }

@@ -1,19 +1,21 @@
 //! Takes up what `crm-sync` could not do and Lambda gave up.
 //!
 //! Lambda reports only where in a stream a batch was. Its records are read again, every user and facet
-//! they name becomes pending, and the milestones in them are kept. When they are no longer in the stream, nobody knows which users
+//! they name becomes pending, and the milestones in them are kept. A record that cannot be understood
+//! keeps none of the others; its report comes again and ends at the dead-letter desk. When they are no longer in the stream, nobody knows which users
 //! they were about: then the table is marked as one that has to be compared as a whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use rollcall_crm::milestone::Milestone;
 use rollcall_crm::pending::{Dirty, Reason};
 use rollcall_crm::port::Overseer;
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
 use rollcall_domain::time::Clock;
-use rollcall_resources::{Grant, Queue};
+use rollcall_resources::{Grant, Queue, Table};
 use rollcall_runtime::declaration::QueueTrigger;
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
@@ -104,19 +106,26 @@ async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
         Reread::Changed(records) => {
             let mut changes: BTreeMap<UserId, Dirty> = BTreeMap::new();
             let mut happened = Vec::new();
-            for Record { keys, before, after } in records {
-                let keys: Keys = serde_dynamo::from_item(keys)?;
-                let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
-                happened.extend(milestones(table, &keys, before, after)?);
-                // A table is of one facet.
-                let change = dirty(table, &keys.pk, None);
-                changes.extend(change.map(|change| (change.user.clone(), change)));
+            let mut poison = None;
+            for record in records {
+                match taken_up(table, record) {
+                    Ok((change, told)) => {
+                        happened.extend(told);
+                        // A table is of one facet.
+                        changes.extend(change.map(|change| (change.user.clone(), change)));
+                    }
+                    // It must not keep the others; the message that names it ends at the desk.
+                    Err(error) => poison = Some(error),
+                }
             }
             let found = changes.len();
             ports.waiting.keep(happened).await?;
             ports.waiting.store(changes.into_values().collect(), Reason::Recovered).await?;
             tracing::warn!(table = table.name(), found, "changes were recovered");
             ports.waiting.wake().await?;
+            if let Some(error) = poison {
+                return Err(error.into());
+            }
         }
         Reread::Gone => {
             ports.waiting.table.need_reconcile(table.name(), ports.clock.now()).await?;
@@ -127,6 +136,17 @@ async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
         }
     }
     Ok(())
+}
+
+/// What a record says: whose change it was, and what happened for the first time.
+fn taken_up(
+    table: Table,
+    Record { keys, before, after }: Record,
+) -> Result<(Option<Dirty>, Vec<Milestone>), serde_dynamo::Error> {
+    let keys: Keys = serde_dynamo::from_item(keys)?;
+    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let happened = milestones(table, &keys, before, after)?;
+    Ok((dirty(table, &keys.pk, None), happened))
 }
 
 #[derive(Debug, thiserror::Error)]

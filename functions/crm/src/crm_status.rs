@@ -109,6 +109,8 @@ struct MilestonesView {
 struct DeadLettersView {
     /// How many are open.
     open: usize,
+    /// How many are being sent again.
+    replaying: usize,
     /// Whether there may be more than were counted.
     has_more: bool,
 }
@@ -124,7 +126,7 @@ async fn handle(
 }
 
 fn view(overview: Overview, with_events: bool, now: Timestamp) -> Output {
-    let Overview { pending, budget, dead_letters_open, .. } = overview;
+    let Overview { pending, budget, dead_letters_open, dead_letters_replaying, .. } = overview;
     let paused_until = budget.paused_until(now);
     let (told_as, missing_since) = match &budget.events {
         EventsAccess::Unknown | EventsAccess::Declared { .. } | EventsAccess::Missing { .. }
@@ -160,7 +162,8 @@ fn view(overview: Overview, with_events: bool, now: Timestamp) -> Output {
         },
         dead_letters: DeadLettersView {
             open: dead_letters_open,
-            has_more: dead_letters_open >= STATUS_ROWS_MAX,
+            replaying: dead_letters_replaying,
+            has_more: dead_letters_open.max(dead_letters_replaying) >= STATUS_ROWS_MAX,
         },
         tables_to_reconcile: overview.tables_to_reconcile,
     }

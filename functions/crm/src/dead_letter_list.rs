@@ -1,15 +1,16 @@
-//! Lists open dead letters for an operator, the last refused first. What they show of a request is
-//! property names and hashes, since more people read it than may read the contact.
+//! Lists dead letters for an operator: those that are open unless another status is asked for, the
+//! last refused first.
+//!
+//! A page may hold fewer letters than it could and yet have a next one, where a filter passes over
+//! many: the table is read up to a bound for each page, and the cursor goes on from there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rollcall_crm::dead_letter::DeadLetter;
-use rollcall_crm::port::DeadLetterStore;
-use rollcall_edge::cursor::PAGE_PARAMETERS;
 use rollcall_edge::problem::INVALID;
-use rollcall_edge::{Context, Cursors, Operator, Page, Problem, Response};
-use rollcall_runtime::declaration::Operation;
+use rollcall_edge::{
+    Context, Cursors, FromRequest, HttpRequest, Operator, Page, Problem, Response,
+};
+use rollcall_runtime::declaration::{Operation, Parameter};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::crm::{CrmTable, DeadLetterLister};
@@ -17,14 +18,16 @@ use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::letters::{self, Asked, LetterView};
+
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "dead-letter-list",
-    purpose: "Lists changes that the CRM refused and a person has to look at.",
+    purpose: "Lists changes and messages that a person has to look at.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/dead-letters" })],
     grants: &[DeadLetterLister::GRANTS, Cursors::GRANTS],
     operation: Operation {
-        query: PAGE_PARAMETERS,
+        query: PARAMETERS,
         success_status: 200,
         response: Some(schema::<Output>),
         problems: &[&INVALID],
@@ -33,6 +36,17 @@ pub static FUNCTION: Function = Function {
     start: |startup| rollcall_edge::operated(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::OPERATED_READ
 };
+
+const PARAMETERS: &[Parameter] = &[
+    letters::STATUS,
+    letters::KIND,
+    letters::FINGERPRINT,
+    letters::FACET,
+    letters::USER,
+    letters::SINCE,
+    Parameter { name: "limit", description: "How many to list: 1 to 100, 20 by default." },
+    Parameter { name: "cursor", description: "Where to go on: `cursor` of the page before." },
+];
 
 struct Ports {
     table: Arc<CrmTable>,
@@ -46,77 +60,39 @@ impl Ports {
     }
 }
 
-/// A page of open dead letters.
+#[derive(Debug)]
+struct Input {
+    asked: Asked,
+    page: Page,
+}
+
+impl FromRequest for Input {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        let page = Page::from_request(request)?;
+        Ok(Self { asked: Asked::from_request(request)?, page })
+    }
+}
+
+/// A page of dead letters.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Output {
-    /// The last refused first.
-    dead_letters: Vec<DeadLetterView>,
+    /// By status, and within a status the last refused first.
+    dead_letters: Vec<LetterView>,
     /// Where the next page begins; none on the last page.
     cursor: Option<String>,
-}
-
-/// A change that the CRM refused.
-#[derive(Debug, Serialize, JsonSchema)]
-struct DeadLetterView {
-    /// The id.
-    id: String,
-    /// Whose change.
-    user_id: String,
-    /// Of which facet: `identity` or `learning`.
-    facet: &'static str,
-    /// The milestone that was refused, if it was one and not the facet: such as `signed_in`.
-    milestone: Option<&'static str>,
-    /// `open`.
-    status: &'static str,
-    /// The CRM's category.
-    category: String,
-    /// The CRM's message, without personal data.
-    message: String,
-    /// The same for refusals with the same cause.
-    fingerprint: String,
-    /// What was sent: of each property the length of its value and the start of its hash.
-    request: BTreeMap<String, String>,
-    /// When it was first refused (RFC 3339, UTC).
-    first_seen_at: String,
-    /// When it was last refused (RFC 3339, UTC).
-    last_seen_at: String,
-    /// How often it was refused.
-    tries: u32,
-    /// The version of the program that sent it last.
-    function_version: String,
-}
-
-impl From<DeadLetter> for DeadLetterView {
-    fn from(letter: DeadLetter) -> Self {
-        Self {
-            id: letter.id.into(),
-            user_id: letter.user.into(),
-            facet: letter.facet.as_str(),
-            milestone: letter.milestone.map(|milestone| milestone.kind.as_str()),
-            status: letter.status.as_str(),
-            category: letter.cause.category,
-            message: letter.cause.message,
-            fingerprint: letter.cause.fingerprint,
-            request: letter.cause.request,
-            first_seen_at: letter.first_seen_at.to_string(),
-            last_seen_at: letter.last_seen_at.to_string(),
-            tries: letter.tries,
-            function_version: letter.function_version,
-        }
-    }
 }
 
 async fn handle(
     ports: &Ports,
     operator: &Operator,
     context: &Context,
-    page: Page,
+    Input { asked: Asked(filter), page }: Input,
 ) -> Result<Response, DeadLetterListError> {
-    let cursors = &ports.cursors;
+    let cursors = ports.cursors.filtered(&filter.name());
     let position = cursors.open(page.cursor.as_deref(), operator, context).await?;
-    let page = ports.table.open(page.limit, position.as_deref()).await?;
-    let dead_letters = page.dead_letters.into_iter().map(DeadLetterView::from).collect();
-    let cursor = cursors.seal(page.cursor.as_deref(), operator, context).await?;
+    let page = ports.table.letters(&filter, position.as_deref(), page.limit).await?;
+    let dead_letters = page.letters.into_iter().map(LetterView::from).collect();
+    let cursor = cursors.seal(page.position.as_deref(), operator, context).await?;
     Ok(Response::json(200, &Output { dead_letters, cursor }))
 }
 

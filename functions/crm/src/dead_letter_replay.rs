@@ -2,31 +2,31 @@
 //! the drain sends the newest state, not the one that was refused, and closes the dead letter or
 //! opens it again.
 //!
+//! A message goes back to its queue, with the name of its letter on it. It is sent before that is noted,
+//! so a process that dies in between leaves a letter that can be replayed again, and never a message
+//! that is nowhere; queues may deliver twice anyway.
+//!
 //! Only an open dead letter is replayed, and replaying takes it off the desk in the same transaction,
 //! so a repetition of a request whose process died before its answer was kept has no second effect:
 //! it hears that nothing has to be done.
 
-use std::sync::Arc;
-
 use rollcall_crm::dead_letter::Status;
-use rollcall_crm::pending::{Dirty, Reason};
-use rollcall_crm::port::DeadLetterStore;
+use std::collections::BTreeMap;
+
+use rollcall_crm::desk::{About, Filed, QueueMessage};
 use rollcall_domain::audit::{Action, Entry, Subject};
-use rollcall_domain::id::DeadLetterId;
-use rollcall_domain::random::Random;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Context, FromRequest, HttpRequest, Operator, Principal, Problem, Response};
+use rollcall_edge::{Context, Operator, Principal, Problem, Response};
+use rollcall_queue::QueueSender;
 use rollcall_resources::{Grant, Queue};
-use rollcall_runtime::declaration::{Idempotency, Operation, ProblemKind};
-use rollcall_runtime::invocation::chain;
+use rollcall_runtime::declaration::{Idempotency, Operation};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::crm::DeadLetterReplayer;
+use rollcall_store::crm::{DeadLetterReplayer, Replay};
 use rollcall_store::{Capability, PortError};
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use crate::waiting::Waiting;
+use crate::dead_letter_drain::LETTER_ATTRIBUTE;
+use crate::letters::{DEAD_LETTER_CLOSED, Input, Replayer, Replaying};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -37,10 +37,10 @@ pub static FUNCTION: Function = Function {
         path: "/admin/dead-letters/{id}/replay",
     })],
     idempotency: Idempotency::Optional,
-    grants: &[DeadLetterReplayer::GRANTS, &[Grant::send(Queue::CrmDrain)]],
+    grants: &[DeadLetterReplayer::GRANTS, &RETURNS],
     operation: Operation {
         success_status: 202,
-        response: Some(schema::<Output>),
+        response: Some(schema::<Replaying>),
         problems: &[&NOT_FOUND, &DEAD_LETTER_CLOSED],
         ..Operation::EMPTY
     },
@@ -48,43 +48,27 @@ pub static FUNCTION: Function = Function {
     ..rollcall_edge::OPERATED
 };
 
-/// There is nothing to replay.
-pub static DEAD_LETTER_CLOSED: ProblemKind = ProblemKind {
-    code: "dead-letter-closed",
-    status: 409,
-    title: "The dead letter is not open.",
-    advice: "Nothing has to be done: it is being replayed, or a later change has settled it.",
+/// The queues that messages come from, and go back to.
+const RETURNED_TO: [Queue; 4] =
+    [Queue::CrmDrain, Queue::CrmStreamFailures, Queue::UserSweep, Queue::MailStreamFailures];
+
+const RETURNS: [Grant; RETURNED_TO.len()] = {
+    let [drain, streams, sweep, mail] = RETURNED_TO;
+    [Grant::send(drain), Grant::send(streams), Grant::send(sweep), Grant::send(mail)]
 };
 
 struct Ports {
-    waiting: Waiting,
-    random: Arc<dyn Random>,
+    replayer: Replayer,
+    queues: BTreeMap<&'static str, QueueSender>,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         let table = startup.capability::<DeadLetterReplayer>()?.table();
-        Ok(Self { waiting: Waiting::new(startup, table)?, random: startup.random() })
+        let queues = RETURNED_TO.into_iter().map(|queue| Ok((queue.name(), startup.queue(queue)?)));
+        let queues = queues.collect::<Result<_, StartupError>>()?;
+        Ok(Self { replayer: Replayer::new(startup, table)?, queues })
     }
-}
-
-#[derive(Debug)]
-struct Input(DeadLetterId);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let id = request.path_parameter("id").parse();
-        id.map(Self).map_err(|_error| Problem::new(&NOT_FOUND))
-    }
-}
-
-/// A dead letter that is being sent again.
-#[derive(Debug, Serialize, JsonSchema)]
-struct Output {
-    /// Which.
-    id: String,
-    /// `replaying`.
-    status: &'static str,
 }
 
 async fn handle(
@@ -93,26 +77,41 @@ async fn handle(
     context: &Context,
     Input(id): Input,
 ) -> Result<Response, DeadLetterReplayError> {
-    let waiting = &ports.waiting;
-    let letter = waiting.table.find(&id).await?.ok_or(DeadLetterReplayError::NotFound)?;
-    let dirty = Dirty {
-        user: letter.user.clone(),
-        facet: letter.facet,
-        trace_id: Some(context.trace_id.clone()),
-    };
-    let mark = waiting.mark(dirty, Reason::Replay);
-    let action = Action::DeadLetterReplayed { user: letter.user.clone(), facet: letter.facet };
-    let told = (operator.actor(), action, Subject::DeadLetter(id.clone()));
-    let entry = Entry::new(told, &context.trace_id, context.now, &*ports.random);
-    if letter.status != Status::Open || !waiting.table.replay(&letter, &mark, &entry).await? {
+    let replayer = &ports.replayer;
+    let letter = replayer.table.letter(&id).await?.ok_or(DeadLetterReplayError::NotFound)?;
+    if let About::Message(message) = &letter.about {
+        give_back(ports, &letter, message, (operator, context)).await?;
+        let output = Replaying { id: id.into(), status: Status::Returned.as_str() };
+        return Ok(Response::json(202, &output));
+    }
+    if !replayer.replay(&letter, Replay::Plain, (operator, context)).await? {
         return Err(DeadLetterReplayError::Closed);
     }
-    tracing::info!(dead_letter = %id, operator = operator.name(), "a dead letter is replayed");
-    if let Err(error) = waiting.wake().await {
-        tracing::warn!(error = chain(&error), "the drain will only look at its next minute");
-    }
-    let output = Output { id: id.into(), status: Status::Replaying.as_str() };
+    replayer.wake().await;
+    let output = Replaying { id: id.into(), status: Status::Replaying.as_str() };
     Ok(Response::json(202, &output))
+}
+
+/// Sends a message back to its queue.
+async fn give_back(
+    ports: &Ports,
+    letter: &Filed,
+    message: &QueueMessage,
+    (operator, context): (&Operator, &Context),
+) -> Result<(), DeadLetterReplayError> {
+    let Replayer { table, random, .. } = &ports.replayer;
+    let body = message.body.clone().ok_or(DeadLetterReplayError::Closed)?;
+    let queue = ports.queues.get(message.queue.as_str()).ok_or(DeadLetterReplayError::Closed)?;
+    let action = Action::DeadMessageReturned { queue: message.queue.clone() };
+    let told = (operator.actor(), action, Subject::DeadLetter(letter.id.clone()));
+    let entry = Entry::new(told, &context.trace_id, context.now, &**random);
+    if !table.begin_return(letter, context.now, &entry).await? {
+        return Err(DeadLetterReplayError::Closed);
+    }
+    queue.send_marked(body, (LETTER_ATTRIBUTE, letter.id.as_str())).await?;
+    table.finish_return(&letter.id, context.now).await?;
+    tracing::info!(dead_letter = %letter.id, operator = operator.name(), "a message is returned");
+    Ok(())
 }
 
 #[derive(Debug, thiserror::Error)]

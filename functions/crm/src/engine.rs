@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rollcall_crm::engine::{Engine, Ports};
 use rollcall_crm::finder::Finder;
-use rollcall_crm::port::Sleep;
+use rollcall_crm::port::{KeyKind, Sleep};
 use rollcall_crm::turns::{Share, Turns};
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_hubspot::{HubSpotCrm, Settings, SettingsError};
@@ -77,14 +77,23 @@ pub(crate) fn turns(startup: &Startup, table: Arc<CrmTable>, share: Share) -> Tu
     }
 }
 
-/// The HubSpot client.
-pub(crate) fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
-    let settings = Settings::parse(
+/// By what contacts are found.
+pub(crate) fn key(startup: &Startup) -> Result<KeyKind, StartupError> {
+    Ok(portal(startup)?.key)
+}
+
+fn portal(startup: &Startup) -> Result<Settings, StartupError> {
+    Settings::parse(
         startup.setting(&HUBSPOT_URL)?,
         startup.setting(&HUBSPOT_API)?,
         startup.setting(&HUBSPOT_KEY)?,
     )
-    .map_err(refused)?;
+    .map_err(refused)
+}
+
+/// The HubSpot client.
+pub(crate) fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
+    let settings = portal(startup)?;
     let reader = startup.secret(SecretName::HubSpotToken)?;
     let tokens = Arc::new(StoredToken::new(reader, startup.clock()));
     HubSpotCrm::new(&settings, tokens).map_err(refused)

@@ -14,9 +14,20 @@ pub mod crm_schema_apply;
 pub mod crm_schema_plan;
 pub mod crm_status;
 pub mod crm_sync;
+pub mod crm_user_get;
+pub mod dead_letter_discard;
+pub mod dead_letter_drain;
+pub mod dead_letter_dry_run;
+pub mod dead_letter_edit;
+pub mod dead_letter_get;
+pub mod dead_letter_groups;
 pub mod dead_letter_list;
 pub mod dead_letter_replay;
+pub mod dead_letter_replay_group;
+pub mod dead_letter_replay_some;
 mod engine;
+mod letters;
+mod outlook;
 mod reconcile_view;
 mod report;
 pub mod schema_view;
@@ -37,6 +48,15 @@ pub static FUNCTIONS: &[&Function] = &[
     &crm_schema_plan::FUNCTION,
     &crm_status::FUNCTION,
     &crm_sync::FUNCTION,
+    &crm_user_get::FUNCTION,
+    &dead_letter_discard::FUNCTION,
+    &dead_letter_drain::FUNCTION,
+    &dead_letter_dry_run::FUNCTION,
+    &dead_letter_edit::FUNCTION,
+    &dead_letter_get::FUNCTION,
+    &dead_letter_groups::FUNCTION,
     &dead_letter_list::FUNCTION,
     &dead_letter_replay::FUNCTION,
+    &dead_letter_replay_group::FUNCTION,
+    &dead_letter_replay_some::FUNCTION,
 ];

@@ -12,8 +12,12 @@ pub(crate) fn tell(report: &Report, oldest: Option<Timestamp>, now: Timestamp) {
         (Metric::CrmSent, count(tally.sent)),
         (Metric::CrmUnchanged, count(tally.unchanged)),
         (Metric::CrmPending, count(tally.pending)),
+        (Metric::CrmPaced, count(tally.paced)),
         (Metric::CrmDead, count(tally.dead)),
         (Metric::CrmCalls, count(report.calls)),
+        (Metric::CrmCallsLimited, count(report.calls_limited)),
+        (Metric::CrmCallsRefused, count(report.calls_refused)),
+        (Metric::CrmCallsLost, count(report.calls_lost)),
     ];
     let all_arrived = tally.sent > 0 && tally.pending == 0 && report.failed.is_empty();
     if let Some(oldest) = oldest.filter(|_| all_arrived) {

@@ -15,33 +15,50 @@ use crate::limits::MESSAGE_CHARACTERS_MAX;
 use crate::milestone::Milestone;
 use crate::projection::Properties;
 
+/// Characters of a fingerprint: hexadecimal digits.
+pub const FINGERPRINT_CHARACTERS: usize = 16;
+
 /// What became of a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// A person has to look.
     Open,
     /// It is being sent again.
     Replaying,
-    /// A later change of the same facet was accepted.
-    Superseded,
+    /// It is a message and went back to its queue. It is opened again if it fails there again.
+    Returned,
+    /// An operator decided that nothing is to be done. It is opened again when something else of the
+    /// same facet is refused.
+    Discarded,
     /// Sending it again succeeded.
     Resolved,
+    /// A later change of the same facet was accepted.
+    Superseded,
     /// Its user left the CRM. What it showed of the request is gone with them.
     Withdrawn,
 }
 
 impl Status {
-    /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::Open, Self::Replaying, Self::Superseded, Self::Resolved, Self::Withdrawn];
+    /// Every status, in the order in which lists tell them.
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Replaying,
+        Self::Returned,
+        Self::Discarded,
+        Self::Resolved,
+        Self::Superseded,
+        Self::Withdrawn,
+    ];
 
     /// The name in tables and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Replaying => "replaying",
-            Self::Superseded => "superseded",
+            Self::Returned => "returned",
+            Self::Discarded => "discarded",
             Self::Resolved => "resolved",
+            Self::Superseded => "superseded",
             Self::Withdrawn => "withdrawn",
         }
     }
@@ -129,27 +146,39 @@ impl Cause {
         let message = redact(&failure.message, properties);
         let request =
             properties.iter().map(|(name, value)| ((*name).to_owned(), sketch(value))).collect();
-        let mut digest = Sha256::new();
-        digest.update(failure.category.as_bytes());
-        for name in properties.keys() {
-            digest.update([0]);
-            digest.update(name.as_bytes());
-        }
-        digest.update([0]);
-        digest.update(normal(&message).as_bytes());
-        let fingerprint = format!("{:x}", digest.finalize()).chars().take(16).collect();
+        let fingerprint = fingerprint(&failure.category, properties.keys().copied(), &message);
         Self { request, category: bounded(&failure.category), message, fingerprint }
+    }
+
+    /// Why a message was given up. `queue` is where it came from.
+    pub fn of_message(queue: &str, category: &str, message: &str) -> Self {
+        let message = redact(message, &Properties::new());
+        let fingerprint = fingerprint(category, std::iter::once(queue), &message);
+        Self { request: BTreeMap::new(), category: bounded(category), message, fingerprint }
     }
 }
 
-fn sketch(value: &str) -> String {
+fn fingerprint<'a>(category: &str, names: impl Iterator<Item = &'a str>, message: &str) -> String {
+    let mut digest = Sha256::new();
+    digest.update(category.as_bytes());
+    for name in names {
+        digest.update([0]);
+        digest.update(name.as_bytes());
+    }
+    digest.update([0]);
+    digest.update(normal(message).as_bytes());
+    format!("{:x}", digest.finalize()).chars().take(FINGERPRINT_CHARACTERS).collect()
+}
+
+/// What may be shown of a value.
+pub fn sketch(value: &str) -> String {
     let hash = format!("{:x}", Sha256::digest(value.as_bytes()));
     let start: String = hash.chars().take(12).collect();
     format!("{} characters, sha256 {start}…", value.chars().count())
 }
 
 /// `message` without our values and without anything that looks like an address.
-fn redact(message: &str, properties: &Properties) -> String {
+pub(crate) fn redact(message: &str, properties: &Properties) -> String {
     let mut values: Vec<&str> = properties.values().map(String::as_str).collect();
     values.sort_unstable_by_key(|value| std::cmp::Reverse(value.len()));
     let mut text = message.to_owned();

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
 use rollcall_domain::random::{Random, fraction};
 use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after, after_seconds};
@@ -23,10 +22,10 @@ use crate::limits::{
 use crate::milestone::Milestone;
 use crate::pending::{Dirty, Mark, PendingRow, Reason, Reschedule, token};
 use crate::port::{
-    BudgetStore, Confirmation, Crm, FacetSource, LedgerStore, MilestoneStore, Nudge, PendingStore,
-    PortError, Sleep,
+    BudgetStore, CallOutcome, Confirmation, Crm, FacetSource, LedgerStore, MilestoneStore, Nudge,
+    PendingStore, PortError, Sleep,
 };
-use crate::projection::{Projected, project};
+use crate::projection::project_all;
 use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
 
 mod calls;
@@ -35,6 +34,9 @@ mod mistake;
 mod removals;
 
 pub use mistake::Mistake;
+
+/// The status of a call that was refused for its rate (RFC 6585 §4).
+const RATE_LIMITED: u16 = 429;
 
 /// What the engine works with.
 #[derive(Clone)]
@@ -68,6 +70,12 @@ pub struct Report {
     pub tally: Tally,
     /// Calls made to the CRM.
     pub calls: usize,
+    /// Of those, the ones that were refused for their rate.
+    pub calls_limited: usize,
+    /// Of those, the ones that were refused as a whole for anything else.
+    pub calls_refused: usize,
+    /// Of those, the ones that got no answer that can be understood.
+    pub calls_lost: usize,
     /// Users whose changes are not stored anywhere yet: they must be asked for again.
     pub failed: BTreeSet<UserId>,
     /// The first failure of a port.
@@ -89,10 +97,25 @@ impl Report {
     fn add(&mut self, other: Self) {
         self.tally.add(other.tally);
         self.calls += other.calls;
+        self.calls_limited += other.calls_limited;
+        self.calls_refused += other.calls_refused;
+        self.calls_lost += other.calls_lost;
         self.failed.extend(other.failed);
         self.error = self.error.take().or(other.error);
         self.stopped |= other.stopped;
         self.first_due = self.first_due.into_iter().chain(other.first_due).min();
+    }
+
+    /// Counts what became of a call.
+    fn heard(&mut self, outcome: &CallOutcome) {
+        match outcome {
+            CallOutcome::Answered(_) => {}
+            CallOutcome::Refused(failure) if failure.status == RATE_LIMITED => {
+                self.calls_limited += 1;
+            }
+            CallOutcome::Refused(_) => self.calls_refused += 1,
+            CallOutcome::NotSent | CallOutcome::Unknown => self.calls_lost += 1,
+        }
     }
 
     fn waits(&mut self, marks: &[Mark], reschedules: &[Reschedule]) {
@@ -308,9 +331,7 @@ impl Engine {
             Some(_) if !self.makes(Mistake::Pursue) => None,
             Some(_) | None => self.ports.source.load(&work.user).await?,
         };
-        let state: BTreeMap<Facet, Projected> = state
-            .map(|state| Facet::ALL.map(|facet| (facet, project(&state, facet))))
-            .map_or_else(BTreeMap::new, BTreeMap::from);
+        let state = state.map(|state| project_all(&state, &ledger.edits)).unwrap_or_default();
         let candidate = Candidate { work, lease, ledger, abandoned, state };
         Ok(Opened::Candidate(Box::new(candidate)))
     }

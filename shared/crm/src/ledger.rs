@@ -6,6 +6,7 @@ use rollcall_domain::facet::Facet;
 use rollcall_domain::id::DeadLetterId;
 use rollcall_domain::time::Timestamp;
 
+use crate::desk::Edit;
 use crate::removal::Removal;
 
 /// What the CRM acknowledged of one facet.
@@ -49,6 +50,8 @@ pub struct Ledger {
     /// Milestones that the CRM refused, by id, and their open dead letters; at most
     /// [`crate::limits::MILESTONES_REFUSED_MAX`].
     pub milestones_refused: BTreeMap<String, DeadLetterId>,
+    /// What an operator replaced in what was refused. Senders read it and never write it.
+    pub edits: BTreeMap<Facet, Edit>,
 }
 
 /// The right to send about one user: at most one sender at a time.

@@ -11,6 +11,7 @@
 
 pub mod classifier;
 pub mod dead_letter;
+pub mod desk;
 pub mod engine;
 pub mod finder;
 pub mod ledger;

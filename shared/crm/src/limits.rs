@@ -109,8 +109,21 @@ pub const TEXT_CHARACTERS_MAX: usize = 60_000;
 pub const MESSAGE_CHARACTERS_MAX: usize = 500;
 /// Closed dead letters are kept this long.
 pub const DEAD_LETTER_KEPT_SECONDS: i64 = 90 * 24 * 60 * 60;
-/// Dead letters on one page.
-pub const DEAD_LETTERS_PAGE_MAX: usize = 100;
+/// Dead letters that one reading of the table looks at.
+pub const LETTERS_READ_MAX: usize = 500;
+/// Readings for one page of a filtered list; the page may be short, the next one goes on.
+pub const LETTER_READINGS_MAX: usize = 8;
+/// Dead letters that one page of groups counts.
+pub const GROUPED_LETTERS_MAX: usize = 2_000;
+/// Dead letters that one request replays.
+pub const REPLAYED_LETTERS_MAX: usize = 25;
+/// A message whose return nobody heard the end of may be returned again after this.
+pub const RETURN_SECONDS: i64 = 60;
+/// Characters of an operator's reason for discarding a letter.
+pub const REASON_CHARACTERS_MAX: usize = 500;
+/// Messages that tell about people are kept this long after they were sent, as letters too. With the
+/// two days that DynamoDB may take to remove them it is less than the grace time of an erasure.
+pub const PERSONAL_MESSAGE_KEPT_SECONDS: i64 = 4 * 24 * 60 * 60;
 /// Rows that the status counts at most.
 pub const STATUS_ROWS_MAX: usize = 1_000;
 

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use rollcall_domain::audit::Entry;
 use rollcall_domain::facet::Facet;
-use rollcall_domain::id::{DeadLetterId, UserId};
+use rollcall_domain::id::UserId;
 pub use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::{SignedDuration, Timestamp};
 
 use crate::classifier::Failure;
-use crate::dead_letter::{DeadLetter, DeadLetterChange};
+use crate::dead_letter::DeadLetterChange;
 use crate::ledger::{Lease, LeaseAttempt, Ledger};
 use crate::milestone::{Milestone, MilestoneRow};
 use crate::pending::{Mark, PendingRow, Reschedule};
@@ -257,39 +256,6 @@ pub trait Sleep: Send + Sync {
     async fn until(&self, at: Timestamp);
 }
 
-/// A page of dead letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeadLetterPage {
-    /// Newest first.
-    pub dead_letters: Vec<DeadLetter>,
-    /// Where the next page begins, if there is one.
-    pub cursor: Option<String>,
-}
-
-/// The dead-letter desk.
-#[async_trait]
-pub trait DeadLetterStore: Send + Sync {
-    /// Open dead letters, by when they were last seen, newest first.
-    async fn open(
-        &self,
-        letters_max: usize,
-        cursor: Option<&str>,
-    ) -> Result<DeadLetterPage, PortError>;
-
-    /// One dead letter.
-    async fn find(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
-
-    /// Marks an open dead letter as replaying, and its facet as pending and forced or its milestone as
-    /// one that waits, and writes the audit entry that tells of it, all or nothing. `false`: it is not
-    /// open.
-    async fn replay(
-        &self,
-        letter: &DeadLetter,
-        mark: &Mark,
-        entry: &Entry,
-    ) -> Result<bool, PortError>;
-}
-
 /// Where the sync stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
@@ -305,6 +271,8 @@ pub struct Overview {
     pub budget: Budget,
     /// Open dead letters, counted up to [`crate::limits::STATUS_ROWS_MAX`].
     pub dead_letters_open: usize,
+    /// Dead letters that are being sent again, counted likewise.
+    pub dead_letters_replaying: usize,
     /// Tables whose changes were lost to the stream and have to be compared as a whole.
     pub tables_to_reconcile: Vec<String>,
 }

@@ -12,6 +12,7 @@ use rollcall_domain::time::Timestamp;
 use rollcall_domain::user::User;
 use sha2::{Digest, Sha256};
 
+use crate::desk::Edit;
 use crate::limits::TEXT_CHARACTERS_MAX;
 use crate::schema;
 
@@ -47,6 +48,18 @@ pub fn project(state: &UserState, facet: Facet) -> Projected {
         Facet::Learning => (learning(&state.learner, &state.catalog), state.learner.version),
     };
     Projected { hash: hash(&properties), properties, version }
+}
+
+/// Every facet of `state` as the CRM should see it, with what an operator replaced in it.
+pub fn project_all(state: &UserState, edits: &BTreeMap<Facet, Edit>) -> BTreeMap<Facet, Projected> {
+    let projected = Facet::ALL.map(|facet| {
+        let projected = project(state, facet);
+        match edits.get(&facet) {
+            Some(edit) => (facet, edit.apply(projected)),
+            None => (facet, projected),
+        }
+    });
+    projected.into()
 }
 
 /// Who the user is. What is not known is left out, so that nothing a colleague wrote is blanked;

@@ -87,6 +87,22 @@ pub enum Action {
         /// Whether it only says what it would do.
         dry_run: bool,
     },
+    /// A refused change was sent to the CRM again with replaced properties.
+    DeadLetterEdited {
+        /// Whose change.
+        user: UserId,
+        /// Of which facet.
+        facet: Facet,
+        /// Which properties, by their names.
+        properties: Vec<String>,
+    },
+    /// Nothing will be done about a dead letter.
+    DeadLetterDiscarded,
+    /// A message that was given up went back to its queue.
+    DeadMessageReturned {
+        /// Which queue, by its name.
+        queue: String,
+    },
     /// A feature was opened or closed for some.
     FlagSet {
         /// The value before.
@@ -145,6 +161,9 @@ impl Action {
             Self::DeadLetterReplayed { .. } => "dead-letter-replayed",
             Self::CrmSchemaApplied { .. } => "crm-schema-applied",
             Self::ReconciliationStarted { .. } => "reconciliation-started",
+            Self::DeadLetterEdited { .. } => "dead-letter-edited",
+            Self::DeadLetterDiscarded => "dead-letter-discarded",
+            Self::DeadMessageReturned { .. } => "dead-message-returned",
             Self::FlagSet { .. } => "flag-set",
             Self::PersonInvited => "person-invited",
             Self::InvitationWithdrawn => "invitation-withdrawn",
@@ -172,6 +191,13 @@ impl Action {
                 let dry_run = if *dry_run { "true" } else { "false" };
                 details([("policy", policy), ("dry_run", dry_run)])
             }
+            Self::DeadLetterEdited { user, facet, properties } => details([
+                ("user_id", user.as_str()),
+                ("facet", facet.as_str()),
+                ("properties", &properties.join(" ")),
+            ]),
+            Self::DeadLetterDiscarded => details([]),
+            Self::DeadMessageReturned { queue } => details([("queue", queue)]),
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
             Self::AccountAbsorbed { from } => details([("from", from.as_str())]),
             Self::MergedInto { into } => details([("into", into.as_str())]),

@@ -1,9 +1,11 @@
 //! SQS: sending messages. Receiving is Lambda's work.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::MessageAttributeValue;
 use rollcall_aws::{Connection, Service};
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_resources::Queue;
@@ -29,11 +31,34 @@ impl QueueSender {
 
     /// Sends one message that becomes visible after `delay_seconds`.
     pub async fn send(&self, body: String, delay_seconds: u32) -> Result<(), PortError> {
+        self.send_with(body, delay_seconds, None).await
+    }
+
+    /// Sends one message with an attribute, a text by its name.
+    pub async fn send_marked(
+        &self,
+        body: String,
+        (name, value): (&str, &str),
+    ) -> Result<(), PortError> {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value);
+        let value = value
+            .build()
+            .map_err(|error| PortError::new("send a message", PortErrorClass::Rejected, error))?;
+        self.send_with(body, 0, Some(HashMap::from([(name.to_owned(), value)]))).await
+    }
+
+    async fn send_with(
+        &self,
+        body: String,
+        delay_seconds: u32,
+        attributes: Option<HashMap<String, MessageAttributeValue>>,
+    ) -> Result<(), PortError> {
         let delay = i32::try_from(delay_seconds.min(DELAY_SECONDS_MAX)).unwrap_or(0);
         self.client
             .send_message()
             .queue_url(self.url().await?)
             .message_body(body)
+            .set_message_attributes(attributes)
             .delay_seconds(delay)
             .send()
             .await

@@ -83,15 +83,15 @@ impl Queue {
     pub const fn visibility_timeout_seconds(self) -> u32 {
         match self {
             Self::CrmDrain
+            | Self::CrmDrainDead
             | Self::CrmStreamFailures
-            | Self::UserSweep
-            | Self::MailStreamFailures
-            | Self::BadgeStreamFailures => 360,
-            Self::CrmDrainDead
             | Self::CrmStreamFailuresDead
+            | Self::UserSweep
             | Self::UserSweepDead
+            | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
-            | Self::BadgeStreamFailuresDead => 30,
+            | Self::BadgeStreamFailures
+            | Self::BadgeStreamFailuresDead => 360,
         }
     }
 
@@ -108,6 +108,18 @@ impl Queue {
             | Self::BadgeStreamFailuresDead => RETENTION_SECONDS,
             Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
         }
+    }
+
+    /// Whether messages tell about people.
+    pub const fn is_personal(self) -> bool {
+        self.retention_seconds() < RETENTION_SECONDS
+    }
+
+    /// The queue whose messages are given up into this one; `None` for working queues.
+    pub fn gives_up_for(self) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|queue| queue.redrive().is_some_and(|redrive| redrive.dead_letter_queue == self))
     }
 
     /// When a message is given up; `None` for dead-letter queues.

@@ -50,9 +50,9 @@ pub struct Index {
 
 /// Pending rows by the time they are due.
 pub const CRM_DUE: Index = Index { name: "due", partition_key: "due_shard", sort_key: "due_at" };
-/// Dead letters that need a person, by the time they were last seen.
-pub const CRM_OPEN: Index =
-    Index { name: "open", partition_key: "open_shard", sort_key: "open_at" };
+/// Dead letters of one status, by the time they were last refused.
+pub const CRM_LETTERS: Index =
+    Index { name: "letters", partition_key: "letter_status", sort_key: "letter_at" };
 /// Users by the time they joined, which their ids sort by.
 ///
 /// All writes of users pass through it, so its partitions are sixteenths by the last digit of the id,
@@ -146,7 +146,7 @@ impl Table {
     /// The table's indexes.
     pub const fn indexes(self) -> &'static [Index] {
         match self {
-            Self::Crm => &[CRM_DUE, CRM_OPEN],
+            Self::Crm => &[CRM_DUE, CRM_LETTERS],
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],

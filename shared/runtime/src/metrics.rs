@@ -40,8 +40,18 @@ pub enum Metric {
     CrmDead,
     /// Time from a write to its acknowledgement by the CRM.
     CrmLag,
+    /// Of those that wait, the ones that only wait for their turn.
+    CrmPaced,
     /// Calls to the CRM.
     CrmCalls,
+    /// Calls that the CRM refused for their rate.
+    CrmCallsLimited,
+    /// Calls that the CRM refused as a whole for anything else.
+    CrmCallsRefused,
+    /// Calls that got no answer that can be understood.
+    CrmCallsLost,
+    /// Messages that no function could handle.
+    DeadMessages,
     /// Mails that the mail service took.
     MailSent,
     /// Mails that wait because the mail service could not take them.
@@ -52,7 +62,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,
@@ -65,7 +75,12 @@ impl Metric {
         Self::CrmPending,
         Self::CrmDead,
         Self::CrmLag,
+        Self::CrmPaced,
         Self::CrmCalls,
+        Self::CrmCallsLimited,
+        Self::CrmCallsRefused,
+        Self::CrmCallsLost,
+        Self::DeadMessages,
         Self::MailSent,
         Self::MailDelayed,
         Self::MailRefused,
@@ -86,7 +101,12 @@ impl Metric {
             Self::CrmPending => "CrmPending",
             Self::CrmDead => "CrmDead",
             Self::CrmLag => "CrmLag",
+            Self::CrmPaced => "CrmPaced",
             Self::CrmCalls => "CrmCalls",
+            Self::CrmCallsLimited => "CrmCallsLimited",
+            Self::CrmCallsRefused => "CrmCallsRefused",
+            Self::CrmCallsLost => "CrmCallsLost",
+            Self::DeadMessages => "DeadMessages",
             Self::MailSent => "MailSent",
             Self::MailDelayed => "MailDelayed",
             Self::MailRefused => "MailRefused",
@@ -107,7 +127,12 @@ impl Metric {
             | Self::CrmUnchanged
             | Self::CrmPending
             | Self::CrmDead
+            | Self::CrmPaced
             | Self::CrmCalls
+            | Self::CrmCallsLimited
+            | Self::CrmCallsRefused
+            | Self::CrmCallsLost
+            | Self::DeadMessages
             | Self::MailSent
             | Self::MailDelayed
             | Self::MailRefused => "Count",

@@ -5,7 +5,8 @@
 //! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, who may send now, and whether the contact has to go or is gone |
 //! | `user#{id}` | `pending#{facet}` | a facet that waits; listed by the index `due` |
 //! | `user#{id}` | `milestone#{id}` | a milestone that waits; listed by the index `due`, apart from the facets |
-//! | `dead#{id}` | `letter` | a dead letter; while it is open, listed by the index `open` |
+//! | `dead#{id}` | `letter` | a dead letter, listed under its status by the index `letters` |
+//! | `canary#{fingerprint}` | `canary` | which letter was sent ahead of the others with its cause |
 //! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
 //! | `reconcile#{table}` | `mark` | a table whose changes were lost to the stream |
 //! | `reconcile` | `current` | which reconciliation is under way |
@@ -17,28 +18,33 @@
 
 mod budget;
 mod dead_letters;
+mod dead_messages;
+mod desk;
 mod ledger;
 mod milestones;
 mod overview;
 mod pending;
 mod reconcile;
 mod removals;
+mod standing;
 mod states;
 
 use std::sync::Arc;
 
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::{PortError, PortErrorClass};
-use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
+use rollcall_resources::table::{CRM_DUE, CRM_LETTERS};
 use rollcall_resources::{Grant, Table};
 
-pub use dead_letters::{DeadLetterCursor, InvalidCursor};
+pub use dead_messages::DeadMessage;
+pub use desk::{InvalidPosition, LetterPosition, Replay};
 pub use reconcile::{
     FindingLister, FindingPage, ReconcileWorker, ReconciliationStarter, ReconciliationViewer,
     SchemaApplier, Started,
 };
 pub use removals::ContactErasure;
 pub(crate) use removals::is_removed;
+pub use standing::UserSync;
 pub use states::UserStates;
 
 use crate::audit;
@@ -83,12 +89,37 @@ purposes! {
     SyncOverseer:
         Grant::table(Table::Crm, &["dynamodb:GetItem"]),
         Grant::index(Table::Crm, CRM_DUE.name),
-        Grant::index(Table::Crm, CRM_OPEN.name);
+        Grant::index(Table::Crm, CRM_LETTERS.name);
     /// Lists dead letters.
-    DeadLetterLister: Grant::index(Table::Crm, CRM_OPEN.name);
-    /// Finds a dead letter and replays it.
+    DeadLetterLister: Grant::index(Table::Crm, CRM_LETTERS.name);
+    /// Finds a dead letter.
+    DeadLetterFinder: Grant::table(Table::Crm, &["dynamodb:GetItem"]);
+    /// Finds a dead letter, and replays or discards it.
     DeadLetterReplayer:
         Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]),
+        audit::APPEND;
+    /// Finds a dead letter, and replays it with replacements.
+    DeadLetterEditor:
+        Grant::table(
+            Table::Crm,
+            &["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem"],
+        ),
+        audit::APPEND;
+    /// Finds a dead letter and what is known about its user.
+    DeadLetterPreviewer: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:Query"]);
+    /// Finds out where one user stands.
+    UserSyncReader:
+        Grant::table(Table::Crm, &["dynamodb:Query"]),
+        Grant::index(Table::Crm, CRM_LETTERS.name);
+    /// Keeps messages that were given up.
+    DeadMessageKeeper: Grant::table(Table::Crm, &["dynamodb:GetItem", "dynamodb:UpdateItem"]);
+    /// Lists dead letters with one cause, and replays one of them ahead of the others.
+    DeadLetterSpreader:
+        Grant::table(
+            Table::Crm,
+            &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+        ),
+        Grant::index(Table::Crm, CRM_LETTERS.name),
         audit::APPEND;
 }
 

@@ -59,6 +59,11 @@ pub(crate) fn to_value<T: Serialize>(value: &T) -> Result<AttributeValue, PortEr
     serde_dynamo::to_attribute_value(value).map_err(corrupt("encode an item"))
 }
 
+/// A part of an item that was stored.
+pub(crate) fn from_value<T: DeserializeOwned>(value: AttributeValue) -> Result<T, PortError> {
+    serde_dynamo::from_attribute_value(value).map_err(corrupt("decode an item"))
+}
+
 /// The order of sort keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {

@@ -16,6 +16,8 @@ use serde_dynamo::Item;
 
 use crate::error::failed;
 
+/// Places in a stream that are found anew before a reading is given up.
+const PLACES_MAX: usize = 5;
 /// Answers that are read for one range. Ranges are short; one that is longer is treated as gone.
 const PAGES_MAX: usize = 1_000;
 
@@ -91,31 +93,57 @@ impl StreamReader {
         Self { client: Client::new(&connection.config(Service::DynamoDbStreams)) }
     }
 
-    /// The changes in `range`.
+    /// The changes in `range`. A place in the stream is good for minutes only, so a reader that was
+    /// held up finds it anew behind what it has read.
     pub async fn reread(&self, range: &StreamRange) -> Result<Reread, PortError> {
+        let (mut changes, mut last_read) = (Vec::new(), None);
+        for _place in 0..PLACES_MAX {
+            match self.read_on(range, &mut last_read, &mut changes).await? {
+                Reading::Done => return Ok(Reread::Changed(changes)),
+                Reading::Gone => return Ok(Reread::Gone),
+                Reading::Expired => {}
+            }
+        }
+        let text = "the places in the stream expire faster than they can be read";
+        Err(PortError::new("read a stream", PortErrorClass::Unavailable, text))
+    }
+
+    /// Reads from behind `last_read` on, or from the range's beginning.
+    async fn read_on(
+        &self,
+        range: &StreamRange,
+        last_read: &mut Option<String>,
+        changes: &mut Vec<Change>,
+    ) -> Result<Reading, PortError> {
+        let (kind, sequence) = match last_read.as_deref() {
+            None => (ShardIteratorType::AtSequenceNumber, range.first.as_str()),
+            Some(last) => (ShardIteratorType::AfterSequenceNumber, last),
+        };
         let begun = self
             .client
             .get_shard_iterator()
             .stream_arn(&range.stream_arn)
             .shard_id(&range.shard_id)
-            .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-            .sequence_number(&range.first)
+            .shard_iterator_type(kind)
+            .sequence_number(sequence)
             .send()
             .await;
         let mut iterator = match begun {
             Ok(answer) => answer.shard_iterator,
-            Err(error) if is_gone(error.code()) => return Ok(Reread::Gone),
+            Err(error) if is_gone(error.code()) => return Ok(Reading::Gone),
             Err(error) => return Err(failed("find a place in a stream")(error)),
         };
-        let mut changes = Vec::new();
         for _page in 0..PAGES_MAX {
             // A shard that is closed ends here, and with it everything that was in the range.
             let Some(place) = iterator else {
-                return Ok(Reread::Changed(changes));
+                return Ok(Reading::Done);
             };
             let page = match self.client.get_records().shard_iterator(place).send().await {
                 Ok(page) => page,
-                Err(error) if is_gone(error.code()) => return Ok(Reread::Gone),
+                Err(error) if is_gone(error.code()) => return Ok(Reading::Gone),
+                Err(error) if error.code() == Some("ExpiredIteratorException") => {
+                    return Ok(Reading::Expired);
+                }
                 Err(error) => return Err(failed("read a stream")(error)),
             };
             for record in page.records.unwrap_or_default() {
@@ -125,13 +153,24 @@ impl StreamReader {
                     changes.push(change);
                 }
                 if place != Ordering::Less {
-                    return Ok(Reread::Changed(changes));
+                    return Ok(Reading::Done);
                 }
+                *last_read = Some(sequence);
             }
             iterator = page.next_shard_iterator;
         }
-        Ok(Reread::Gone)
+        Ok(Reading::Gone)
     }
+}
+
+/// How reading a part of a stream ended.
+enum Reading {
+    /// Everything was read.
+    Done,
+    /// The stream no longer has it.
+    Gone,
+    /// The place in the stream was good for too short a time.
+    Expired,
 }
 
 fn is_gone(code: Option<&str>) -> bool {

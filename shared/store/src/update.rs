@@ -75,6 +75,13 @@ impl ItemUpdate {
         self.name(name)
     }
 
+    /// Removes an entry of a map; it is known to conditions as `#{name}.#entry`.
+    pub(crate) fn remove_entry(mut self, name: &str, entry: &str) -> Self {
+        self.remove.push(format!("#{name}.#entry"));
+        self.names.insert("#entry".to_owned(), entry.to_owned());
+        self.name(name)
+    }
+
     /// Sets an attribute, or removes it when there is no value.
     pub(crate) fn put(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+#[path = "crm/desk.rs"]
+mod desk;
 #[path = "crm/milestones.rs"]
 mod milestones;
 #[path = "crm/reconcile.rs"]
@@ -19,18 +21,16 @@ mod users;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::slice::from_ref;
 use std::time::Duration;
 
 use futures::future::join_all;
 use rollcall_crm::dead_letter::{Cause, DeadLetter, DeadLetterChange, Status};
+use rollcall_crm::desk::{About, Filed, Filter};
 use rollcall_crm::ledger::{Acknowledged, FacetEntry, Lease, LeaseAttempt, Ledger, Refused};
 use rollcall_crm::limits::{DEAD_LETTER_KEPT_SECONDS, DUE_SHARDS};
 use rollcall_crm::pacer::{Limit, Pacer};
 use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, Reschedule};
-use rollcall_crm::port::{
-    BudgetStore, Confirmation, DeadLetterStore, LedgerStore, Overseer, PendingStore,
-};
+use rollcall_crm::port::{BudgetStore, Confirmation, LedgerStore, Overseer, PendingStore};
 use rollcall_crm::portal::{Budget, EventsAccess, Pause, PauseReason};
 use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::facet::Facet;
@@ -41,7 +41,8 @@ use rollcall_local_dynamodb::Fault;
 use rollcall_resources::Table;
 use rollcall_store::PortErrorClass;
 use rollcall_store::crm::{
-    ChangeSender, DeadLetterLister, DeadLetterReplayer, PendingDrainer, PendingMarker, SyncOverseer,
+    ChangeSender, DeadLetterLister, DeadLetterReplayer, PendingDrainer, PendingMarker, Replay,
+    SyncOverseer,
 };
 
 use world::World;
@@ -128,15 +129,38 @@ async fn replay(world: &World, letter: &DeadLetter, new_mark: &str) -> bool {
     // Marks differ, so entries do.
     let seed = new_mark.bytes().fold(0, |seed, byte| seed * 31 + u64::from(byte));
     let entry = Entry::new(told, "trace", at(0), &SeededRandom::new(seed));
-    world.table::<DeadLetterReplayer>().replay(letter, &mark, &entry).await.unwrap()
+    let table = world.table::<DeadLetterReplayer>();
+    table.replay(&filed(letter), &mark, Replay::Plain, &entry).await.unwrap()
 }
 
-async fn listed(world: &World) -> Vec<DeadLetter> {
-    world.table::<DeadLetterLister>().open(100, None).await.unwrap().dead_letters
+/// A letter of the sync as it lies on the desk.
+fn filed(letter: &DeadLetter) -> Filed {
+    let DeadLetter { id, user, facet, milestone, cause, .. } = letter.clone();
+    Filed {
+        id,
+        about: About::Change { user, facet, milestone },
+        cause,
+        first_seen_at: letter.first_seen_at,
+        last_seen_at: letter.last_seen_at,
+        tries: letter.tries,
+        status: letter.status,
+        function_version: letter.function_version.clone(),
+        edited: None,
+        discarded: None,
+    }
 }
 
-async fn found(world: &World, letter: &DeadLetter) -> Option<DeadLetter> {
-    world.table::<DeadLetterReplayer>().find(&letter.id).await.unwrap()
+/// The open letters.
+fn open() -> Filter {
+    Filter { status: Some(Status::Open), ..Filter::default() }
+}
+
+async fn listed(world: &World) -> Vec<Filed> {
+    world.table::<DeadLetterLister>().letters(&open(), None, 100).await.unwrap().letters
+}
+
+async fn found(world: &World, letter: &DeadLetter) -> Option<Filed> {
+    world.table::<DeadLetterReplayer>().letter(&letter.id).await.unwrap()
 }
 
 async fn rows(world: &World, now_ms: i64) -> Vec<PendingRow> {
@@ -345,7 +369,7 @@ async fn a_dead_letter_goes_from_the_desk_and_back_and_is_settled_in_the_end() {
     let world = World::start().await;
     let first = letter(1, &user());
     open_letter(&world, &first).await;
-    assert_eq!(listed(&world).await, from_ref(&first));
+    assert_eq!(listed(&world).await, [filed(&first)]);
 
     world.table::<PendingMarker>().mark(&mark(&first.user, first.facet, "old", 0)).await.unwrap();
     assert!(replay(&world, &first, "replayed").await);
@@ -370,19 +394,19 @@ async fn a_dead_letter_goes_from_the_desk_and_back_and_is_settled_in_the_end() {
         function_version: "2".to_owned(),
         ..first.clone()
     };
-    assert_eq!(listed(&world).await, from_ref(&repeated));
+    assert_eq!(listed(&world).await, [filed(&repeated)]);
 
     assert!(replay(&world, &first, "once more").await);
     let reopen = DeadLetterChange::Reopen { id: first.id.clone() };
     write_letters(&world, &first.user, &refused(&first), &[reopen]).await;
-    assert_eq!(listed(&world).await, from_ref(&repeated));
+    assert_eq!(listed(&world).await, [filed(&repeated)]);
 
     let close =
         DeadLetterChange::Close { id: first.id.clone(), status: Status::Superseded, at: at(60) };
     write_letters(&world, &first.user, &Ledger::default(), &[close]).await;
     assert_eq!(listed(&world).await, []);
     let closed = DeadLetter { status: Status::Superseded, ..repeated };
-    assert_eq!(found(&world, &first).await, Some(closed));
+    assert_eq!(found(&world, &first).await, Some(filed(&closed)));
     assert!(!replay(&world, &first, "too late").await);
 }
 
@@ -423,7 +447,7 @@ async fn a_second_letter_cannot_take_the_place_of_one_that_is_there() {
         let error = table.confirm(&letter.user, "t", &Ledger::default(), &[change]).await;
         assert_eq!(error.unwrap_err().class, PortErrorClass::Corrupt);
     }
-    assert_eq!(listed(&world).await, [letter]);
+    assert_eq!(listed(&world).await, [filed(&letter)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -464,11 +488,11 @@ async fn pages_hold_every_open_letter_once_newest_first() {
     for limit in [1, 2, 3, 6, 7, 100] {
         let (mut cursor, mut seen, mut pages) = (None::<String>, Vec::new(), 0);
         loop {
-            let page = table.open(limit, cursor.as_deref()).await.unwrap();
-            assert!(page.dead_letters.len() <= limit);
-            seen.extend(page.dead_letters);
+            let page = table.letters(&open(), cursor.as_deref(), limit).await.unwrap();
+            assert!(page.letters.len() <= limit);
+            seen.extend(page.letters);
             pages += 1;
-            cursor = page.cursor;
+            cursor = page.position;
             if cursor.is_none() {
                 break;
             }
@@ -488,15 +512,19 @@ async fn a_cursor_of_ones_own_making_opens_nothing_else() {
     let table = world.table::<DeadLetterLister>();
     let id = &letter.id;
     for (cursor, expected) in [
-        (format!("{}.{id}", NOW + 6), Ok(1)),
-        (format!("{}.{id}", NOW + 4), Ok(0)),
-        (format!("{}.{}", NOW, letter.user), Err(PortErrorClass::Rejected)),
-        (format!("{}.{id}", i64::MAX), Err(PortErrorClass::Rejected)),
+        (format!("open.{}.{id}", NOW + 6), Ok(1)),
+        (format!("open.{}.{id}", NOW + 4), Ok(0)),
+        ("open".to_owned(), Ok(1)),
+        (format!("{}.{id}", NOW + 6), Err(PortErrorClass::Rejected)),
+        (format!("open.{}", NOW + 6), Err(PortErrorClass::Rejected)),
+        (format!("open.{}.{}", NOW, letter.user), Err(PortErrorClass::Rejected)),
+        (format!("open.{}.{id}", i64::MAX), Err(PortErrorClass::Rejected)),
+        (format!("open.{NOW}.{id}.{id}"), Err(PortErrorClass::Rejected)),
         (id.to_string(), Err(PortErrorClass::Rejected)),
         (String::new(), Err(PortErrorClass::Rejected)),
     ] {
-        let page = table.open(10, Some(&cursor)).await;
-        let got = page.map(|page| page.dead_letters.len()).map_err(|error| error.class);
+        let page = table.letters(&open(), Some(&cursor), 10).await;
+        let got = page.map(|page| page.letters.len()).map_err(|error| error.class);
         assert_eq!(got, expected, "{cursor}");
     }
 }
@@ -574,10 +602,10 @@ async fn no_capability_may_do_more_than_its_calls_need() {
     world.check_grants_are_used::<SyncOverseer>();
     assert_eq!(listed(&world).await.len(), 1);
     world.check_grants_are_used::<DeadLetterLister>();
-    assert_eq!(found(&world, &letter).await.as_ref(), Some(&letter));
+    assert_eq!(found(&world, &letter).await, Some(filed(&letter)));
     assert!(replay(&world, &letter, "m").await);
     world.check_grants_are_used::<DeadLetterReplayer>();
 
-    let error = world.table::<DeadLetterLister>().find(&letter.id).await.unwrap_err();
+    let error = world.table::<DeadLetterLister>().letter(&letter.id).await.unwrap_err();
     assert_eq!(error.class, PortErrorClass::Rejected);
 }

@@ -339,7 +339,9 @@ impl World {
             for letter in state.letters.values().filter(|letter| letter.user == *id) {
                 let shown = !letter.cause.request.is_empty() || !letter.cause.message.is_empty();
                 match letter.status {
-                    Status::Open | Status::Replaying => panic!("seed {seed}: {letter:?}"),
+                    Status::Open | Status::Replaying | Status::Returned | Status::Discarded => {
+                        panic!("seed {seed}: {letter:?}")
+                    }
                     Status::Withdrawn => assert!(!shown, "seed {seed}: {letter:?}"),
                     Status::Superseded | Status::Resolved => {}
                 }

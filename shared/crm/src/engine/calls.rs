@@ -56,6 +56,7 @@ impl Engine {
         }
         report.calls += 1;
         let reply = self.ports.crm.write(&inputs, trace_id).await;
+        report.heard(&reply.outcome);
         let outcome = self.mistaken(reply.outcome, &inputs);
         let health = run.absorb(inputs, outcome, self.ports.clock.now());
         self.note(health, reply.quota).await
@@ -75,6 +76,7 @@ impl Engine {
             }
             report.calls += 1;
             let reply = self.ports.crm.declare(&SCHEMA, part, trace_id).await;
+            report.heard(&reply.outcome);
             if let Some(health) = run.absorb_declared(&reply.outcome) {
                 return self.note(health, reply.quota).await;
             }
@@ -110,10 +112,13 @@ impl Engine {
                 run.absorb_owners(slots, &owners.found, self.ports.clock.now());
                 Ok(())
             }
-            Err(reply) => match run.absorb_declared(&reply.outcome) {
-                Some(health) => self.note(health, reply.quota).await,
-                None => Ok(()),
-            },
+            Err(reply) => {
+                report.heard(&reply.outcome);
+                match run.absorb_declared(&reply.outcome) {
+                    Some(health) => self.note(health, reply.quota).await,
+                    None => Ok(()),
+                }
+            }
         }
     }
 

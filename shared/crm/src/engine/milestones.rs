@@ -142,6 +142,7 @@ impl Engine {
 
     /// A call about events was not answered well: either there are none, or the portal is ill.
     async fn no_events(&self, reply: Reply, report: &mut Report) -> Result<Way, PortError> {
+        report.heard(&reply.outcome);
         match Fate::after(&reply.outcome) {
             Fate::NoEvents => {
                 self.note(Health::Well, reply.quota).await?;
@@ -249,6 +250,7 @@ impl Engine {
             }
             report.calls += 1;
             let reply = self.ports.crm.tell(namespace, &self.repeated(&batch), trace_id).await;
+            report.heard(&reply.outcome);
             let mut decide = |verdict: &Verdict| {
                 for (milestone, _) in &batch {
                     if let Some(teller) = tellers.get_mut(&milestone.user) {

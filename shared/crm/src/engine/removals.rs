@@ -205,6 +205,7 @@ impl Engine {
                 }
                 Err(reply) => reply,
             };
+            report.heard(&reply.outcome);
             match RemovalStep::after(&reply.outcome, removing.credentials_renewed) {
                 RemovalStep::RenewCredentials => {
                     removing.credentials_renewed = true;

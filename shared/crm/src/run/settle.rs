@@ -20,6 +20,8 @@ pub struct Tally {
     pub unchanged: usize,
     /// They wait.
     pub pending: usize,
+    /// Of those, the ones that only wait for their turn to be sent.
+    pub paced: usize,
     /// They were refused for good.
     pub dead: usize,
     /// An open dead letter, or the lack of an address, holds them up.
@@ -36,6 +38,7 @@ impl Tally {
         self.sent += other.sent;
         self.unchanged += other.unchanged;
         self.pending += other.pending;
+        self.paced += other.paced;
         self.dead += other.dead;
         self.blocked += other.blocked;
         self.removed += other.removed;
@@ -158,6 +161,7 @@ impl Member {
             }
             Verdict::Postponed(reason) => {
                 settlement.tally.pending += 1;
+                settlement.tally.paced += usize::from(*reason == Reason::Paced);
                 // A row that is due stays due; it is the portal or the turn that has to come.
                 if self.row(facet).is_none() {
                     let mark = self.mark(facet, *reason, 0, settling.now, settling);

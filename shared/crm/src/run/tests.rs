@@ -41,6 +41,7 @@ fn known() -> Ledger {
         facets: Facet::ALL.map(|facet| (facet, acknowledged("old"))).into(),
         removal: None,
         milestones_refused: BTreeMap::new(),
+        edits: BTreeMap::new(),
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Call {
     pub path: String,
     /// Query without question mark.
     pub query: String,
+    /// What the caller follows its calls by, if it said so.
+    pub trace_id: Option<String>,
     /// Kind of token; `None` when there was no known one.
     pub token: Option<TokenKind>,
     /// Limits it was counted against; empty when it was not accepted.
@@ -76,6 +78,7 @@ impl Call {
             "method": self.method,
             "path": self.path,
             "query": self.query,
+            "trace_id": self.trace_id,
             "token": self.token,
             "counted": self.counted,
             "limited_by": self.limited_by,

@@ -13,6 +13,8 @@ use serde_json::json;
 use crate::emulator::HubSpot;
 use crate::wire::{Answer, Refusal, Request};
 
+/// The header that a caller may follow its calls by.
+const TRACE_ID: &str = "x-rollcall-trace-id";
 /// Largest body of a request.
 const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
@@ -26,7 +28,9 @@ async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Respons
         return respond(&Answer::empty(413), String::new());
     };
     let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let trace_id = head.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
     let request = Request {
+        trace_id: trace_id.map(str::to_owned),
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),

@@ -185,6 +185,7 @@ impl Portal {
             method: request.method.clone(),
             path: request.path.clone(),
             query: request.query.clone(),
+            trace_id: request.trace_id.clone(),
             token: None,
             counted: Vec::new(),
             limited_by: None,

@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) query: String,
     /// Value of the `Authorization` header.
     pub(crate) authorization: Option<String>,
+    /// Value of the header by which the caller follows a change; HubSpot passes over it.
+    pub(crate) trace_id: Option<String>,
     /// The body, byte for byte.
     pub(crate) body: Vec<u8>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rollcall_crm::dead_letter::DeadLetterChange;
+use rollcall_crm::desk::Edit;
 use rollcall_crm::ledger::{Acknowledged, FacetEntry, Lease, LeaseAttempt, Ledger, Refused};
 use rollcall_crm::port::{Confirmation, LedgerStore};
 use rollcall_crm::removal::{Removal, RemovalKind};
@@ -15,7 +16,7 @@ use rollcall_resources::Table;
 use serde::{Deserialize, Serialize};
 
 use super::{CrmTable, dead_letters, named, user_key};
-use crate::item::{from_item, number, text, to_value};
+use crate::item::{Attributes, from_item, from_value, number, text, to_value};
 use crate::update::{Applied, ItemUpdate};
 
 pub(super) const LEDGER: &str = "ledger";
@@ -39,16 +40,7 @@ pub(super) struct LedgerItem {
 }
 
 impl LedgerItem {
-    /// The ledger, without what a sender may have changed of whom nobody heard the end; and whether
-    /// somebody sends at `now`.
-    pub(super) fn seen(self, now: Timestamp) -> Result<(Ledger, bool), PortError> {
-        let held = self.lease_token.is_some();
-        let busy = held && self.lease_until.is_some_and(|until| until >= now.as_millisecond());
-        let ledger = self.ledger()?;
-        Ok((if held { ledger.doubted() } else { ledger }, busy))
-    }
-
-    fn ledger(self) -> Result<Ledger, PortError> {
+    fn into_ledger(self, edits: BTreeMap<Facet, Edit>) -> Result<Ledger, PortError> {
         let removal = self.removal()?;
         let facets = self.facets.into_iter().map(|(facet, entry)| (facet, entry.into()));
         Ok(Ledger {
@@ -56,6 +48,7 @@ impl LedgerItem {
             facets: facets.collect(),
             removal,
             milestones_refused: self.milestones_refused,
+            edits,
         })
     }
 
@@ -73,6 +66,70 @@ impl LedgerItem {
             done_at: self.removed_at,
         }))
     }
+}
+
+/// What an operator replaced in a refused state.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EditItem {
+    of: String,
+    properties: BTreeMap<String, Option<String>>,
+}
+
+impl From<&Edit> for EditItem {
+    fn from(edit: &Edit) -> Self {
+        let Edit { of, properties } = edit.clone();
+        Self { of, properties }
+    }
+}
+
+impl From<EditItem> for Edit {
+    fn from(item: EditItem) -> Self {
+        Self { of: item.of, properties: item.properties }
+    }
+}
+
+/// A ledger, and until when somebody may send about its user.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) ledger: Ledger,
+    pub(super) leased_until: Option<Timestamp>,
+}
+
+impl Entered {
+    /// The ledger, without what a sender may have changed of whom nobody heard the end; and whether
+    /// somebody sends at `now`.
+    pub(super) fn seen(self, now: Timestamp) -> (Ledger, bool) {
+        let Self { ledger, leased_until } = self;
+        match leased_until {
+            None => (ledger, false),
+            Some(until) => (ledger.doubted(), until >= now),
+        }
+    }
+}
+
+/// Where the edit of a facet stands: by itself, since operators write it and senders do not.
+pub(super) fn edit_name(facet: Facet) -> String {
+    format!("edit_{facet}")
+}
+
+fn edits(item: &mut Attributes) -> Result<BTreeMap<Facet, Edit>, PortError> {
+    let mut edits = BTreeMap::new();
+    for facet in Facet::ALL {
+        if let Some(value) = item.remove(&edit_name(facet)) {
+            let edit: EditItem = from_value(value)?;
+            edits.insert(facet, edit.into());
+        }
+    }
+    Ok(edits)
+}
+
+/// A stored ledger.
+pub(super) fn entered(mut item: Attributes) -> Result<Entered, PortError> {
+    let edits = edits(&mut item)?;
+    let item: LedgerItem = from_item(item)?;
+    let leased_until = item.lease_token.as_ref().and(item.lease_until);
+    let leased_until = leased_until.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    Ok(Entered { ledger: item.into_ledger(edits)?, leased_until })
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -143,9 +200,8 @@ impl LedgerStore for CrmTable {
         let Some(before) = self.tables.apply("take a lease", Table::Crm, update).await? else {
             return Ok(LeaseAttempt::Busy);
         };
-        let item: LedgerItem = from_item(before)?;
-        let abandoned = item.lease_token.is_some();
-        Ok(LeaseAttempt::Taken { ledger: item.ledger()?, abandoned })
+        let Entered { ledger, leased_until } = entered(before)?;
+        Ok(LeaseAttempt::Taken { ledger, abandoned: leased_until.is_some() })
     }
 
     async fn confirm(
@@ -166,7 +222,9 @@ impl LedgerStore for CrmTable {
             .value("token", text(token));
         let update = match &ledger.removal {
             None => update.only_if("#lease_token = :token"),
-            Some(removal) => update
+            Some(removal) => Facet::ALL
+                .into_iter()
+                .fold(update, |update, facet| update.remove(&edit_name(facet)))
                 // Empty and not absent: see how a wish is stored.
                 .set("removal_email", text(removal.email.as_deref().unwrap_or_default()))
                 .put("removed_at", removal.done_at.map(|at| text(at.to_string())))

@@ -18,7 +18,7 @@ use crate::item::{from_item, key, number, text};
 use crate::update::ItemUpdate;
 
 #[derive(Debug, Deserialize)]
-struct MilestoneItem {
+pub(super) struct MilestoneItem {
     user_id: UserId,
     milestone_id: String,
     kind: String,
@@ -39,8 +39,11 @@ impl TryFrom<MilestoneItem> for MilestoneRow {
     }
 }
 
+/// What the sort keys of milestones begin with.
+pub(super) const PREFIX: &str = "milestone#";
+
 fn sort_key(milestone: &Milestone) -> String {
-    format!("milestone#{}", milestone.id)
+    format!("{PREFIX}{}", milestone.id)
 }
 
 fn row(milestone: &Milestone) -> ItemUpdate {

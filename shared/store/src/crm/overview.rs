@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::types::Select;
-use futures::future::{try_join_all, try_join4};
+use futures::future::{try_join, try_join_all, try_join4};
+use rollcall_crm::dead_letter::Status;
 use rollcall_crm::limits::{DUE_SHARDS, STATUS_ROWS_MAX};
 use rollcall_crm::port::{BudgetStore, Overseer, Overview};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::port::PortError;
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
-use rollcall_resources::table::{CRM_DUE, CRM_OPEN};
+use rollcall_resources::table::{CRM_DUE, CRM_LETTERS};
 use serde::Deserialize;
 
-use super::dead_letters::OPEN_SHARD;
 use super::{CrmTable, milestones, pending};
 use crate::error::failed;
 use crate::item::{from_item, text};
@@ -83,17 +83,17 @@ impl CrmTable {
         Ok((count, page.last_evaluated_key.is_some()))
     }
 
-    async fn open_letters(&self) -> Result<usize, PortError> {
+    async fn count_letters(&self, status: Status) -> Result<usize, PortError> {
         let page = self
             .tables
             .client
             .query()
             .table_name(self.tables.name(Table::Crm))
-            .index_name(CRM_OPEN.name)
+            .index_name(CRM_LETTERS.name)
             .select(Select::Count)
             .key_condition_expression("#shard = :shard")
-            .expression_attribute_names("#shard", CRM_OPEN.partition_key)
-            .expression_attribute_values(":shard", text(OPEN_SHARD))
+            .expression_attribute_names("#shard", CRM_LETTERS.partition_key)
+            .expression_attribute_values(":shard", text(status.as_str()))
             .limit(i32::try_from(STATUS_ROWS_MAX).unwrap_or(i32::MAX))
             .send()
             .await
@@ -118,11 +118,15 @@ impl Overseer for CrmTable {
         let counting = try_join_all(pending::shards().map(|shard| self.waiting(shard)));
         let milestones =
             try_join_all(milestones::shards().map(|shard| self.milestones_waiting(shard)));
-        let (counted, milestones, dead_letters_open, versioned) =
-            try_join4(counting, milestones, self.open_letters(), self.load()).await?;
+        let letters =
+            try_join(self.count_letters(Status::Open), self.count_letters(Status::Replaying));
+        let (counted, milestones, letters, versioned) =
+            try_join4(counting, milestones, letters, self.load()).await?;
+        let (dead_letters_open, dead_letters_replaying) = letters;
         let mut overview = Overview {
             budget: versioned.budget,
             dead_letters_open,
+            dead_letters_replaying,
             tables_to_reconcile: self.to_reconcile().await?,
             pending: BTreeMap::new(),
             ..Overview::default()

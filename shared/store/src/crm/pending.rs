@@ -20,7 +20,7 @@ use crate::item::{Attributes, from_item, key, number, text};
 use crate::update::ItemUpdate;
 
 #[derive(Debug, Deserialize)]
-struct PendingItem {
+pub(super) struct PendingItem {
     user_id: UserId,
     facet: Facet,
     trace_id: Option<String>,
@@ -50,8 +50,11 @@ impl TryFrom<PendingItem> for PendingRow {
     }
 }
 
+/// What the sort keys of pending rows begin with.
+pub(super) const PREFIX: &str = "pending#";
+
 fn row_key(facet: Facet) -> String {
-    format!("pending#{facet}")
+    format!("{PREFIX}{facet}")
 }
 
 fn row(user: &UserId, facet: Facet) -> ItemUpdate {

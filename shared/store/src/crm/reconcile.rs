@@ -22,7 +22,7 @@ use rollcall_resources::table::{CRM_DUE, SORT_KEY, USERS_JOINED, USERS_JOINED_SH
 use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{LEDGER, LedgerItem};
+use super::ledger::{LEDGER, entered};
 use super::overview::{MARK, reconcile_key};
 use super::removals::ContactErasure;
 use super::{CrmTable, named, pending, user_key};
@@ -434,7 +434,7 @@ impl ReconcileStore for CrmTable {
         for item in answer.items.unwrap_or_default() {
             let sk = item.get(SORT_KEY).and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
             if sk == LEDGER {
-                let (ledger, busy) = from_item::<LedgerItem>(item)?.seen(now)?;
+                let (ledger, busy) = entered(item)?.seen(now);
                 known.ledger = ledger;
                 known.busy |= busy;
             } else {

@@ -8,9 +8,9 @@ use rollcall_domain::id::UserId;
 use rollcall_store::crm::{ChangeSender, PendingDrainer, PendingMarker, SyncOverseer};
 
 use crate::world::World;
-use crate::{at, found, lease, letter, open_letter, replay, user, users, write_letters};
+use crate::{at, filed, found, lease, letter, open_letter, replay, user, users, write_letters};
 
-fn row(user: &UserId, occasion: &str, due_ms: i64) -> MilestoneRow {
+pub(super) fn row(user: &UserId, occasion: &str, due_ms: i64) -> MilestoneRow {
     let milestone = Milestone::new(user, MilestoneKind::SignedIn, occasion, at(-5));
     MilestoneRow { due_at: at(due_ms), ..MilestoneRow::new(milestone, at(0)) }
 }
@@ -54,7 +54,7 @@ async fn a_refused_milestone_is_remembered_and_waits_again_when_it_is_replayed()
     let waiting = row(&user(), "a", 0);
     let letter = DeadLetter { milestone: Some(waiting.milestone.clone()), ..letter(1, &user()) };
     open_letter(&world, &letter).await;
-    assert_eq!(found(&world, &letter).await, Some(letter.clone()));
+    assert_eq!(found(&world, &letter).await, Some(filed(&letter)));
     let refused = [(waiting.milestone.id.clone(), letter.id.clone())];
     let ledger = Ledger { milestones_refused: refused.into(), ..Ledger::default() };
     write_letters(&world, &user(), &ledger, &[]).await;

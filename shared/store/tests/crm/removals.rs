@@ -12,7 +12,7 @@ use rollcall_store::crm::{ChangeSender, ContactErasure};
 use rollcall_store::{Capability, Tables};
 
 use crate::world::World;
-use crate::{at, found, lease, letter, listed, open_letter, rows, user, write_letters};
+use crate::{at, filed, found, lease, letter, listed, open_letter, rows, user, write_letters};
 
 fn wish(id: &str, kind: RemovalKind) -> Removal {
     Removal::new(id.to_owned(), kind, Some("ada@example.org".to_owned()), at(0))
@@ -94,5 +94,5 @@ async fn a_letter_whose_user_left_shows_nothing_of_the_request() {
     blank.cause.request.clear();
     blank.cause.message.clear();
     blank.status = Status::Withdrawn;
-    assert_eq!(found(&world, &open).await, Some(blank));
+    assert_eq!(found(&world, &open).await, Some(filed(&blank)));
 }

@@ -11,8 +11,9 @@ use rollcall_local_kit::{Iam, LocalClock, Server, Shutdown, Statement};
 use rollcall_resources::table::{EXPIRES_AT, PARTITION_KEY, SORT_KEY};
 use rollcall_resources::{Grant, Table};
 use rollcall_store::crm::{
-    ChangeSender, CrmTable, DeadLetterLister, DeadLetterReplayer, PendingDrainer, PendingMarker,
-    SyncOverseer,
+    ChangeSender, CrmTable, DeadLetterEditor, DeadLetterFinder, DeadLetterLister,
+    DeadLetterPreviewer, DeadLetterReplayer, DeadLetterSpreader, PendingDrainer, PendingMarker,
+    SyncOverseer, UserSyncReader,
 };
 use rollcall_store::{Capability, Tables};
 
@@ -51,11 +52,16 @@ macro_rules! on_crm {
 
 on_crm!(
     ChangeSender,
+    DeadLetterEditor,
+    DeadLetterFinder,
     DeadLetterLister,
+    DeadLetterPreviewer,
     DeadLetterReplayer,
+    DeadLetterSpreader,
     PendingDrainer,
     PendingMarker,
-    SyncOverseer
+    SyncOverseer,
+    UserSyncReader
 );
 
 impl World {

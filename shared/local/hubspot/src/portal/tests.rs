@@ -61,6 +61,7 @@ impl Bench {
     fn exchange(&mut self, method: &str, path: &str, body: &Value) -> Outcome {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let request = Request {
+            trace_id: None,
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),

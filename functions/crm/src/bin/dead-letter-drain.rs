@@ -1,0 +1,5 @@
+//! The program of `dead-letter-drain`.
+
+fn main() -> std::process::ExitCode {
+    rollcall_runtime::run(&rollcall_functions_crm::dead_letter_drain::FUNCTION)
+}

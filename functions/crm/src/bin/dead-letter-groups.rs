@@ -1,0 +1,5 @@
+//! The program of `dead-letter-groups`.
+
+fn main() -> std::process::ExitCode {
+    rollcall_runtime::run(&rollcall_functions_crm::dead_letter_groups::FUNCTION)
+}

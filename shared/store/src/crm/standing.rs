@@ -1,0 +1,76 @@
+//! Where one user stands: everything of the table that is in their partition.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use rollcall_crm::ledger::Ledger;
+use rollcall_crm::milestone::MilestoneRow;
+use rollcall_crm::pending::PendingRow;
+use rollcall_domain::id::UserId;
+use rollcall_domain::port::PortError;
+use rollcall_domain::time::Timestamp;
+use rollcall_resources::Table;
+use rollcall_resources::table::SORT_KEY;
+
+use super::ledger::{Entered, LEDGER, entered};
+use super::milestones::{self, MilestoneItem};
+use super::pending::{self, PendingItem};
+use super::{CrmTable, user_key};
+use crate::error::failed;
+use crate::item::{Attributes, from_item, text};
+
+/// Items of one user that are looked at: the ledger, a row for each facet, and milestones.
+const ITEMS_MAX: i32 = 200;
+
+/// Where one user stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserSync {
+    /// What the CRM acknowledged; `None`: nobody ever sent anything about the user.
+    pub ledger: Option<Ledger>,
+    /// Until when somebody may send about the user, if somebody may.
+    pub leased_until: Option<Timestamp>,
+    /// Facets that wait.
+    pub pending: Vec<PendingRow>,
+    /// Milestones that wait.
+    pub milestones: Vec<MilestoneRow>,
+    /// Whether more waits than is told here.
+    pub has_more: bool,
+}
+
+impl CrmTable {
+    /// Where `user` stands, strongly consistent.
+    pub async fn sync_of(&self, user: &UserId) -> Result<UserSync, PortError> {
+        let page = self
+            .tables
+            .client
+            .query()
+            .table_name(self.tables.name(Table::Crm))
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(user_key(user)))
+            .consistent_read(true)
+            .limit(ITEMS_MAX)
+            .send()
+            .await
+            .map_err(failed("read where a user stands"))?;
+        let mut sync =
+            UserSync { has_more: page.last_evaluated_key.is_some(), ..UserSync::default() };
+        for item in page.items.unwrap_or_default() {
+            sync.add(item)?;
+        }
+        Ok(sync)
+    }
+}
+
+impl UserSync {
+    fn add(&mut self, item: Attributes) -> Result<(), PortError> {
+        let sort_key = item.get(SORT_KEY).map(AttributeValue::as_s);
+        let sort_key = sort_key.and_then(Result::ok).cloned().unwrap_or_default();
+        if sort_key == LEDGER {
+            let Entered { ledger, leased_until } = entered(item)?;
+            (self.ledger, self.leased_until) = (Some(ledger), leased_until);
+        } else if sort_key.starts_with(pending::PREFIX) {
+            self.pending.push(from_item::<PendingItem>(item)?.try_into()?);
+        } else if sort_key.starts_with(milestones::PREFIX) {
+            self.milestones.push(from_item::<MilestoneItem>(item)?.try_into()?);
+        }
+        Ok(())
+    }
+}
