@@ -50,6 +50,12 @@ const deployment = z.strictObject({
   hubspot_key: z.enum(["rollcall_user_id", "email"]),
   /** Whether milestones are told as custom events, which take an Enterprise account, or not. */
   hubspot_milestones: z.enum(["events", "properties"]),
+  /** The id of our app at HubSpot. */
+  hubspot_app_id: z.string().regex(/^[0-9]+$/),
+  /** Our app's client id, where the secret hubspot-token holds the refresh token of an installation. */
+  hubspot_client_id: z.string().min(1).optional(),
+  /** Who wins when somebody edits in HubSpot what is ours. */
+  crm_drift: z.enum(["ours", "theirs"]),
 });
 
 const deployments = z

@@ -40,6 +40,12 @@ export function settingValues(
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,
     ROLLCALL_HUBSPOT_MILESTONES: deployment.hubspot_milestones,
+    ROLLCALL_HUBSPOT_CREDENTIAL: deployment.hubspot_client_id === undefined ? "token" : "oauth",
+    ROLLCALL_HUBSPOT_CLIENT_ID: deployment.hubspot_client_id ?? "none",
+    // Through the site, as every call; HubSpot signs it.
+    ROLLCALL_HUBSPOT_WEBHOOK_URL: `${deployment.site_url}/webhooks/hubspot`,
+    ROLLCALL_HUBSPOT_APP_ID: deployment.hubspot_app_id,
+    ROLLCALL_CRM_DRIFT: deployment.crm_drift,
   };
 }
 

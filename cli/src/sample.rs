@@ -26,6 +26,12 @@ use crate::catalogue;
 /// The bearer token of the local HubSpot.
 pub const HUBSPOT_TOKEN: &str = "local-service-key";
 
+/// The client secret of our app at the local HubSpot.
+pub const HUBSPOT_CLIENT_SECRET: &str = "a-hubspot-client-secret-for-local-use-only";
+
+/// The id of our app at the local HubSpot.
+pub const HUBSPOT_APP_ID: u64 = 9_393_361;
+
 /// The key that signs cursors in the local cloud.
 pub const CURSOR_KEY: &str = "a-cursor-key-for-local-use-only";
 
@@ -94,6 +100,7 @@ pub fn options(
             (SecretName::CursorKey, CURSOR_KEY.to_owned()),
             (SecretName::OidcClientSecret, CLIENT_SECRET.to_owned()),
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
+            (SecretName::HubSpotClientSecret, HUBSPOT_CLIENT_SECRET.to_owned()),
             (SecretName::TokenKey, TOKEN_KEY.to_owned()),
         ],
         provider: Box::new(move |addresses, folder, clock| {
@@ -103,6 +110,11 @@ pub fn options(
             vec![hubspot::Token { value: HUBSPOT_TOKEN.to_owned(), scopes: hubspot::Scopes::All }],
             hubspot::Settings::default(),
         ),
+        hubspot_webhooks: |addresses| hubspot::Subscription {
+            url: webhook_url(addresses),
+            app_id: HUBSPOT_APP_ID,
+            client_secret: HUBSPOT_CLIENT_SECRET.to_owned(),
+        },
         mail_domains: vec![MAIL_DOMAIN.to_owned()],
         origins,
     }
@@ -206,6 +218,10 @@ pub fn addresses(port: u16) -> Addresses {
     }
 }
 
+fn webhook_url(addresses: &Addresses) -> String {
+    format!("{}/webhooks/hubspot", Addresses::url(addresses.api))
+}
+
 fn origins(addresses: &Addresses) -> Vec<String> {
     vec![Addresses::url(addresses.api), "http://localhost:3000".to_owned()]
 }
@@ -230,6 +246,11 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (identity::OIDC_CLIENT_AUTHENTICATION.name, "none".to_owned()),
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
         (crm::HUBSPOT_API.name, "2026-09".to_owned()),
+        (crm::HUBSPOT_CREDENTIAL.name, "token".to_owned()),
+        (crm::HUBSPOT_CLIENT_ID.name, "none".to_owned()),
+        (crm::HUBSPOT_WEBHOOK_URL.name, webhook_url(addresses)),
+        (crm::HUBSPOT_APP_ID.name, HUBSPOT_APP_ID.to_string()),
+        (crm::CRM_DRIFT.name, "ours".to_owned()),
         (crm::HUBSPOT_KEY.name, "rollcall_user_id".to_owned()),
         (crm::HUBSPOT_MILESTONES.name, "events".to_owned()),
     ])

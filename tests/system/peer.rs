@@ -104,3 +104,54 @@ async fn a_person_signs_in_and_out_at_a_provider_that_somebody_else_wrote() {
         world.finish(Outcome::Clean).await;
     }
 }
+
+/// What HubSpot's own client for Node found and did in the local HubSpot, and at our webhook.
+async fn hubspot_client(world: &World, user_id: &str) -> Value {
+    let addresses = &world.cloud.addresses;
+    let hubspot = Addresses::url(addresses.hubspot);
+    let child = Command::new("node")
+        .arg("hubspot.js")
+        .current_dir(root().join("tests/peer"))
+        .env("HUBSPOT_URL", hubspot)
+        .env("HUBSPOT_TOKEN", sample::HUBSPOT_TOKEN)
+        .env("CLIENT_SECRET", sample::HUBSPOT_CLIENT_SECRET)
+        .env("WEBHOOK_URL", format!("{}/webhooks/hubspot", Addresses::url(addresses.api)))
+        .env("USER_ID", user_id)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE, child).await.expect("the client ends").unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&told)
+        .unwrap_or_else(|_| panic!("{told}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hubspots_own_client_works_with_the_local_hubspot_and_reads_what_the_sync_wrote() {
+    let world = crate::world().await;
+    assert_eq!(world.hubspot("POST", "/_emulator/lag", Some(json!({ "ms": 0 }))).await.status, 200);
+    let mut ada = world.signed_in("ada").await;
+    let ada_id = ada.get("/auth/me").await.json()["user_id"].as_str().unwrap().to_owned();
+    let contact = world.contact_with(&ada_id, &[("firstname", "Ada")]).await;
+    let found = hubspot_client(&world, &ada_id).await;
+
+    assert_eq!(found["contact"]["id"], *contact.id);
+    let properties = &found["contact"]["properties"];
+    assert_eq!(properties["email"], "ada@rollcall.example");
+    assert_eq!(properties["rollcall_user_id"], *ada_id);
+    assert_eq!(found["upserted"]["one"], found["made"]);
+    assert_eq!(found["found"], 2);
+    assert_eq!(found["refused"], json!({ "status": 409, "category": "CONFLICT" }));
+    let survivor = &found["survivor"];
+    assert_eq!(survivor["id"], found["merged"]);
+    assert_eq!(survivor["properties"]["email"], "peer@elsewhere.example");
+    assert_eq!(survivor["properties"]["hs_additional_emails"], "other@elsewhere.example");
+
+    // What its helper signs is a signature to us.
+    assert_eq!(found["webhook"], 204);
+    rollcall_tests::eventually("the change is noted", async || {
+        let all = world.dynamodb("Scan", &json!({ "TableName": "rollcall-dev-crm" })).await;
+        all["Items"].to_string().contains("drift#firstname").then_some(())
+    })
+    .await;
+    world.finish(Outcome::Clean).await;
+}

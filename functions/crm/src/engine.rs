@@ -9,7 +9,7 @@ use rollcall_crm::finder::Finder;
 use rollcall_crm::port::{KeyKind, Sleep};
 use rollcall_crm::turns::{Share, Turns};
 use rollcall_domain::time::{Clock, Timestamp};
-use rollcall_hubspot::{HubSpotCrm, Settings, SettingsError};
+use rollcall_hubspot::{HubSpotCrm, OAuthTokens, Settings, SettingsError, TokenSource};
 use rollcall_resources::{Grant, Queue, SecretName};
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_store::Capability;
@@ -18,16 +18,20 @@ use rollcall_store::crm::{CrmTable, UserStates};
 use rollcall_store::learner::LearnerReader;
 use rollcall_store::users::UserReader;
 
-use crate::settings::{self, HUBSPOT_API, HUBSPOT_KEY, HUBSPOT_URL};
-use crate::token::StoredToken;
+use crate::settings::{
+    self, HUBSPOT_API, HUBSPOT_CLIENT_ID, HUBSPOT_CREDENTIAL, HUBSPOT_KEY, HUBSPOT_URL,
+};
+use crate::token::{StoredApp, StoredToken};
 use crate::waiting::DrainQueue;
 
 /// What the engine may do besides what it may do with the table `crm`.
 pub(crate) const STATES: [&[Grant]; 3] =
     [UserReader::GRANTS, LearnerReader::GRANTS, CatalogReader::GRANTS];
 /// To wake the drain, and to call the CRM.
-pub(crate) const CALLS: &[Grant] =
-    &[Grant::send(Queue::CrmDrain), Grant::secret(SecretName::HubSpotToken)];
+pub(crate) const CALLS: &[Grant] = &[Grant::send(Queue::CrmDrain), CREDENTIALS[0], CREDENTIALS[1]];
+/// To prove to HubSpot who calls.
+pub(crate) const CREDENTIALS: [Grant; 2] =
+    [Grant::secret(SecretName::HubSpotToken), Grant::secret(SecretName::HubSpotClientSecret)];
 
 /// The engine over `table` and HubSpot.
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
@@ -94,9 +98,19 @@ fn portal(startup: &Startup) -> Result<Settings, StartupError> {
 /// The HubSpot client.
 pub(crate) fn hubspot(startup: &Startup) -> Result<HubSpotCrm, StartupError> {
     let settings = portal(startup)?;
-    let reader = startup.secret(SecretName::HubSpotToken)?;
-    let tokens = Arc::new(StoredToken::new(reader, startup.clock()));
-    HubSpotCrm::new(&settings, tokens).map_err(refused)
+    HubSpotCrm::new(&settings, tokens(startup, &settings)?).map_err(refused)
+}
+
+fn tokens(startup: &Startup, settings: &Settings) -> Result<Arc<dyn TokenSource>, StartupError> {
+    let (stored, clock) = (startup.secret(SecretName::HubSpotToken)?, startup.clock());
+    if startup.setting(&HUBSPOT_CREDENTIAL)? != "oauth" {
+        return Ok(Arc::new(StoredToken::new(stored, clock)));
+    }
+    let client_secret = startup.secret(SecretName::HubSpotClientSecret)?;
+    let secrets = StoredApp::new(client_secret, stored, Arc::clone(&clock));
+    let client_id = startup.setting(&HUBSPOT_CLIENT_ID)?;
+    let tokens = OAuthTokens::new(settings, client_id, Arc::new(secrets), clock);
+    Ok(Arc::new(tokens.map_err(refused)?))
 }
 
 fn refused(error: SettingsError) -> StartupError {

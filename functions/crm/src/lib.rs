@@ -6,6 +6,8 @@ mod change;
 pub mod claim_answer;
 pub mod crm_drain;
 pub mod crm_finding_list;
+pub mod crm_inbound;
+pub mod crm_opt_out;
 pub mod crm_reconcile;
 pub mod crm_reconciliation_get;
 pub mod crm_reconciliation_start;
@@ -15,6 +17,7 @@ pub mod crm_schema_plan;
 pub mod crm_status;
 pub mod crm_sync;
 pub mod crm_user_get;
+pub mod crm_webhook;
 pub mod dead_letter_discard;
 pub mod dead_letter_drain;
 pub mod dead_letter_dry_run;
@@ -25,6 +28,7 @@ pub mod dead_letter_list;
 pub mod dead_letter_replay;
 pub mod dead_letter_replay_group;
 pub mod dead_letter_replay_some;
+mod delivery;
 mod engine;
 mod letters;
 mod outlook;
@@ -40,6 +44,8 @@ pub static FUNCTIONS: &[&Function] = &[
     &claim_answer::FUNCTION,
     &crm_drain::FUNCTION,
     &crm_finding_list::FUNCTION,
+    &crm_inbound::FUNCTION,
+    &crm_opt_out::FUNCTION,
     &crm_reconcile::FUNCTION,
     &crm_reconciliation_get::FUNCTION,
     &crm_reconciliation_start::FUNCTION,
@@ -49,6 +55,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &crm_status::FUNCTION,
     &crm_sync::FUNCTION,
     &crm_user_get::FUNCTION,
+    &crm_webhook::FUNCTION,
     &dead_letter_discard::FUNCTION,
     &dead_letter_drain::FUNCTION,
     &dead_letter_dry_run::FUNCTION,

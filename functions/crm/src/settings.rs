@@ -33,9 +33,50 @@ pub static HUBSPOT_MILESTONES: Setting = Setting {
 
 const EVENTS: &str = "events";
 
+/// What opens HubSpot's API.
+pub static HUBSPOT_CREDENTIAL: Setting = Setting {
+    name: "ROLLCALL_HUBSPOT_CREDENTIAL",
+    description: "What the secret hubspot-token holds: token is a service key or a private app's token, oauth the refresh token of an installation of our app.",
+    kind: SettingKind::OneOf(&["token", "oauth"]),
+};
+
+/// Our app's client id at HubSpot.
+pub static HUBSPOT_CLIENT_ID: Setting = Setting {
+    name: "ROLLCALL_HUBSPOT_CLIENT_ID",
+    description: "The client id of our app at HubSpot; none where the credential is a token.",
+    kind: SettingKind::Text,
+};
+
+/// Where HubSpot's webhooks go.
+pub static HUBSPOT_WEBHOOK_URL: Setting = Setting {
+    name: "ROLLCALL_HUBSPOT_WEBHOOK_URL",
+    description: "The URL that our app at HubSpot sends its webhooks to, exactly as it is entered there; HubSpot signs it.",
+    kind: SettingKind::Url,
+};
+
+/// Our app at HubSpot.
+pub static HUBSPOT_APP_ID: Setting = Setting {
+    name: "ROLLCALL_HUBSPOT_APP_ID",
+    description: "The id of our app at HubSpot, by which webhooks about our own writes are recognised.",
+    kind: SettingKind::Text,
+};
+
+/// Who wins when a person edits in the CRM what is ours.
+pub static CRM_DRIFT: Setting = Setting {
+    name: "ROLLCALL_CRM_DRIFT",
+    description: "What follows when somebody changes in the CRM what is ours: ours writes it again, theirs leaves it until the same facet changes here.",
+    kind: SettingKind::OneOf(&["ours", "theirs"]),
+};
+
 /// Settings of functions that call HubSpot.
-pub(crate) const ALL: &[&Setting] =
-    &[&HUBSPOT_URL, &HUBSPOT_API, &HUBSPOT_KEY, &HUBSPOT_MILESTONES];
+pub(crate) const ALL: &[&Setting] = &[
+    &HUBSPOT_URL,
+    &HUBSPOT_API,
+    &HUBSPOT_KEY,
+    &HUBSPOT_MILESTONES,
+    &HUBSPOT_CREDENTIAL,
+    &HUBSPOT_CLIENT_ID,
+];
 
 /// Whether milestones are told as custom events, as far as settings say.
 pub(crate) fn with_events(startup: &Startup) -> Result<bool, StartupError> {

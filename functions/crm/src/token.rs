@@ -1,4 +1,5 @@
-//! HubSpot's access token, from Secrets Manager.
+//! What opens HubSpot's API, from Secrets Manager: a token that does not end, or what our app gets access
+//! tokens with.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use async_trait::async_trait;
 use rollcall_domain::port::PortError;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::time::{Clock, Timestamp, after_seconds};
-use rollcall_hubspot::TokenSource;
+use rollcall_hubspot::{AppSecrets, TokenSource};
 use rollcall_runtime::invocation::chain;
 use rollcall_secrets::{CACHE_SECONDS, SecretReader};
 use tokio::sync::Mutex;
@@ -48,5 +49,35 @@ impl TokenSource for StoredToken {
         };
         let given = self.given.lock().await;
         !given.as_ref().is_some_and(|given| given.matches(token.expose()))
+    }
+}
+
+/// What our app proves itself with, as an operator keeps it in Secrets Manager.
+pub(crate) struct StoredApp {
+    client_secret: SecretReader,
+    refresh_token: SecretReader,
+    clock: Arc<dyn Clock>,
+}
+
+impl StoredApp {
+    pub(crate) fn new(
+        client_secret: SecretReader,
+        refresh_token: SecretReader,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { client_secret, refresh_token, clock }
+    }
+}
+
+#[async_trait]
+impl AppSecrets for StoredApp {
+    async fn client_secret(&self) -> Result<Secret, PortError> {
+        self.client_secret.read(self.clock.now()).await
+    }
+
+    async fn refresh_token(&self, anew: bool) -> Result<Secret, PortError> {
+        let now = self.clock.now();
+        let now = if anew { after_seconds(now, CACHE_SECONDS) } else { now };
+        self.refresh_token.read(now).await
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct ProfileView {
     plan: &'static str,
     /// Whether the organisation vouches for who the user is. Nobody changes it here.
     verified: bool,
+    /// Whether the CRM hears of the user; changed at `/users/me/crm-sync`.
+    crm_sync: bool,
     /// Who sees what: `public`, `members` or `private`, for each field and for `profile` as a whole.
     /// Nothing is seen by more people than the profile is.
     visibility: BTreeMap<&'static str, &'static str>,
@@ -129,6 +131,7 @@ impl ProfileView {
             contacts: profile.contacts.into(),
             plan: user.plan.as_str(),
             verified: user.verified,
+            crm_sync: user.crm_sync,
             visibility: visibility.into(),
             joined_at: user.joined_at.to_string(),
             erase_at: user.standing.erase_at().map(|at| at.to_string()),

@@ -387,6 +387,11 @@ impl Engine {
             self.store_waiting(if_lost, &[]).await?;
             return Ok(true);
         }
+        // The row that asks for the removal stays until nothing is left.
+        let is_gone = ledger.removal.as_ref().is_some_and(|removal| removal.done_at.is_some());
+        if is_gone && !resolved.is_empty() {
+            self.ports.ledger.forget_contact(user).await?;
+        }
         for (facet, mark) in resolved {
             self.ports.pending.resolve(user, *facet, mark).await?;
         }

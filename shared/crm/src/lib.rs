@@ -14,6 +14,7 @@ pub mod dead_letter;
 pub mod desk;
 pub mod engine;
 pub mod finder;
+pub mod inbound;
 pub mod ledger;
 pub mod limits;
 pub mod milestone;

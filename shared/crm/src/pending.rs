@@ -92,7 +92,8 @@ pub struct PendingRow {
     pub first_at: Timestamp,
     /// When it is tried next.
     pub due_at: Timestamp,
-    /// It was replayed or repaired: send it even if the same was refused, or acknowledged.
+    /// Somebody asked for it, or the CRM holds something else: send it even if the same was refused or
+    /// acknowledged.
     pub forced: bool,
 }
 

@@ -176,6 +176,10 @@ pub trait LedgerStore: Send + Sync {
         ledger: &Ledger,
         dead_letters: &[DeadLetterChange],
     ) -> Result<Confirmation, PortError>;
+
+    /// Removes what is remembered beside the ledger of a contact that is gone: its ids from before
+    /// merges, and what people changed in it.
+    async fn forget_contact(&self, user: &UserId) -> Result<(), PortError>;
 }
 
 /// The rows that wait.

@@ -206,6 +206,7 @@ mod tests {
             standing: Standing::Active,
             plan: Plan::Free,
             verified: false,
+            crm_sync: true,
             joined_at: at(1),
             last_seen_at: at(86_400),
             own_names: OwnNames::default(),

@@ -296,7 +296,7 @@ impl Run {
                         message: "the e-mail address is on the contact of another user".to_owned(),
                         ..Failure::default()
                     };
-                    self.refuse_identity(slot, &failure);
+                    self.taken(slot, &failure, now);
                 }
                 Some(None) | None => self.transient(&slot, &Failure::default(), now),
             }
@@ -457,6 +457,19 @@ impl Run {
                 member.verdicts.insert(*facet, verdict);
             }
         }
+    }
+
+    /// The address is on the contact of another user, who may be about to give it up: a change of theirs,
+    /// or their erasure, may be under way. After a day a person has to look.
+    fn taken(&mut self, slot: Slot, failure: &Failure, now: Timestamp) {
+        let Some(member) = self.members.get_mut(&slot.user) else {
+            return;
+        };
+        if member.waits_since(Facet::Identity, now) > ROW_AGE_SECONDS_MAX {
+            return self.refuse_identity(slot, failure);
+        }
+        let later = Verdict::Later { reason: Reason::Transient, outage: false, doubt: false };
+        member.decide(&slot.facets, &later);
     }
 
     /// The address is another user's: without an identity nothing else can be sent either.

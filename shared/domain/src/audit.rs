@@ -128,6 +128,13 @@ pub enum Action {
     ErasureAsked,
     /// A user called their erasure off.
     ErasureCalledOff,
+    /// The CRM erased a person at their wish, so the account is erased too.
+    ErasureTakenIn,
+    /// The CRM hears of a user from now on, or does no more, as the user wants.
+    CrmSyncSet {
+        /// Whether it does.
+        enabled: bool,
+    },
     /// A user was erased.
     UserErased,
     /// An account was suspended.
@@ -171,6 +178,8 @@ impl Action {
             Self::MergedInto { .. } => "merged-into",
             Self::ErasureAsked => "erasure-asked",
             Self::ErasureCalledOff => "erasure-called-off",
+            Self::ErasureTakenIn => "erasure-taken-in",
+            Self::CrmSyncSet { .. } => "crm-sync-set",
             Self::UserErased => "user-erased",
             Self::UserSuspended => "user-suspended",
             Self::UserReinstated => "user-reinstated",
@@ -205,6 +214,7 @@ impl Action {
             | Self::InvitationWithdrawn
             | Self::ErasureAsked
             | Self::ErasureCalledOff
+            | Self::ErasureTakenIn
             | Self::UserErased => Details::new(),
             Self::UserSuspended | Self::UserReinstated => details([]),
             Self::RolesGranted { roles } => {
@@ -212,6 +222,9 @@ impl Action {
                 details([("roles", &roles.join(" "))])
             }
             Self::PlanChanged { plan } => details([("plan", plan.as_str())]),
+            Self::CrmSyncSet { enabled } => {
+                details([("enabled", if *enabled { "true" } else { "false" })])
+            }
             Self::VerificationChanged { verified } => {
                 details([("verified", if *verified { "true" } else { "false" })])
             }

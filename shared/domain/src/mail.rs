@@ -94,6 +94,8 @@ pub enum Letter<S> {
     AccountExists,
     /// Somebody asked that the reader's account is erased.
     ErasureAsked,
+    /// The organisation erased the reader elsewhere, so that the account goes too.
+    ErasureTakenIn,
     /// Somebody may make an account.
     Invitation {
         /// Proves that whoever comes with it has read this mail.
@@ -144,6 +146,7 @@ impl<S> Letter<S> {
         match self {
             Self::AccountExists => "account_exists",
             Self::ErasureAsked => "erasure_asked",
+            Self::ErasureTakenIn => "erasure_taken_in",
             Self::Invitation { .. } => "invitation",
         }
     }
@@ -153,6 +156,7 @@ impl<S> Letter<S> {
         Ok(match self {
             Self::AccountExists => Letter::AccountExists,
             Self::ErasureAsked => Letter::ErasureAsked,
+            Self::ErasureTakenIn => Letter::ErasureTakenIn,
             Self::Invitation { token, name } => Letter::Invitation { token: change(token)?, name },
         })
     }
@@ -201,6 +205,17 @@ impl Letter<Secret> {
                 link: format!("{site_url}/auth/login"),
                 closing: "If it was you who asked, there is nothing to do. If it was not, call it \
                           off and end the sessions that you do not know.",
+            },
+            Self::ErasureTakenIn => Draft {
+                subject: "Your Rollcall account is going to be erased",
+                greeting: None,
+                opening: "We were asked to forget you, and have removed you from our address \
+                          book. In seven days your account and everything that it holds goes \
+                          for good.",
+                action: "Sign in to keep it",
+                link: format!("{site_url}/auth/login"),
+                closing: "If it was you who asked, there is nothing to do. If you keep your \
+                          account, you stay removed from the address book.",
             },
             Self::Invitation { token, name } => Draft {
                 subject: "Your invitation to Rollcall",
@@ -293,6 +308,7 @@ mod tests {
     fn letters_read_as_they_are_meant_to() {
         assert_snapshot!("account-exists", rendered(&Letter::AccountExists));
         assert_snapshot!("erasure-asked", rendered(&Letter::ErasureAsked));
+        assert_snapshot!("erasure-taken-in", rendered(&Letter::ErasureTakenIn));
         let token = Secret::new("3q2-7w_t0");
         assert_snapshot!("invitation", rendered(&Letter::Invitation { token, name: None }));
     }

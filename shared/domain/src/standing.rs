@@ -131,6 +131,20 @@ impl Standing {
         }
     }
 
+    /// To be erased after seven days, whatever the account's user asked for: the organisation has to.
+    /// Who is to be erased already is not put off, and who is suspended stays so until then.
+    #[must_use]
+    pub fn expel(self, now: Timestamp) -> Self {
+        let by = after_seconds(now, ERASURE_GRACE_SECONDS);
+        match self {
+            Self::Active => Self::Leaving { erase_at: by },
+            Self::Suspended { since, erase_at: None } => {
+                Self::Suspended { since, erase_at: Some(by) }
+            }
+            Self::Suspended { erase_at: Some(_), .. } | Self::Leaving { .. } => self,
+        }
+    }
+
     /// Not to be erased after all. Once the grace is over this is refused, so an erasure that has
     /// begun is never met by a user who stays.
     pub fn stay(self, now: Timestamp) -> Result<Self, StandingRefusal> {
@@ -201,6 +215,21 @@ mod tests {
         }
         assert_eq!(leaving.stay(at(4 + WEEK)), Ok(active));
         assert_eq!(leaving.stay(at(5 + WEEK)), Err(Refusal::TooLate));
+    }
+
+    #[test]
+    fn who_is_expelled_leaves_once_and_stays_suspended() {
+        let by = at(5 + WEEK);
+        let suspended = |erase_at| Standing::Suspended { since: at(1), erase_at };
+        for (standing, expected) in [
+            (Standing::Active, Standing::Leaving { erase_at: by }),
+            (Standing::Leaving { erase_at: at(9) }, Standing::Leaving { erase_at: at(9) }),
+            (suspended(None), suspended(Some(by))),
+            (suspended(Some(at(9))), suspended(Some(at(9)))),
+        ] {
+            assert_eq!(standing.expel(at(5)), expected);
+            assert_eq!(expected.expel(at(6)), expected);
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct User {
     pub plan: Plan,
     /// Whether the organisation vouches for who the user is; the server alone decides.
     pub verified: bool,
+    /// Whether the CRM hears of the user, which the user alone decides.
+    pub crm_sync: bool,
     /// When the account was made.
     pub joined_at: Timestamp,
     /// When the user last signed in.
@@ -192,6 +194,7 @@ impl User {
             standing: Standing::Active,
             plan: Plan::Free,
             verified: false,
+            crm_sync: true,
             joined_at: now,
             last_seen_at: now,
             own_names: OwnNames::default(),
@@ -287,10 +290,27 @@ impl User {
         Ok(self.standing_as(standing))
     }
 
+    /// The account, to be erased after seven days because the organisation has to; `None` when it is
+    /// to be erased already.
+    pub fn expel(self, now: Timestamp) -> Option<Self> {
+        let standing = self.standing.expel(now);
+        (standing != self.standing).then(|| self.standing_as(standing))
+    }
+
     /// The account, not to be erased after all.
     pub fn stay(self, now: Timestamp) -> Result<Self, StandingRefusal> {
         let standing = self.standing.stay(now)?;
         Ok(self.standing_as(standing))
+    }
+
+    /// The account, of which the CRM hears from now on or does no more; `None` when it is so already.
+    pub fn set_crm_sync(self, wanted: bool) -> Option<Self> {
+        (wanted != self.crm_sync).then(|| Self {
+            crm_sync: wanted,
+            version: self.version + 1,
+            profile_version: self.profile_version + 1,
+            ..self
+        })
     }
 
     fn standing_as(self, standing: Standing) -> Self {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
+use rollcall_domain::port::PortErrorClass;
 use rollcall_domain::secret::Secret;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
@@ -38,28 +39,10 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Certificates are checked against Mozilla's roots built into the program: reading a platform's
-    /// store would cost start-up time, and the sandbox may have none.
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
     pub(crate) fn new(tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|_refused| SettingsError::HttpClient)?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(Policy::none())
-            // Whether to try again is the engine's to say: every try costs a turn.
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build()
-            .map_err(|_refused| SettingsError::HttpClient)?;
+        // The calls of one run follow each other faster and share a connection.
+        let client = builder()?.pool_idle_timeout(IDLE_TIMEOUT);
+        let client = client.build().map_err(|_refused| SettingsError::HttpClient)?;
         Ok(Self { client, tokens, call_timeout: CALL_TIMEOUT })
     }
 
@@ -80,8 +63,13 @@ impl Http {
 
     async fn exchange(&self, request: RequestBuilder, trace_id: &str) -> Exchange {
         let end = Instant::now() + self.call_timeout;
-        let Ok(Ok(token)) = timeout_at(end, self.tokens.token()).await else {
-            return Exchange::NotSent;
+        let token = match timeout_at(end, self.tokens.token()).await {
+            Ok(Ok(token)) => token,
+            // There is none to be had: the same follows as when HubSpot refuses one.
+            Ok(Err(error)) if error.class == PortErrorClass::Rejected => {
+                return Exchange::Answered(Answer::bare(StatusCode::UNAUTHORIZED));
+            }
+            Ok(Err(_)) | Err(_) => return Exchange::NotSent,
         };
         let Some(authorization) = bearer(&token) else {
             // What no header can carry is no token of HubSpot's: the same follows as from its 401.
@@ -96,6 +84,28 @@ impl Http {
             Err(_late) => Exchange::Unanswered,
         }
     }
+}
+
+/// What all clients have in common. Certificates are checked against Mozilla's roots built into the
+/// program: reading a platform's store would cost start-up time, and the sandbox may have none.
+#[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
+pub(crate) fn builder() -> Result<ClientBuilder, SettingsError> {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let tls =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_refused| SettingsError::HttpClient)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(Policy::none())
+        // Whether to try again is the engine's to say: every try costs a turn.
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT);
+    Ok(client)
 }
 
 fn bearer(token: &Secret) -> Option<HeaderValue> {
@@ -114,7 +124,7 @@ async fn read(mut response: Response, end: Instant) -> Answer {
 }
 
 /// The body, never more than [`ANSWER_BYTES_MAX`] in memory; `None` when it is longer or breaks off.
-async fn body(mut response: Response) -> Option<Vec<u8>> {
+pub(crate) async fn body(mut response: Response) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {

@@ -12,13 +12,16 @@ mod answer;
 mod contacts;
 mod http;
 mod listing;
+mod oauth;
 mod schema;
 mod settings;
 mod text;
 mod token;
 mod trace;
+pub mod webhook;
 mod wire;
 
 pub use contacts::HubSpotCrm;
+pub use oauth::{AppSecrets, OAuthTokens};
 pub use settings::{ApiFamily, Settings, SettingsError};
 pub use token::TokenSource;

@@ -37,6 +37,8 @@ pub(crate) struct Urls {
     pub(crate) events: String,
     /// What the portal says about itself.
     pub(crate) account: String,
+    /// Where access tokens are made.
+    pub(crate) token: String,
 }
 
 /// Why settings cannot work. Each message says what to change.
@@ -103,6 +105,7 @@ impl Settings {
                 properties: format!("{base}/crm/v3/properties/contacts"),
                 events: format!("{base}/events/v3"),
                 account: format!("{base}/account-info/v3/details"),
+                token: format!("{base}/oauth/v1/token"),
             }),
             ApiFamily::Dated(version) => {
                 if version.parse::<ApiFamily>()? == ApiFamily::Undated {
@@ -113,6 +116,7 @@ impl Settings {
                     properties: format!("{base}/crm/properties/{version}/contacts"),
                     events: format!("{base}/events/custom/{version}"),
                     account: format!("{base}/account-info/{version}/details"),
+                    token: format!("{base}/oauth/{version}/token"),
                 })
             }
         }

@@ -71,6 +71,8 @@ pub struct Options {
     pub provider: ProviderChoice,
     /// HubSpot's tokens and account.
     pub hubspot: (Vec<rollcall_local_hubspot::Token>, rollcall_local_hubspot::Settings),
+    /// Where HubSpot tells us what happens, once the addresses are known.
+    pub hubspot_webhooks: fn(&Addresses) -> rollcall_local_hubspot::Subscription,
     /// Domains that mail may come from.
     pub mail_domains: Vec<String>,
     /// Origins whose pages may call the API, once the addresses are known.
@@ -201,6 +203,7 @@ impl Cloud {
             tokens,
             settings,
         })?;
+        hubspot.subscribe((options.hubspot_webhooks)(&addresses));
         let logs = LogSink::new(LOG_EVENTS_MAX);
         let lambda = Lambda::new(rollcall_local_lambda::Options {
             clock: clock.clone(),

@@ -11,6 +11,10 @@ pub enum Queue {
     CrmStreamFailures,
     /// What failed in [`Queue::CrmStreamFailures`] again and again.
     CrmStreamFailuresDead,
+    /// What the CRM tells us.
+    CrmInbound,
+    /// What failed in [`Queue::CrmInbound`] again and again.
+    CrmInboundDead,
     /// People whose account could not be stored when they signed up: what the provider vouched for.
     UserSweep,
     /// What failed in [`Queue::UserSweep`] again and again.
@@ -49,6 +53,8 @@ impl Queue {
         Self::CrmDrainDead,
         Self::CrmStreamFailures,
         Self::CrmStreamFailuresDead,
+        Self::CrmInbound,
+        Self::CrmInboundDead,
         Self::UserSweep,
         Self::UserSweepDead,
         Self::MailStreamFailures,
@@ -64,6 +70,8 @@ impl Queue {
             Self::CrmDrainDead => "crm-drain-dead",
             Self::CrmStreamFailures => "crm-stream-failures",
             Self::CrmStreamFailuresDead => "crm-stream-failures-dead",
+            Self::CrmInbound => "crm-inbound",
+            Self::CrmInboundDead => "crm-inbound-dead",
             Self::UserSweep => "user-sweep",
             Self::UserSweepDead => "user-sweep-dead",
             Self::MailStreamFailures => "mail-stream-failures",
@@ -86,6 +94,8 @@ impl Queue {
             | Self::CrmDrainDead
             | Self::CrmStreamFailures
             | Self::CrmStreamFailuresDead
+            | Self::CrmInbound
+            | Self::CrmInboundDead
             | Self::UserSweep
             | Self::UserSweepDead
             | Self::MailStreamFailures
@@ -102,6 +112,8 @@ impl Queue {
             | Self::CrmDrainDead
             | Self::CrmStreamFailures
             | Self::CrmStreamFailuresDead
+            | Self::CrmInbound
+            | Self::CrmInboundDead
             | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
             | Self::BadgeStreamFailures
@@ -131,6 +143,10 @@ impl Queue {
             Self::CrmStreamFailures => {
                 Some(Redrive { dead_letter_queue: Self::CrmStreamFailuresDead, receives_max: 5 })
             }
+            // Every six minutes for half a day, as below: HubSpot does not tell it again.
+            Self::CrmInbound => {
+                Some(Redrive { dead_letter_queue: Self::CrmInboundDead, receives_max: 120 })
+            }
             // Every six minutes for half a day: as long as an outage of the tables may last.
             Self::UserSweep => {
                 Some(Redrive { dead_letter_queue: Self::UserSweepDead, receives_max: 120 })
@@ -143,6 +159,7 @@ impl Queue {
             }
             Self::CrmDrainDead
             | Self::CrmStreamFailuresDead
+            | Self::CrmInboundDead
             | Self::UserSweepDead
             | Self::MailStreamFailuresDead
             | Self::BadgeStreamFailuresDead => None,

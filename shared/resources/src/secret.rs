@@ -11,17 +11,20 @@ pub enum SecretName {
     OidcClientSecret,
     /// The token for the HubSpot API.
     HubSpotToken,
+    /// The client secret of our app at HubSpot, with which it signs what it tells us.
+    HubSpotClientSecret,
     /// The keys under which tokens of third parties are stored, newest first.
     TokenKey,
 }
 
 impl SecretName {
     /// Every secret.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CsrfKey,
         Self::CursorKey,
         Self::OidcClientSecret,
         Self::HubSpotToken,
+        Self::HubSpotClientSecret,
         Self::TokenKey,
     ];
 
@@ -32,6 +35,7 @@ impl SecretName {
             Self::CursorKey => "cursor-key",
             Self::OidcClientSecret => "oidc-client-secret",
             Self::HubSpotToken => "hubspot-token",
+            Self::HubSpotClientSecret => "hubspot-client-secret",
             Self::TokenKey => "token-key",
         }
     }

@@ -53,6 +53,9 @@ pub const CRM_DUE: Index = Index { name: "due", partition_key: "due_shard", sort
 /// Dead letters of one status, by the time they were last refused.
 pub const CRM_LETTERS: Index =
     Index { name: "letters", partition_key: "letter_status", sort_key: "letter_at" };
+/// Users by the CRM's id of their contact, now and before merges.
+pub const CRM_CONTACT: Index =
+    Index { name: "contact", partition_key: "contact_id", sort_key: PARTITION_KEY };
 /// Users by the time they joined, which their ids sort by.
 ///
 /// All writes of users pass through it, so its partitions are sixteenths by the last digit of the id,
@@ -146,7 +149,7 @@ impl Table {
     /// The table's indexes.
     pub const fn indexes(self) -> &'static [Index] {
         match self {
-            Self::Crm => &[CRM_DUE, CRM_LETTERS],
+            Self::Crm => &[CRM_CONTACT, CRM_DUE, CRM_LETTERS],
             Self::Audit => &[AUDIT_ACTOR, AUDIT_DAY],
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],

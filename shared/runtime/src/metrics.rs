@@ -52,6 +52,16 @@ pub enum Metric {
     CrmCallsLost,
     /// Messages that no function could handle.
     DeadMessages,
+    /// Notices of the CRM that were taken in.
+    CrmNotices,
+    /// Notices of the CRM about what we did ourselves.
+    CrmEchoes,
+    /// Notices of the CRM about nothing of ours.
+    CrmForeign,
+    /// Requests in the CRM's name that the CRM did not sign.
+    CrmForged,
+    /// Changes that somebody else made to what is ours in the CRM.
+    CrmDrift,
     /// Mails that the mail service took.
     MailSent,
     /// Mails that wait because the mail service could not take them.
@@ -81,6 +91,11 @@ impl Metric {
         Self::CrmCallsRefused,
         Self::CrmCallsLost,
         Self::DeadMessages,
+        Self::CrmNotices,
+        Self::CrmEchoes,
+        Self::CrmForeign,
+        Self::CrmForged,
+        Self::CrmDrift,
         Self::MailSent,
         Self::MailDelayed,
         Self::MailRefused,
@@ -107,6 +122,11 @@ impl Metric {
             Self::CrmCallsRefused => "CrmCallsRefused",
             Self::CrmCallsLost => "CrmCallsLost",
             Self::DeadMessages => "DeadMessages",
+            Self::CrmNotices => "CrmNotices",
+            Self::CrmEchoes => "CrmEchoes",
+            Self::CrmForeign => "CrmForeign",
+            Self::CrmForged => "CrmForged",
+            Self::CrmDrift => "CrmDrift",
             Self::MailSent => "MailSent",
             Self::MailDelayed => "MailDelayed",
             Self::MailRefused => "MailRefused",
@@ -133,6 +153,11 @@ impl Metric {
             | Self::CrmCallsRefused
             | Self::CrmCallsLost
             | Self::DeadMessages
+            | Self::CrmNotices
+            | Self::CrmEchoes
+            | Self::CrmForeign
+            | Self::CrmForged
+            | Self::CrmDrift
             | Self::MailSent
             | Self::MailDelayed
             | Self::MailRefused => "Count",

@@ -5,6 +5,9 @@
 //! | `user#{id}` | `ledger` | what the CRM acknowledged about a user, who may send now, and whether the contact has to go or is gone |
 //! | `user#{id}` | `pending#{facet}` | a facet that waits; listed by the index `due` |
 //! | `user#{id}` | `milestone#{id}` | a milestone that waits; listed by the index `due`, apart from the facets |
+//! | `user#{id}` | `contact#{contact}` | an old id of the user's contact, from before a merge; expires |
+//! | `user#{id}` | `drift#{property}` | what somebody else changed in the CRM; expires |
+//! | `notice#{id}` | `taken` | a notice of the CRM that was taken; expires |
 //! | `dead#{id}` | `letter` | a dead letter, listed under its status by the index `letters` |
 //! | `canary#{fingerprint}` | `canary` | which letter was sent ahead of the others with its cause |
 //! | `portal` | `budget`, `wake` | what all senders share, and when the drain is woken next |
@@ -17,9 +20,11 @@
 //! in whole milliseconds, as numbers or as texts of one width; the others as exactly as they came.
 
 mod budget;
+mod consent;
 mod dead_letters;
 mod dead_messages;
 mod desk;
+mod inbound;
 mod ledger;
 mod milestones;
 mod overview;
@@ -36,8 +41,10 @@ use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_resources::table::{CRM_DUE, CRM_LETTERS};
 use rollcall_resources::{Grant, Table};
 
+pub use consent::{ConsentWriter, OptIn};
 pub use dead_messages::DeadMessage;
 pub use desk::{InvalidPosition, LetterPosition, Replay};
+pub use inbound::InboundKeeper;
 pub use reconcile::{
     FindingLister, FindingPage, ReconcileWorker, ReconciliationStarter, ReconciliationViewer,
     SchemaApplier, Started,
@@ -80,7 +87,13 @@ purposes! {
     PendingDrainer:
         Grant::table(
             Table::Crm,
-            &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+            &[
+                "dynamodb:BatchWriteItem",
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+            ],
         ),
         Grant::index(Table::Crm, CRM_DUE.name);
     /// Shares the budget of calls, and does nothing else.

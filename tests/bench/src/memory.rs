@@ -249,6 +249,10 @@ impl LedgerStore for Memory {
         *holder = None;
         Ok(Confirmation::Confirmed)
     }
+
+    async fn forget_contact(&self, _user: &UserId) -> Result<(), PortError> {
+        Ok(())
+    }
 }
 
 #[async_trait]

@@ -73,6 +73,10 @@ impl LedgerStore for World {
         })
         .await
     }
+
+    async fn forget_contact(&self, _user: &UserId) -> Result<(), PortError> {
+        self.store("forget contact", |_state| ()).await
+    }
 }
 
 impl State {

@@ -94,6 +94,10 @@ pub(crate) struct State {
     pub(crate) removed: Vec<(Option<String>, RemovalKind)>,
     /// Users whose contact has to leave the CRM.
     pub(crate) leavers: BTreeMap<UserId, RemovalKind>,
+    /// Users who left the CRM and came back.
+    pub(crate) returned: BTreeSet<UserId>,
+    /// Milestones of theirs from before they came back.
+    pub(crate) passed_over: BTreeSet<String>,
     pub(crate) joined: usize,
     /// Everything that happened, and whether the CRM refuses to hear it.
     pub(crate) milestones: BTreeMap<String, (UserId, bool)>,
@@ -146,6 +150,8 @@ impl World {
             last_contact: 1,
             removed: Vec::new(),
             leavers: BTreeMap::new(),
+            returned: BTreeSet::new(),
+            passed_over: BTreeSet::new(),
             joined,
             milestones: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -278,7 +284,7 @@ impl World {
     }
 
     /// A random user leaves the CRM, and another joins. Who is erased is gone from our tables too, and
-    /// records of what they did before still come; who is archived goes on.
+    /// records of what they did before still come; who is archived goes on, and may come back.
     pub(crate) fn leave(&self) {
         let place = self.below(self.state().users.len());
         let kind = RemovalKind::ALL[self.below(2)];
@@ -293,7 +299,11 @@ impl World {
                 RemovalKind::Erase => {
                     state.users.remove(&leaver);
                 }
-                RemovalKind::Archive if wished => return,
+                RemovalKind::Archive if wished => {
+                    state.come_back(&leaver, &id, now);
+                    drop(state);
+                    return self.publish(&leaver, Facet::Identity);
+                }
                 RemovalKind::Archive => {}
             }
             state.leavers.insert(leaver.clone(), kind);
@@ -347,7 +357,8 @@ impl World {
                 }
             }
         }
-        let leavers: BTreeSet<String> = state.leavers.keys().map(ToString::to_string).collect();
+        let leavers = state.leavers.keys().chain(&state.returned);
+        let leavers: BTreeSet<String> = leavers.map(ToString::to_string).collect();
         for (owner, kind) in &state.removed {
             let owner = owner.as_ref().unwrap();
             assert!(leavers.contains(owner), "seed {seed}: {owner} lost their contact, {kind:?}");
@@ -378,7 +389,7 @@ impl World {
             assert!(state.milestones.contains_key(id), "seed {seed}: {id} never happened");
         }
         for (id, (user, bad)) in &state.milestones {
-            if state.leavers.contains_key(user) {
+            if state.leavers.contains_key(user) || state.passed_over.contains(id) {
                 continue;
             }
             let letters = state.letters.values().filter(|letter| {
@@ -525,6 +536,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         standing: Standing::Active,
         plan: Plan::Free,
         verified: false,
+        crm_sync: true,
         joined_at: at,
         last_seen_at: at,
         own_names: OwnNames::default(),
@@ -548,5 +560,26 @@ fn enrollment(target: Target, now: Timestamp) -> Enrollment {
         holds_place: false,
         version: 1,
         updated_at: now,
+    }
+}
+
+impl State {
+    /// Who was archived is sent again.
+    fn come_back(&mut self, user: &UserId, mark: &str, now: Timestamp) {
+        self.leavers.remove(user);
+        self.returned.insert(user.clone());
+        let ledger = &mut self.ledger.entry(user.clone()).or_default().0;
+        ledger.removal = None;
+        ledger.contact_id = None;
+        // What happened meanwhile is told to nobody.
+        let before = self.milestones.iter().filter(|(_, (whose, _))| whose == user);
+        self.passed_over.extend(before.map(|(id, _)| id.clone()));
+        for facet in Facet::ALL {
+            let dirty = Dirty { user: user.clone(), facet, trace_id: None };
+            let mark = format!("{mark}-{facet}");
+            let reason = Reason::Drift;
+            let mark = Mark { dirty, mark, reason, attempts: 0, now, due_at: now };
+            self.mark(&mark, true);
+        }
     }
 }

@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::associations::NewLink;
 use crate::objects::written;
 use crate::portal::{Context, Portal};
 use crate::records::Record;
@@ -38,7 +39,7 @@ struct WriteInput {
     id_property: Option<String>,
     properties: Properties,
     #[serde(default)]
-    associations: Vec<Value>,
+    associations: Vec<NewLink>,
     #[serde(default)]
     object_write_trace_id: Option<String>,
 }
@@ -124,6 +125,7 @@ impl Portal {
             };
             match outcome {
                 Ok((record, new)) => {
+                    self.link_new(kind, record.id, &input.associations)?;
                     results.push(self.result(kind, input, &record, operation, new));
                 }
                 Err(refusal) if per_input => {
@@ -284,9 +286,6 @@ fn check_shape(operation: Operation, inputs: &[WriteInput]) -> Result<(), Refusa
         }
         if operation == Operation::Upsert && input.id_property.is_none() {
             return Err(Refusal::invalid("Some required fields were not set: [idProperty]"));
-        }
-        if !input.associations.is_empty() {
-            return Err(Refusal::invalid(crate::objects::NO_ASSOCIATIONS));
         }
     }
     Ok(())

@@ -38,6 +38,12 @@ struct Merge {
     merged_id: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erase {
+    id: String,
+}
+
 fn contacts() -> String {
     "contacts".to_owned()
 }
@@ -59,7 +65,11 @@ impl Portal {
         match (request.method.as_str(), control) {
             ("POST", "reset") => {
                 let (base_url, tokens) = (self.base_url.clone(), self.tokens.clone());
+                let webhooks = std::mem::take(&mut self.webhooks);
+                let oauth = std::mem::take(&mut self.oauth);
                 *self = Self::new(initial.clone(), base_url, tokens, None);
+                self.webhooks = webhooks.reset();
+                self.oauth = oauth;
             }
             ("POST", "portal") => self.change_settings(request.json()?)?,
             ("POST", "lag") => {
@@ -88,9 +98,21 @@ impl Portal {
                 let merge: Merge = request.json()?;
                 let kind = kind_named(&merge.object_type)?;
                 let ids = (merge.primary_id.as_str(), merge.merged_id.as_str());
+                self.holding(kind).table.begin();
                 let record = self.merge(kind, ids, now, Source::CrmUi)?;
+                let changes = self.holding(kind).table.take_changes();
+                if kind.is_contact() {
+                    self.tell_changes(changes, Source::CrmUi, now);
+                }
+                self.tell_merged(kind, ids, &record, (Source::CrmUi, now));
                 return Ok(json!({ "id": record.id.to_string() }));
             }
+            ("POST", "erase") => {
+                let Erase { id } = request.json()?;
+                self.erase_by_hand(&id, now)?;
+            }
+            ("POST", "webhooks") => self.webhooks.set(request.json()?),
+            ("GET", "webhooks") => return Ok(self.webhooks.json()),
             ("GET", "dump") => return Ok(self.dump()),
             ("GET", "calls") => {
                 let after = request.parameter("after").and_then(|after| after.parse().ok());
@@ -144,8 +166,25 @@ impl Portal {
             writer.source = Source::CrmUi;
             writer.update(&record, &edit.properties)?;
         }
-        self.holding(kind).table.indexed(now, lag_ms);
+        let table = &mut self.holding(kind).table;
+        table.indexed(now, lag_ms);
+        let changes = table.take_changes();
+        if kind.is_contact() {
+            self.tell_changes(changes, Source::CrmUi, now);
+        }
         Ok(json!({ "id": record.id.to_string() }))
+    }
+
+    /// Erases a contact for good, as somebody does in HubSpot's pages.
+    fn erase_by_hand(&mut self, id: &str, now: Timestamp) -> Result<(), Refusal> {
+        let kind = kind_named("contacts")?;
+        let table = &mut self.holding(kind).table;
+        table.begin();
+        let record = table.by_id(id).map(std::sync::Arc::clone).ok_or_else(Refusal::not_found)?;
+        table.erase(record.id, now);
+        self.events.forget(&record);
+        self.tell("privacyDeletion", record.id, Source::CrmUi, now);
+        Ok(())
     }
 
     /// Everything but tokens and the log.

@@ -45,6 +45,7 @@ async fn serve(State(hubspot): State<HubSpot>, incoming: HttpRequest) -> Respons
     let outcome = hubspot.portal().exchange(&request, hubspot.clock().now());
     if request.method != "GET" {
         hubspot.changed();
+        hubspot.tell_webhooks();
     }
     if !outcome.delay.is_zero() {
         tokio::time::sleep(outcome.delay).await;
@@ -64,6 +65,7 @@ fn control(hubspot: &HubSpot, request: &Request) -> Answer {
     };
     if request.method != "GET" {
         hubspot.changed();
+        hubspot.tell_webhooks();
     }
     match result {
         Ok(body) => Answer::json(200, body),

@@ -4,8 +4,9 @@
 //! index lag, merges, GDPR erasure, custom events and account details; it keeps HubSpot's rate
 //! limits and refuses what HubSpot refuses. Undated (`/crm/v3/objects/…`) and dated
 //! (`/crm/objects/2026-09/…`) paths lead to the same handlers. Where sources about HubSpot
-//! disagree there is a switch in [`Settings`]. Everything it does not emulate (OAuth, webhooks,
-//! associations, timeline, journal) answers 404.
+//! disagree there is a switch in [`Settings`]. It tells an app what happens to contacts, by signed
+//! webhooks, gives an installed app access tokens, and keeps associations. Everything it does not emulate
+//! (timeline, journal) answers 404.
 //!
 //! Ids, correlation ids and the order of batch results come from `shuffle_seed`, and time from the
 //! clock of the local cloud, so a run repeats exactly.
@@ -39,6 +40,17 @@
 //! curl $H/edit -d '{"object_type": "companies", "id": "502", "archived": true}'
 //! curl $H/merge -d '{"primary_id": "501", "merged_id": "502"}'
 //!
+//! # Erase a person for good, as somebody does in HubSpot's pages.
+//! curl $H/erase -d '{"id": "501"}'
+//!
+//! # Webhooks: what goes wrong with them from now on (all of these are off unless named), and what
+//! # was sent.
+//! curl $H/webhooks -d '{"paused": true}'
+//! curl $H/webhooks -d '{"bad_signature": true}'
+//! curl $H/webhooks -d '{"stale": true}'
+//! curl $H/webhooks -d '{"reorder": true, "duplicate": true}'
+//! curl $H/webhooks
+//!
 //! # Faults. `route` is a path prefix in which `*` stands for any text (absent: every call),
 //! # `method`, `count` (absent: until removed) and `delay_ms` go with every kind.
 //! curl $H/faults -d '{"kind": "status", "status": 503, "route": "*batch/upsert", "count": 3}'
@@ -60,6 +72,7 @@
 //! curl $H/violations
 //! ```
 
+mod associations;
 mod batch;
 mod calls;
 mod controls;
@@ -70,6 +83,7 @@ mod faults;
 mod http;
 mod limits;
 mod merge;
+mod oauth;
 mod objects;
 pub mod openapi;
 mod portal;
@@ -80,6 +94,7 @@ mod search;
 mod settings;
 mod standard;
 mod values;
+mod webhooks;
 mod wire;
 mod write;
 
@@ -87,4 +102,6 @@ pub use calls::{Call, TokenKind, Violation, ViolationKind};
 pub use emulator::{Contact, HubSpot, Options, Scopes, Token};
 pub use events::Occurred;
 pub use limits::Policy;
+pub use oauth::Installation;
 pub use settings::{ErrorGeneration, SearchFilterLimits, Settings, Tier};
+pub use webhooks::{Delivery, Subscription};

@@ -38,6 +38,9 @@ impl Portal {
         let body: MergeBody = context.request.json()?;
         let ids = (body.primary_object_id.as_str(), body.object_id_to_merge.as_str());
         let record = self.merge(kind, ids, context.now, Source::Integration)?;
+        if !context.plan.no_op {
+            self.tell_merged(kind, ids, &record, (Source::Integration, context.now));
+        }
         let object = written(kind, &self.holding(kind).schema, &record, record.values.keys());
         Ok(Answer::json(200, Value::Object(object)))
     }
@@ -75,10 +78,30 @@ impl Portal {
         }
         table.alias(merged.id, survivor.id);
         let survivor = table.put(survivor, now);
+        for old in [merged.id, primary.id] {
+            if old != survivor.id {
+                self.associations.follow(kind, old, survivor.id);
+            }
+        }
         if !keeps_id {
             self.next_id += 1;
         }
         Ok(survivor)
+    }
+
+    /// Tells that two contacts, given as to [`Portal::merge`], became `survivor`.
+    pub(crate) fn tell_merged(
+        &mut self,
+        kind: &'static ObjectType,
+        (primary, merged): (&str, &str),
+        survivor: &Record,
+        (source, now): (Source, Timestamp),
+    ) {
+        if let (true, Ok(primary), Ok(merged)) =
+            (kind.is_contact(), primary.parse(), merged.parse())
+        {
+            self.tell_merge((primary, merged, survivor.id), source, now);
+        }
     }
 
     /// `POST …/{type}/gdpr-delete`.
@@ -100,6 +123,10 @@ impl Portal {
                 table.erase(record.id, context.now);
                 if !context.plan.no_op {
                     self.events.forget(&record);
+                    if kind.is_contact() {
+                        let source = Source::Integration;
+                        self.tell("privacyDeletion", record.id, source, context.now);
+                    }
                 }
                 Ok(Answer::empty(204))
             }

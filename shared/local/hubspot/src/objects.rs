@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::associations::NewLink;
 use crate::batch::normalised;
 use crate::portal::{Context, Portal};
 use crate::properties::Schema;
@@ -21,13 +22,12 @@ const PAGE_DEFAULT: usize = 10;
 
 pub(crate) const NOTHING_TO_UPDATE: &str =
     "No properties found to update, please provide at least one.";
-pub(crate) const NO_ASSOCIATIONS: &str = "This local HubSpot keeps no associations";
 
 #[derive(Debug, Deserialize)]
 struct WriteBody {
     properties: Properties,
     #[serde(default)]
-    associations: Vec<Value>,
+    associations: Vec<NewLink>,
 }
 
 /// What a write answers: the values it wrote, and those that are always shown.
@@ -57,6 +57,7 @@ impl Portal {
             ("POST", ["merge"]) => self.merge_call(context, kind),
             ("POST", ["gdpr-delete"]) => self.erase_call(context, kind),
             ("POST", ["batch", operation]) => self.batch(context, kind, operation),
+            (_, [id, "associations", rest @ ..]) => self.associations_of(context, (kind, id), rest),
             ("GET", [id]) => self.read(context, kind, id),
             ("PATCH", [id]) => self.update(context, kind, id),
             ("DELETE", [id]) => Ok(self.archive(context, kind, id)),
@@ -70,10 +71,11 @@ impl Portal {
         kind: &'static ObjectType,
     ) -> Result<Answer, Refusal> {
         let body: WriteBody = context.request.json()?;
-        if !body.associations.is_empty() {
-            return Err(Refusal::invalid(NO_ASSOCIATIONS));
-        }
         let record = self.writer(kind, context).create(&body.properties)?;
+        if let Err(refusal) = self.link_new(kind, record.id, &body.associations) {
+            self.holding(kind).table.roll_back(context.now);
+            return Err(refusal);
+        }
         let object = written(kind, &self.holding(kind).schema, &record, body.properties.keys());
         Ok(Answer::json(201, Value::Object(object)))
     }

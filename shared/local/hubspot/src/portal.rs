@@ -13,15 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::associations::Associations;
 use crate::calls::{Call, Log, TokenKind, Violation, ViolationKind};
 use crate::events::Events;
 use crate::faults::{Faults, Plan, Unreachable};
 use crate::limits::{BURST_WINDOW_MS, Exceeded, Limits, Policy};
+use crate::oauth::{MINTED, OAuth};
 use crate::properties::Schema;
 use crate::records::{SavedTable, Source, Table};
 use crate::routes::{Area, Route};
 use crate::settings::{ErrorGeneration, Settings};
 use crate::standard::{self, OBJECT_TYPES, ObjectType};
+use crate::webhooks::Webhooks;
 use crate::wire::{Answer, Outcome, Refusal, Request, instant};
 use crate::write::Writer;
 use crate::{Scopes, Token};
@@ -69,6 +72,9 @@ pub(crate) struct Portal {
     pub(crate) random: StdRng,
     /// Properties without definition that the present call tried to write.
     pub(crate) unknown_properties: BTreeSet<String>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) oauth: OAuth,
+    pub(crate) associations: Associations,
     /// Status with which the present call's credential was turned away.
     unauthorized: Option<u16>,
 }
@@ -81,6 +87,8 @@ pub(crate) struct Saved {
     events: Events,
     limits: Limits,
     next_id: u64,
+    #[serde(default)]
+    associations: Associations,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,6 +120,9 @@ impl Portal {
             next_id: FIRST_ID,
             random,
             unknown_properties: BTreeSet::new(),
+            webhooks: Webhooks::default(),
+            oauth: OAuth::default(),
+            associations: Associations::default(),
             unauthorized: None,
         };
         if let Some(mut saved) = saved {
@@ -125,6 +136,7 @@ impl Portal {
             portal.events = saved.events;
             portal.limits = saved.limits;
             portal.next_id = saved.next_id;
+            portal.associations = saved.associations;
         }
         portal
     }
@@ -142,6 +154,7 @@ impl Portal {
             events: self.events.clone(),
             limits: self.limits.clone(),
             next_id: self.next_id,
+            associations: self.associations.clone(),
         }
     }
 
@@ -199,7 +212,12 @@ impl Portal {
         call.status = answer.as_ref().map(|answer| answer.status);
         let body = answer.as_ref().and_then(|answer| answer.body.as_ref());
         let text = body.map(Value::to_string).unwrap_or_default();
-        call.answer.clone_from(&text);
+        // What an app sends and gets there are its secrets.
+        if request.path.starts_with("/oauth/") {
+            call.body.clear();
+        } else {
+            call.answer.clone_from(&text);
+        }
         self.record(call);
         Outcome { answer, text, delay: plan.delay }
     }
@@ -239,7 +257,13 @@ impl Portal {
         if request.path.len() + request.query.len() > URL_CHARACTERS_MAX {
             return Some(self.plain(414));
         }
-        let token = match self.token(request) {
+        if request.path.starts_with("/oauth/") {
+            return Some(match &plan.answer {
+                Some((status, ..)) => self.plain(*status),
+                None => self.oauth_call(request, context.now),
+            });
+        }
+        let token = match self.token(request, context.now) {
             Ok(token) => token,
             Err(refusal) => {
                 self.unauthorized = Some(refusal.status);
@@ -289,6 +313,10 @@ impl Portal {
             }
             // Keeps the queue of unseen changes as short as the lag.
             table.indexed(context.now, lag_ms);
+            let changes = table.take_changes();
+            if kind.is_contact() {
+                self.tell_changes(changes, Source::Integration, context.now);
+            }
         }
         let batch = context.request.path.contains("/batch/");
         match (outcome, context.plan.empty_results) {
@@ -318,7 +346,10 @@ impl Portal {
         match &route.area {
             Area::Objects(Some(kind)) => self.objects(context, kind, &rest),
             Area::Properties(Some(kind)) => self.definitions(context, kind, route.dated, &rest),
-            Area::Objects(None) | Area::Properties(None) => {
+            Area::Associations(Some(from), Some(to)) => {
+                self.association_batches(context, (from, to), &rest)
+            }
+            Area::Objects(None) | Area::Properties(None) | Area::Associations(..) => {
                 let message = format!("Unable to infer object type from: {}", route.type_name);
                 Err(Refusal::invalid(message))
             }
@@ -344,9 +375,12 @@ impl Portal {
         })
     }
 
-    fn token(&self, request: &Request) -> Result<Token, Refusal> {
+    fn token(&self, request: &Request, now: Timestamp) -> Result<Token, Refusal> {
         let value = request.authorization.as_deref();
         let value = value.and_then(|value| value.strip_prefix("Bearer "));
+        if let Some(minted) = value.and_then(|value| self.oauth.token(value, now)) {
+            return minted;
+        }
         let token = value.and_then(|value| self.tokens.iter().find(|t| t.value == value));
         let Some(token) = token else {
             return Err(Refusal::new(
@@ -362,7 +396,7 @@ impl Portal {
         Ok(token.clone())
     }
 
-    fn refused(&mut self, refusal: &Refusal) -> Answer {
+    pub(crate) fn refused(&mut self, refusal: &Refusal) -> Answer {
         self.unknown_properties.extend(refusal.unknown_properties());
         let correlation_id = self.uuid();
         refusal.answer(correlation_id)
@@ -442,6 +476,9 @@ impl Token {
 
     /// Names the app in the limits, which are saved, without giving the token away.
     fn app(&self) -> String {
+        if self.value.starts_with(MINTED) {
+            return MINTED.to_owned();
+        }
         let mut hasher = DefaultHasher::new();
         self.value.hash(&mut hasher);
         format!("{:016x}", hasher.finish())

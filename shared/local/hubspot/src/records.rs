@@ -180,6 +180,9 @@ fn identifying<'a>(record: &'a Record, property: &str) -> impl Iterator<Item = &
     emails.chain(value)
 }
 
+/// A record as it was and as it is.
+pub(crate) type Change = (Option<Arc<Record>>, Option<Arc<Record>>);
+
 #[derive(Clone, Debug)]
 enum Undo {
     Record(u64, Option<Arc<Record>>),
@@ -376,6 +379,18 @@ impl Table {
     /// Begins a request: what it does from here on can be taken back.
     pub(crate) fn begin(&mut self) {
         self.journal.clear();
+    }
+
+    /// Every record that was changed since [`Table::begin`], as it was before and as it is.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        let mut first: BTreeMap<u64, Option<Arc<Record>>> = BTreeMap::new();
+        for undo in std::mem::take(&mut self.journal) {
+            if let Undo::Record(id, old) = undo {
+                first.entry(id).or_insert(old);
+            }
+        }
+        let now = |id: u64| self.records.get(&id).map(Arc::clone);
+        first.into_iter().map(|(id, old)| (old, now(id))).collect()
     }
 
     /// Takes back everything since [`Table::begin`].

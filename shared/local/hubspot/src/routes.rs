@@ -11,6 +11,8 @@ pub(crate) enum Area {
     Objects(Option<&'static ObjectType>),
     /// Property definitions and groups.
     Properties(Option<&'static ObjectType>),
+    /// Associations between two object types.
+    Associations(Option<&'static ObjectType>, Option<&'static ObjectType>),
     /// Custom events.
     Events,
     /// Account details.
@@ -45,6 +47,13 @@ impl Route {
             {
                 (area, true, rest)
             }
+            ["crm", "v4", "associations", rest @ ..] => ("associations", false, rest),
+            ["crm", "associations", version, rest @ ..] if is_version(version) => {
+                ("associations", true, rest)
+            }
+            ["crm", "v4", "objects", rest @ ..] if matches!(rest, [_, _, "associations", ..]) => {
+                ("objects", false, rest)
+            }
             ["events", "v3", rest @ ..] => ("events", false, rest),
             ["events", "custom", version, rest @ ..] if is_version(version) => {
                 ("events", true, rest)
@@ -60,6 +69,9 @@ impl Route {
         let (area, type_name, rest) = match (area, rest) {
             ("objects", [name, rest @ ..]) => (Area::Objects(object_type(name)), *name, rest),
             ("properties", [name, rest @ ..]) => (Area::Properties(object_type(name)), *name, rest),
+            ("associations", [from, to, rest @ ..]) => {
+                (Area::Associations(object_type(from), object_type(to)), *from, rest)
+            }
             ("events", rest) => (Area::Events, "", rest),
             ("account", rest) => (Area::Account, "", rest),
             _ => return None,
@@ -80,7 +92,7 @@ impl Route {
     pub(crate) fn object_type(&self) -> Option<&'static ObjectType> {
         match self.area {
             Area::Objects(kind) => kind,
-            Area::Properties(_) | Area::Events | Area::Account => None,
+            Area::Properties(_) | Area::Associations(..) | Area::Events | Area::Account => None,
         }
     }
 
@@ -99,11 +111,15 @@ impl Route {
                 }
                 scopes
             }
+            Area::Associations(Some(from), _) => vec![scope(from.scope, action)],
             Area::Events => match self.rest.first().map(String::as_str) {
                 Some("send") => vec!["analytics.behavioral_events.send".to_owned()],
                 _ => vec!["behavioral_events.event_definitions.read_write".to_owned()],
             },
-            Area::Account | Area::Objects(None) | Area::Properties(None) => Vec::new(),
+            Area::Account
+            | Area::Objects(None)
+            | Area::Properties(None)
+            | Area::Associations(None, _) => Vec::new(),
         }
     }
 }
@@ -122,6 +138,7 @@ mod tests {
         let found = route.as_ref().map(|route| {
             let area = match &route.area {
                 Area::Objects(kind) | Area::Properties(kind) => kind.map_or("?", |kind| kind.id),
+                Area::Associations(from, _) => from.map_or("?", |kind| kind.id),
                 Area::Events => "events",
                 Area::Account => "account",
             };
@@ -143,7 +160,11 @@ mod tests {
         check("/events/custom/2026-09/send/batch", Some(("events", true, &["send", "batch"])));
         check("/account-info/v3/details", Some(("account", false, &[])));
         check("/crm/v3/objects/contacts/a%40b.org", Some(("0-1", false, &["a@b.org"])));
-        check("/crm/v4/objects/contacts/1/associations/deals", None);
+        let of_one = "/crm/v4/objects/contacts/1/associations/deals";
+        check(of_one, Some(("0-1", false, &["1", "associations", "deals"])));
+        check("/crm/v4/objects/contacts/1", None);
+        let all = "/crm/associations/2026-09/contacts/deals/labels";
+        check(all, Some(("0-1", true, &["labels"])));
         check("/oauth/v1/token", None);
     }
 }

@@ -250,4 +250,8 @@ impl LedgerStore for CrmTable {
             )),
         }
     }
+
+    async fn forget_contact(&self, user: &UserId) -> Result<(), PortError> {
+        self.forget(user).await
+    }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use rollcall_crm::limits::DUE_SHARDS;
 use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, Reschedule};
@@ -84,6 +85,11 @@ pub(super) fn marked(mark: &Mark) -> ItemUpdate {
         .set_once("first_at", text(mark.now.to_string()))
         .set(CRM_DUE.partition_key, text(shard(user)))
         .set(CRM_DUE.sort_key, text(sortable(mark.due_at)))
+}
+
+/// A new mark that has everything sent, whatever the ledger says.
+pub(super) fn forced(mark: &Mark) -> ItemUpdate {
+    marked(mark).set("forced", AttributeValue::Bool(true))
 }
 
 impl CrmTable {

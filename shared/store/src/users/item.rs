@@ -25,6 +25,7 @@ pub(crate) const ERASURE_SHARD: &str = "leaving";
 
 /// A user. Attributes with a default are lacking in items from before there was such a thing.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of the item by itself")]
 pub(super) struct UserItem {
     pk: String,
     sk: String,
@@ -51,6 +52,8 @@ pub(super) struct UserItem {
     plan: Plan,
     #[serde(default)]
     verified: bool,
+    #[serde(default = "yes")]
+    crm_sync: bool,
     joined_at: Timestamp,
     last_seen_at: Timestamp,
     username: Option<Username>,
@@ -150,6 +153,7 @@ impl From<UserItem> for User {
             standing: item.standing,
             plan: item.plan,
             verified: item.verified,
+            crm_sync: item.crm_sync,
             joined_at: item.joined_at,
             last_seen_at: item.last_seen_at,
             own_names: OwnNames { given: item.given_name_is_own, family: item.family_name_is_own },
@@ -203,6 +207,7 @@ impl UserItem {
             erase_at: user.standing.erase_at().map(sortable),
             plan: user.plan,
             verified: user.verified,
+            crm_sync: user.crm_sync,
             joined_at: user.joined_at,
             last_seen_at: user.last_seen_at,
             username: user.username.clone(),
@@ -304,6 +309,10 @@ impl IdentityItem {
             trace_id: trace_id.to_owned(),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u32 {

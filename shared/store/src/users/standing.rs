@@ -5,6 +5,7 @@ use rollcall_domain::audit::Entry;
 use rollcall_domain::id::UserId;
 use rollcall_domain::mail::Mail;
 use rollcall_domain::port::PortError;
+use rollcall_domain::time::Timestamp;
 use rollcall_domain::user::User;
 use rollcall_domain::username::Username;
 use rollcall_resources::{Grant, Table};
@@ -38,13 +39,22 @@ impl StandingWriter {
     /// Stores a changed user together with an entry in the audit log; `Conflict`, and nothing is
     /// stored, when somebody else changed the user in between.
     pub async fn store(&self, user: &User, entry: &Entry) -> Result<(), PortError> {
-        let item = UserItem::new(user, entry.at, &entry.trace_id);
         let parts = vec![
-            self.tables.put_version_part(Table::Users, &item, user.version)?,
+            put_part(&self.tables, user, entry.at, &entry.trace_id)?,
             audit::part(&self.tables, entry)?,
         ];
         self.tables.transact("store how an account stands", parts).await
     }
+}
+
+/// A changed user as a part of a transaction, behind the version that was changed.
+pub(crate) fn put_part(
+    tables: &Tables,
+    user: &User,
+    at: Timestamp,
+    trace_id: &str,
+) -> Result<TransactWriteItem, PortError> {
+    tables.put_version_part(Table::Users, &UserItem::new(user, at, trace_id), user.version)
 }
 
 capability! {

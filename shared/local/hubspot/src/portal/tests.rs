@@ -748,7 +748,7 @@ fn other_objects_follow_the_same_rules() {
     assert!(read["properties"]["hs_lastmodifieddate"].is_string());
     let refused = bench.check("GET", "/crm/v3/objects/dragons", Value::Null, 400);
     assert_eq!(refused["message"], "Unable to infer object type from: dragons");
-    for path in ["/crm/v4/associations/contacts/companies/labels", "/oauth/v1/token", "/nowhere"] {
+    for path in ["/integrators/timeline/v3/events", "/oauth/v1/token", "/nowhere"] {
         bench.check("GET", path, Value::Null, 404);
     }
 }
