@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PORT ?= 9000
 SEEDS ?= 100
 FROM ?= 0
+RATE ?= 500
+SECONDS ?= 60
 # arm64 is what runs in AWS; ARCHITECTURE=x86_64 builds where its standard library cannot be added.
 ARCHITECTURE ?= arm64
 
@@ -53,6 +55,11 @@ bench: ## measures what docs/MEASURED.md tells of the sync
 	target/release/drift
 	target/release/simulate --users 1000 --outage-hours 24
 
+load: ## changes names at RATE=500 a second for SECONDS=60, and waits until HubSpot has them all
+	@$(CARGO_READY)
+	cargo build --quiet --release --package rollcall-tests --bins
+	target/release/load --rate $(RATE) --seconds $(SECONDS)
+
 test-cdk: $(NODE_READY) $(TOOLS_READY)
 	cd cdk && npm test
 
@@ -97,4 +104,4 @@ $(DENY):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-mistakes simulate bench test-cdk test-browser check check-rust check-cdk generate build clean
+.PHONY: help dev test test-rust test-mistakes simulate bench load test-cdk test-browser check check-rust check-cdk generate build clean

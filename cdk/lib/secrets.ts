@@ -9,6 +9,7 @@ type Origin =
 const ORIGINS: Readonly<Record<string, Origin>> = {
   "csrf-key": "generated",
   "cursor-key": "generated",
+  "feed-key": "generated",
   "hubspot-client-secret": "operator",
   "hubspot-token": "operator",
   "oidc-client-secret": "operator",

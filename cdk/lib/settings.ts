@@ -36,6 +36,8 @@ export function settingValues(
     ROLLCALL_OIDC_MACHINE_CLIENT_IDS: provider.machineClientIds.join(" ") || "none",
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
     ROLLCALL_MAIL_FROM: deployment.mail_from,
+    ROLLCALL_CRM: "hubspot",
+    ROLLCALL_FEED: "none",
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,

@@ -38,6 +38,9 @@ pub const CURSOR_KEY: &str = "a-cursor-key-for-local-use-only";
 /// The key under which tokens are stored in the local cloud.
 pub const TOKEN_KEY: &str = "a-key-for-tokens-at-rest-for-local-use-only";
 
+/// The key that signs what goes to another system than HubSpot.
+pub const FEED_KEY: &str = "a-feed-key-for-local-use-only";
+
 /// Our client at the local provider.
 pub const CLIENT_ID: &str = "rollcall-web";
 
@@ -101,6 +104,7 @@ pub fn options(
             (SecretName::OidcClientSecret, CLIENT_SECRET.to_owned()),
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
             (SecretName::HubSpotClientSecret, HUBSPOT_CLIENT_SECRET.to_owned()),
+            (SecretName::FeedKey, FEED_KEY.to_owned()),
             (SecretName::TokenKey, TOKEN_KEY.to_owned()),
         ],
         provider: Box::new(move |addresses, folder, clock| {
@@ -244,6 +248,8 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (bearer::OIDC_AUDIENCE.name, api.clone()),
         (bearer::OIDC_MACHINE_CLIENT_IDS.name, MONITOR_ID.to_owned()),
         (identity::OIDC_CLIENT_AUTHENTICATION.name, "none".to_owned()),
+        (crm::CRM.name, "hubspot".to_owned()),
+        (crm::FEED.name, "none".to_owned()),
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
         (crm::HUBSPOT_API.name, "2026-09".to_owned()),
         (crm::HUBSPOT_CREDENTIAL.name, "token".to_owned()),

@@ -22,6 +22,7 @@ mod dev;
 mod edge;
 mod erasure;
 mod events;
+mod feed;
 mod first_path;
 mod flags;
 mod idempotency;

@@ -19,7 +19,7 @@ use rollcall_store::Capability;
 use rollcall_store::crm::PendingDrainer;
 use serde::de::IgnoredAny;
 
-use crate::engine::{self, CALLS, STATES};
+use crate::engine::{self, CALLS, FEED_KEY, STATES};
 use crate::{report, settings};
 
 /// The declaration.
@@ -30,8 +30,8 @@ pub static FUNCTION: Function = Function {
         Trigger::Queue(QueueTrigger { queue: Queue::CrmDrain, batch_size: 10 }),
         Trigger::Schedule { every_minutes: 1 },
     ],
-    grants: &[PendingDrainer::GRANTS, STATES[0], STATES[1], STATES[2], CALLS],
-    settings: settings::ALL,
+    grants: &[PendingDrainer::GRANTS, STATES[0], STATES[1], STATES[2], CALLS, FEED_KEY],
+    settings: settings::SENDERS,
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
 };

@@ -26,7 +26,7 @@ use rollcall_store::crm::ChangeSender;
 use serde::Deserialize;
 
 use crate::change::{Keys, dirty, milestones, table_of};
-use crate::engine::{self, CALLS, STATES};
+use crate::engine::{self, CALLS, FEED_KEY, STATES};
 use crate::{report, settings};
 
 /// The declaration.
@@ -34,8 +34,8 @@ pub static FUNCTION: Function = Function {
     name: "crm-sync",
     purpose: "Brings changes of users, enrolments and progress to the CRM.",
     triggers: &[stream(Table::Users), stream(Table::Enrollments), stream(Table::Progress)],
-    grants: &[ChangeSender::GRANTS, STATES[0], STATES[1], STATES[2], CALLS],
-    settings: settings::ALL,
+    grants: &[ChangeSender::GRANTS, STATES[0], STATES[1], STATES[2], CALLS, FEED_KEY],
+    settings: settings::SENDERS,
     reserved_concurrency: Some(CONCURRENCY),
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT

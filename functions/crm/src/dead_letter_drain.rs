@@ -36,6 +36,7 @@ pub static FUNCTION: Function = Function {
     triggers: &[
         drained(Queue::CrmDrainDead),
         drained(Queue::CrmStreamFailuresDead),
+        drained(Queue::CrmInboundDead),
         drained(Queue::UserSweepDead),
         drained(Queue::MailStreamFailuresDead),
     ],

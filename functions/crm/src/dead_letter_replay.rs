@@ -49,12 +49,23 @@ pub static FUNCTION: Function = Function {
 };
 
 /// The queues that messages come from, and go back to.
-const RETURNED_TO: [Queue; 4] =
-    [Queue::CrmDrain, Queue::CrmStreamFailures, Queue::UserSweep, Queue::MailStreamFailures];
+const RETURNED_TO: [Queue; 5] = [
+    Queue::CrmDrain,
+    Queue::CrmStreamFailures,
+    Queue::CrmInbound,
+    Queue::UserSweep,
+    Queue::MailStreamFailures,
+];
 
 const RETURNS: [Grant; RETURNED_TO.len()] = {
-    let [drain, streams, sweep, mail] = RETURNED_TO;
-    [Grant::send(drain), Grant::send(streams), Grant::send(sweep), Grant::send(mail)]
+    let [drain, streams, inbound, sweep, mail] = RETURNED_TO;
+    [
+        Grant::send(drain),
+        Grant::send(streams),
+        Grant::send(inbound),
+        Grant::send(sweep),
+        Grant::send(mail),
+    ]
 };
 
 struct Ports {

@@ -1,17 +1,24 @@
 //! The sync engine over the real ports.
 
+use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rollcall_crm::engine::{Engine, Ports};
 use rollcall_crm::finder::Finder;
-use rollcall_crm::port::{KeyKind, Sleep};
+use rollcall_crm::port::{Crm, KeyKind, Sleep};
 use rollcall_crm::turns::{Share, Turns};
+use rollcall_domain::port::PortError;
+use rollcall_domain::secret::Secret;
 use rollcall_domain::time::{Clock, Timestamp};
+use rollcall_feed::{Feed, KeySource, Lines, Webhook};
 use rollcall_hubspot::{HubSpotCrm, OAuthTokens, Settings, SettingsError, TokenSource};
 use rollcall_resources::{Grant, Queue, SecretName};
+use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Startup, StartupError};
+use rollcall_secrets::SecretReader;
 use rollcall_store::Capability;
 use rollcall_store::catalog::CatalogReader;
 use rollcall_store::crm::{CrmTable, UserStates};
@@ -19,7 +26,8 @@ use rollcall_store::learner::LearnerReader;
 use rollcall_store::users::UserReader;
 
 use crate::settings::{
-    self, HUBSPOT_API, HUBSPOT_CLIENT_ID, HUBSPOT_CREDENTIAL, HUBSPOT_KEY, HUBSPOT_URL,
+    self, CRM, FEED, HUBSPOT_API, HUBSPOT_CLIENT_ID, HUBSPOT_CREDENTIAL, HUBSPOT_KEY, HUBSPOT_URL,
+    LINES, WEBHOOK,
 };
 use crate::token::{StoredApp, StoredToken};
 use crate::waiting::DrainQueue;
@@ -33,13 +41,15 @@ pub(crate) const CALLS: &[Grant] = &[Grant::send(Queue::CrmDrain), CREDENTIALS[0
 pub(crate) const CREDENTIALS: [Grant; 2] =
     [Grant::secret(SecretName::HubSpotToken), Grant::secret(SecretName::HubSpotClientSecret)];
 
-/// The engine over `table` and HubSpot.
+/// To sign what goes to another system than HubSpot.
+pub(crate) const FEED_KEY: &[Grant] = &[Grant::secret(SecretName::FeedKey)];
+
+/// The engine over `table` and the CRM.
 pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, StartupError> {
     let clock = startup.clock();
-    let crm = hubspot(startup)?;
     let source = states(startup)?;
     let ports = Ports {
-        crm: Arc::new(crm),
+        crm: crm(startup)?,
         source: Arc::new(source),
         ledger: Arc::<CrmTable>::clone(table),
         pending: Arc::<CrmTable>::clone(table),
@@ -50,8 +60,50 @@ pub(crate) fn new(startup: &Startup, table: &Arc<CrmTable>) -> Result<Engine, St
         clock,
         random: startup.random(),
     };
-    let engine = Engine::new(ports, env!("CARGO_PKG_VERSION"));
-    Ok(if settings::with_events(startup)? { engine } else { engine.by_properties_alone() })
+    Ok(Engine::new(ports, env!("CARGO_PKG_VERSION")))
+}
+
+/// The system that the sync speaks to.
+fn crm(startup: &Startup) -> Result<Arc<dyn Crm>, StartupError> {
+    let feed = startup.setting(&FEED)?;
+    match startup.setting(&CRM)? {
+        WEBHOOK => {
+            let (reader, clock) = (startup.secret(SecretName::FeedKey)?, startup.clock());
+            let webhook = Webhook::new(feed, Arc::new(FeedKeys { reader, clock }));
+            let webhook = webhook.map_err(|error| unusable("the webhook endpoint", error))?;
+            Ok(Arc::new(Feed::new(webhook, startup.clock())))
+        }
+        LINES => {
+            let lines = Lines::open(Path::new(feed));
+            let lines = lines.map_err(|error| unusable("the file of changes", error))?;
+            Ok(Arc::new(Feed::new(lines, startup.clock())))
+        }
+        _ => {
+            let hubspot = hubspot(startup)?;
+            let with_events = settings::with_events(startup)?;
+            Ok(Arc::new(if with_events { hubspot } else { hubspot.by_properties_alone() }))
+        }
+    }
+}
+
+fn unusable(what: &'static str, error: impl Error + Send + Sync + 'static) -> StartupError {
+    StartupError::Part { what, source: Box::new(error) }
+}
+
+struct FeedKeys {
+    reader: SecretReader,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl KeySource for FeedKeys {
+    async fn keys(&self) -> Result<Vec<Secret>, PortError> {
+        let now = self.clock.now();
+        let keys = self.reader.keys(now).await.inspect_err(|error| {
+            tracing::error!(error = chain(error), "the key of the feed cannot be read");
+        })?;
+        Ok(keys.accepted(now).cloned().collect())
+    }
 }
 
 /// The state of users.

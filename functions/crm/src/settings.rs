@@ -3,6 +3,25 @@
 use rollcall_runtime::settings::{Setting, SettingKind};
 use rollcall_runtime::{Startup, StartupError};
 
+/// The system that changes are sent to.
+pub static CRM: Setting = Setting {
+    name: "ROLLCALL_CRM",
+    description: "Where changes are sent: hubspot, webhook for an HTTP endpoint that gets signed messages, or lines for a file.",
+    kind: SettingKind::OneOf(&["hubspot", WEBHOOK, LINES]),
+};
+
+/// [`CRM`]: signed messages to an HTTP endpoint.
+pub(crate) const WEBHOOK: &str = "webhook";
+/// [`CRM`]: lines of a file.
+pub(crate) const LINES: &str = "lines";
+
+/// Where a system other than HubSpot is.
+pub static FEED: Setting = Setting {
+    name: "ROLLCALL_FEED",
+    description: "The URL of the endpoint, or the path of the file, that gets changes; none where HubSpot does.",
+    kind: SettingKind::Text,
+};
+
 /// Where HubSpot's API is.
 pub static HUBSPOT_URL: Setting = Setting {
     name: "ROLLCALL_HUBSPOT_URL",
@@ -70,6 +89,18 @@ pub static CRM_DRIFT: Setting = Setting {
 
 /// Settings of functions that call HubSpot.
 pub(crate) const ALL: &[&Setting] = &[
+    &HUBSPOT_URL,
+    &HUBSPOT_API,
+    &HUBSPOT_KEY,
+    &HUBSPOT_MILESTONES,
+    &HUBSPOT_CREDENTIAL,
+    &HUBSPOT_CLIENT_ID,
+];
+
+/// Settings of functions that send changes.
+pub(crate) const SENDERS: &[&Setting] = &[
+    &CRM,
+    &FEED,
     &HUBSPOT_URL,
     &HUBSPOT_API,
     &HUBSPOT_KEY,

@@ -130,7 +130,6 @@ impl Report {
 pub struct Engine {
     ports: Ports,
     function_version: String,
-    with_events: bool,
     #[cfg(mistakes)]
     mistake: Option<Mistake>,
 }
@@ -146,16 +145,9 @@ impl Engine {
         Self {
             ports,
             function_version: function_version.into(),
-            with_events: true,
             #[cfg(mistakes)]
             mistake: None,
         }
-    }
-
-    /// The same engine, but milestones are told by properties alone, whatever the portal has.
-    #[must_use]
-    pub fn by_properties_alone(self) -> Self {
-        Self { with_events: false, ..self }
     }
 
     /// Brings what changed to the CRM, or to the pending rows what cannot be sent before
@@ -278,7 +270,7 @@ impl Engine {
                 true
             }
         };
-        let mut run = Run::new(candidates, self.ports.crm.key(), schema_known);
+        let mut run = Run::new(candidates, self.ports.crm.capabilities().key_kind, schema_known);
         while let Some(task) = run.next_task() {
             if let Err(error) = self.perform(task, &mut run, trace_id, report).await {
                 report.error.get_or_insert(error);

@@ -104,11 +104,58 @@ pub enum KeyKind {
     Email,
 }
 
+/// What becomes of a contact that has to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteKind {
+    /// It can be looked for, so it is removed until a look finds nothing.
+    Verified,
+    /// The other side is told, and what it has taken counts as done.
+    Told,
+}
+
+/// How the CRM hears of milestones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventsKind {
+    /// As events that have to be declared first, if the portal has any.
+    Declared,
+    /// As they are.
+    Direct,
+    /// By the properties alone.
+    None,
+}
+
+/// How the CRM says that it is asked too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitSignal {
+    /// Every answer tells limits and what is left of them.
+    Headers,
+    /// A status (429), perhaps with a time to wait (RFC 9110 §10.2.3); it is called no faster than
+    /// the default limit.
+    Status,
+    /// Nothing is ever too much.
+    None,
+}
+
+/// What a CRM can do. The engine asks for nothing else and knows no vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Inputs of one call, at most [`crate::limits::BATCH_INPUTS_MAX`].
+    pub batch_max: usize,
+    /// By what contacts are found.
+    pub key_kind: KeyKind,
+    /// What becomes of a contact that has to leave.
+    pub delete_kind: DeleteKind,
+    /// How milestones are told.
+    pub events_kind: EventsKind,
+    /// How limits are known.
+    pub limit_signal: LimitSignal,
+}
+
 /// The CRM. Every method but the first two is one call, for which the caller holds a turn.
 #[async_trait]
 pub trait Crm: Send + Sync {
-    /// By what contacts are found.
-    fn key(&self) -> KeyKind;
+    /// What it can do; always the same.
+    fn capabilities(&self) -> Capabilities;
 
     /// Fetches the credentials anew. `false`: they are the ones we had.
     async fn renew_credentials(&self) -> bool;

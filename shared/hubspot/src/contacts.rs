@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rollcall_crm::finder::ContactFinder;
+use rollcall_crm::limits::BATCH_INPUTS_MAX;
 use rollcall_crm::milestone::Milestone;
-use rollcall_crm::port::{Address, CallOutcome, Crm, Input, KeyKind, Owners, Reply, SchemaPart};
+use rollcall_crm::port::{
+    Address, CallOutcome, Capabilities, Crm, DeleteKind, EventsKind, Input, KeyKind, LimitSignal,
+    Owners, Reply, SchemaPart,
+};
 use rollcall_crm::portal::Quota;
 use rollcall_crm::removal::RemovalKind;
 use rollcall_crm::schema::{EventDefinition, Schema};
@@ -28,12 +32,20 @@ pub struct HubSpotCrm {
     pub(crate) http: Http,
     pub(crate) urls: Urls,
     key: KeyKind,
+    events: EventsKind,
 }
 
 impl HubSpotCrm {
     /// Prepares the client; connects to nothing yet.
     pub fn new(settings: &Settings, tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
-        Ok(Self { http: Http::new(tokens)?, urls: settings.urls()?, key: settings.key })
+        let http = Http::new(tokens)?;
+        Ok(Self { http, urls: settings.urls()?, key: settings.key, events: EventsKind::Declared })
+    }
+
+    /// The same portal, but milestones are told by properties alone, whatever it has.
+    #[must_use]
+    pub fn by_properties_alone(self) -> Self {
+        Self { events: EventsKind::None, ..self }
     }
 
     pub(crate) async fn call<T: DeserializeOwned>(
@@ -48,8 +60,14 @@ impl HubSpotCrm {
 
 #[async_trait]
 impl Crm for HubSpotCrm {
-    fn key(&self) -> KeyKind {
-        self.key
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            batch_max: BATCH_INPUTS_MAX,
+            key_kind: self.key,
+            delete_kind: DeleteKind::Verified,
+            events_kind: self.events,
+            limit_signal: LimitSignal::Headers,
+        }
     }
 
     async fn renew_credentials(&self) -> bool {

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rollcall_domain::port::PortErrorClass;
 use rollcall_domain::secret::Secret;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,8 +16,6 @@ use crate::settings::SettingsError;
 use crate::token::TokenSource;
 use crate::trace;
 
-/// Name resolution, TCP and TLS.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From asking for a token to the last byte read. Leases are held meanwhile, so it must stay below
 /// [`rollcall_crm::limits::CALL_SECONDS_MAX`].
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +25,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// likely closed. A call that hits one all the same ends as unknown and is repeated.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// The HTTP client.
 pub(crate) struct Http {
@@ -41,8 +37,8 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn new(tokens: Arc<dyn TokenSource>) -> Result<Self, SettingsError> {
         // The calls of one run follow each other faster and share a connection.
-        let client = builder()?.pool_idle_timeout(IDLE_TIMEOUT);
-        let client = client.build().map_err(|_refused| SettingsError::HttpClient)?;
+        let client =
+            rollcall_http::client(IDLE_TIMEOUT).map_err(|_refused| SettingsError::HttpClient)?;
         Ok(Self { client, tokens, call_timeout: CALL_TIMEOUT })
     }
 
@@ -86,28 +82,6 @@ impl Http {
     }
 }
 
-/// What all clients have in common. Certificates are checked against Mozilla's roots built into the
-/// program: reading a platform's store would cost start-up time, and the sandbox may have none.
-#[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
-pub(crate) fn builder() -> Result<ClientBuilder, SettingsError> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let tls =
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_refused| SettingsError::HttpClient)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-        .no_proxy()
-        .redirect(Policy::none())
-        // Whether to try again is the engine's to say: every try costs a turn.
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_TIMEOUT);
-    Ok(client)
-}
-
 fn bearer(token: &Secret) -> Option<HeaderValue> {
     // Secrets that were stored from a file often end in a line break.
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim())).ok()?;
@@ -119,20 +93,9 @@ fn bearer(token: &Secret) -> Option<HeaderValue> {
 async fn read(mut response: Response, end: Instant) -> Answer {
     let status = response.status();
     let headers: HeaderMap = std::mem::take(response.headers_mut());
-    let body = timeout_at(end, body(response)).await.ok().flatten();
+    let reading = rollcall_http::body(response, ANSWER_BYTES_MAX);
+    let body = timeout_at(end, reading).await.ok().and_then(Result::ok);
     Answer { status, headers, body }
-}
-
-/// The body, never more than [`ANSWER_BYTES_MAX`] in memory; `None` when it is longer or breaks off.
-pub(crate) async fn body(mut response: Response) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use crate::http;
+use crate::http::ANSWER_BYTES_MAX;
 use crate::settings::{Settings, SettingsError};
 use crate::token::TokenSource;
 
@@ -88,9 +88,10 @@ impl OAuthTokens {
         secrets: Arc<dyn AppSecrets>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SettingsError> {
-        let client = http::builder()?.timeout(TIMEOUT);
+        // Nobody asks twice within the life of a connection.
+        let client = rollcall_http::client(Duration::ZERO);
         Ok(Self {
-            client: client.build().map_err(|_refused| SettingsError::HttpClient)?,
+            client: client.map_err(|_refused| SettingsError::HttpClient)?,
             url: settings.urls()?.token,
             client_id: client_id.to_owned(),
             secrets,
@@ -109,13 +110,13 @@ impl OAuthTokens {
             .append_pair("refresh_token", refresh_token.expose().trim())
             .finish();
         let asked_at = self.clock.now();
-        let request = self.client.post(&self.url);
+        let request = self.client.post(&self.url).timeout(TIMEOUT);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         let unavailable = |error| PortError::new(OPERATION, PortErrorClass::Unavailable, error);
         // An error of the client may name the URL, which holds no secret.
         let response = request.body(body).send().await.map_err(unavailable)?;
         let status = response.status();
-        let text = http::body(response).await.unwrap_or_default();
+        let text = rollcall_http::body(response, ANSWER_BYTES_MAX).await.unwrap_or_default();
         if !status.is_success() {
             return Err(refused(status, &text));
         }

@@ -1,12 +1,10 @@
 //! HTTP to the provider: short, bounded, without redirects, and only where secrets may travel.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, StatusCode};
 use rollcall_domain::secret::Secret;
-use rustls::{ClientConfig, RootCertStore};
+use rollcall_http::BodyError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -14,7 +12,6 @@ use url::Url;
 use crate::error::{Endpoint, OidcError};
 use crate::settings::SettingsError;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first byte sent to the last byte read.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer.
@@ -31,28 +28,10 @@ struct Refusal {
 }
 
 impl Http {
-    /// Certificates are checked against Mozilla's roots built into the program: reading a platform's
-    /// store would cost start-up time, and the sandbox may have none.
-    #[expect(clippy::disallowed_methods, reason = "this is the adapter that may")]
     pub(crate) fn new() -> Result<Self, SettingsError> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls =
-            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|_refused| SettingsError::HttpClient)?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            // A sandbox that was frozen wakes with connections that are dead.
-            .pool_max_idle_per_host(0)
-            .build()
-            .map_err(|_refused| SettingsError::HttpClient)?;
-        Ok(Self { client })
+        // A sandbox that was frozen wakes with connections that are dead.
+        let client = rollcall_http::client(Duration::ZERO);
+        Ok(Self { client: client.map_err(|_refused| SettingsError::HttpClient)? })
     }
 
     /// A document.
@@ -120,15 +99,15 @@ async fn read(
 ) -> Result<(StatusCode, Vec<u8>), OidcError> {
     let unreachable =
         |source: reqwest::Error| OidcError::Unreachable { endpoint, source: source.without_url() };
-    let mut response = request.send().await.map_err(unreachable)?;
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(OidcError::TooLarge { endpoint, bytes_max: ANSWER_BYTES_MAX });
+    let response = request.timeout(TOTAL_TIMEOUT).send().await.map_err(unreachable)?;
+    let status = response.status();
+    match rollcall_http::body(response, ANSWER_BYTES_MAX).await {
+        Ok(body) => Ok((status, body)),
+        Err(BodyError::Broken(source)) => Err(unreachable(source)),
+        Err(BodyError::TooLong) => {
+            Err(OidcError::TooLarge { endpoint, bytes_max: ANSWER_BYTES_MAX })
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok((response.status(), body))
 }
 
 fn refusal(endpoint: Endpoint, body: &[u8], status: StatusCode) -> OidcError {

@@ -13,18 +13,21 @@ pub enum SecretName {
     HubSpotToken,
     /// The client secret of our app at HubSpot, with which it signs what it tells us.
     HubSpotClientSecret,
+    /// The key that signs what goes to another system than HubSpot, as Standard Webhooks writes it.
+    FeedKey,
     /// The keys under which tokens of third parties are stored, newest first.
     TokenKey,
 }
 
 impl SecretName {
     /// Every secret.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CsrfKey,
         Self::CursorKey,
         Self::OidcClientSecret,
         Self::HubSpotToken,
         Self::HubSpotClientSecret,
+        Self::FeedKey,
         Self::TokenKey,
     ];
 
@@ -36,6 +39,7 @@ impl SecretName {
             Self::OidcClientSecret => "oidc-client-secret",
             Self::HubSpotToken => "hubspot-token",
             Self::HubSpotClientSecret => "hubspot-client-secret",
+            Self::FeedKey => "feed-key",
             Self::TokenKey => "token-key",
         }
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use rollcall_crm::classifier::{Failure, ITEM};
+use rollcall_crm::limits::BATCH_INPUTS_MAX;
 use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{
-    Address, CallOutcome, Crm, Input, ItemResult, KeyKind, Owners, Reply, SchemaPart,
+    Address, CallOutcome, Capabilities, Crm, DeleteKind, EventsKind, Input, ItemResult,
+    LimitSignal, Owners, Reply, SchemaPart,
 };
 use rollcall_crm::portal::Quota;
 use rollcall_crm::removal::RemovalKind;
@@ -275,8 +277,14 @@ impl State {
 
 #[async_trait]
 impl Crm for World {
-    fn key(&self) -> KeyKind {
-        self.key
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            batch_max: BATCH_INPUTS_MAX,
+            key_kind: self.key,
+            delete_kind: DeleteKind::Verified,
+            events_kind: EventsKind::Declared,
+            limit_signal: LimitSignal::Headers,
+        }
     }
 
     async fn renew_credentials(&self) -> bool {

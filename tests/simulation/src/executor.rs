@@ -10,6 +10,7 @@ use rollcall_crm::dead_letter::Status;
 use rollcall_crm::engine::{Engine, Ports, Report};
 use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
+use rollcall_crm::port::Crm;
 use rollcall_domain::time::{Clock, after_seconds};
 
 use crate::Outage;
@@ -48,9 +49,15 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     pub(crate) fn new(world: World) -> Self {
+        let crm = Arc::new(world.clone());
+        Self::over(world, crm)
+    }
+
+    /// The same with another CRM.
+    pub(crate) fn over(world: World, crm: Arc<dyn Crm>) -> Self {
         let shared = Arc::new(world.clone());
         let ports = Ports {
-            crm: Arc::clone(&shared) as _,
+            crm,
             source: Arc::clone(&shared) as _,
             ledger: Arc::clone(&shared) as _,
             pending: Arc::clone(&shared) as _,

@@ -15,14 +15,19 @@
 
 mod crm;
 mod executor;
+mod feed;
 mod stores;
 mod world;
+
+use std::sync::Arc;
 
 #[cfg(mistakes)]
 use rollcall_crm::engine::Mistake;
 use rollcall_crm::port::KeyKind;
+use rollcall_feed::Feed;
 
 use executor::Simulation;
+use feed::Reader;
 pub use world::Chances;
 use world::World;
 
@@ -99,6 +104,23 @@ impl Scenario {
         let settled_after_ms = simulation.settle();
         simulation.world.verify();
         Outage { settled_after_ms, calls_after: simulation.world.calls() - outage.calls, ..outage }
+    }
+
+    /// Lives it with another system in place of HubSpot, which gets messages.
+    ///
+    /// # Panics
+    ///
+    /// When a promise was broken; the text names it and the seed.
+    pub fn check_feed(self) {
+        // Whoever reads messages refuses no value.
+        let chances = Chances { bad: 0, ..self.chances };
+        let world = World::new(Self { chances, ..self });
+        let reader = Reader::new(world.clone());
+        let feed = Feed::new(reader.clone(), Arc::new(world.clone()));
+        let mut simulation = Simulation::over(world, Arc::new(feed));
+        simulation.run(self.writes);
+        simulation.settle();
+        reader.verify();
     }
 
     /// Lives it: writes under faults, then quiet, then a look at everything.

@@ -372,6 +372,13 @@ impl World {
         state.outage_until
     }
 
+    /// Notes a call.
+    pub(crate) fn call(&self) {
+        let mut state = self.state();
+        let now = state.now;
+        state.calls.push(now);
+    }
+
     /// How many calls reached the CRM.
     pub(crate) fn calls(&self) -> usize {
         self.state().calls.len()

@@ -17,6 +17,13 @@ fn the_crm_ends_at_the_newest_state_when_contacts_are_found_by_e_mail() {
 }
 
 #[test]
+fn whoever_reads_messages_ends_at_the_newest_state() {
+    for seed in 5_000..5_020 {
+        Scenario::stormy(seed).check_feed();
+    }
+}
+
+#[test]
 fn a_crm_that_refuses_whole_calls_holds_up_nobody_but_the_bad_input() {
     for seed in 2_000..2_030 {
         let chances = Chances { whole_calls: true, ..Chances::STORMY };

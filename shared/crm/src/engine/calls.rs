@@ -3,9 +3,9 @@
 use rollcall_domain::time::{SignedDuration, Timestamp, after};
 
 use super::{Engine, Mistake, Report};
-use crate::limits::{BATCH_INPUTS_MAX, BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
+use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
 use crate::pending::Reason;
-use crate::port::{Address, PortError, SchemaPart};
+use crate::port::{Address, Capabilities, LimitSignal, PortError, SchemaPart};
 use crate::portal::{Admission, Budget, Health, Quota};
 use crate::run::{Run, Slot, Task};
 use crate::schema::SCHEMA;
@@ -124,8 +124,14 @@ impl Engine {
 
     /// Waits for our turn to call and says how many inputs the call may carry. `None`: not soon.
     pub(super) async fn turn(&self) -> Result<Option<usize>, PortError> {
+        let Capabilities { batch_max, limit_signal, .. } = self.ports.crm.capabilities();
         if self.makes(Mistake::Rush) {
-            return Ok(Some(BATCH_INPUTS_MAX));
+            return Ok(Some(batch_max));
+        }
+        if limit_signal == LimitSignal::None {
+            let budget = self.ports.budget.load().await?.budget;
+            let open = budget.paused_until(self.ports.clock.now()).is_none();
+            return Ok(open.then_some(batch_max));
         }
         for _ in 0..BUDGET_TRIES_MAX {
             let versioned = self.ports.budget.load().await?;
@@ -134,7 +140,7 @@ impl Engine {
                 Admission::Granted { next, start, inputs_max } => {
                     if self.ports.budget.store(&next, versioned.version).await? {
                         self.sleep_until(start).await;
-                        return Ok(Some(inputs_max));
+                        return Ok(Some(inputs_max.min(batch_max)));
                     }
                 }
             }

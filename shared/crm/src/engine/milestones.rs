@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::milestone::{Milestone, MilestoneRow};
 use crate::pending::delay;
-use crate::port::{CallOutcome, Confirmation, PortError, Reply};
+use crate::port::{CallOutcome, Confirmation, EventsKind, PortError, Reply};
 use crate::portal::{Budget, EventsAccess, Health, PauseReason, Quota};
 use crate::run::telling::{Fate, Teller, Verdict};
 use crate::schema::{EVENTS, EVENTS_VERSION};
@@ -95,8 +95,10 @@ impl Engine {
     }
 
     async fn way(&self, trace_id: &str, report: &mut Report) -> Result<Way, PortError> {
-        if !self.with_events {
-            return Ok(Way::Properties);
+        match self.ports.crm.capabilities().events_kind {
+            EventsKind::Declared => {}
+            EventsKind::Direct => return Ok(Way::Events(String::new())),
+            EventsKind::None => return Ok(Way::Properties),
         }
         let now = self.ports.clock.now();
         match self.ports.budget.load().await?.budget.events {

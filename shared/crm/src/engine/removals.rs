@@ -9,7 +9,7 @@ use rollcall_domain::time::after_seconds;
 use super::{Engine, Report, calls};
 use crate::limits::{CALL_SECONDS_MAX, REMOVAL_CALLS_MAX, REMOVALS_AT_ONCE};
 use crate::pending::Reason;
-use crate::port::{Address, CallOutcome, KeyKind, Owners, PortError, Reply};
+use crate::port::{Address, CallOutcome, DeleteKind, KeyKind, Owners, PortError, Reply};
 use crate::portal::{Health, Quota};
 use crate::removal::Removal;
 use crate::run::{Candidate, RemovalOutcome, RemovalStep, Run};
@@ -99,12 +99,25 @@ impl Engine {
         self.store_all(vec![settlement], report).await;
     }
 
-    /// Succeeds only when a look after the last removal finds nothing: an answer proves less.
+    /// Succeeds only when a look after the last removal finds nothing, where one can look: an answer
+    /// proves less.
     async fn remove_contacts(
         &self,
         removing: &mut Removing<'_>,
         report: &mut Report,
     ) -> Result<(), Stopped> {
+        match self.ports.crm.capabilities().delete_kind {
+            DeleteKind::Verified => {}
+            DeleteKind::Told => {
+                let known = removing.candidate.ledger.contact_id.clone();
+                return match known {
+                    Some(contact) => {
+                        self.call(Ask::Remove(&contact), removing, report).await.map(|_owners| ())
+                    }
+                    None => Ok(()),
+                };
+            }
+        }
         self.make_schema_known(removing.trace_id, report).await?;
         for contact in self.contacts_of(removing, report).await? {
             self.call(Ask::Remove(&contact), removing, report).await?;
@@ -120,7 +133,7 @@ impl Engine {
         if calls::knows_schema(&self.ports.budget.load().await?.budget) {
             return Ok(());
         }
-        let mut run = Run::declaring(self.ports.crm.key());
+        let mut run = Run::declaring(self.ports.crm.capabilities().key_kind);
         while let Some(task) = run.next_task() {
             self.perform(task, &mut run, trace_id, report).await?;
         }
@@ -140,7 +153,7 @@ impl Engine {
     ) -> Result<BTreeSet<String>, Stopped> {
         let user = removing.candidate.work.user.clone();
         let mut contacts = BTreeSet::new();
-        let key = match self.ports.crm.key() {
+        let key = match self.ports.crm.capabilities().key_kind {
             KeyKind::UserId => Some(Address::UserId(user.clone())),
             KeyKind::Email => removing.removal.email.clone().map(Address::Email),
         };

@@ -226,7 +226,7 @@ async fn both_path_families_declare_create_update_and_read_as_published() {
     for api in families() {
         for key in [KeyKind::UserId, KeyKind::Email] {
             let portal = Setup { api: api.clone(), key, ..Setup::default() }.start().await;
-            assert_eq!(portal.crm.key(), key);
+            assert_eq!(portal.crm.capabilities().key_kind, key);
             portal.declare().await;
             portal.declare().await;
 
