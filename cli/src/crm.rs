@@ -53,7 +53,7 @@ pub fn run(action: Action) -> ExitCode {
         Action::Reconcile(order) => reconcile::reconcile(order),
         Action::Schema { action } => schema::run(action),
         Action::DeadLetters { action } => dead_letters::run(action),
-        Action::User { id, api } => dead_letters::run_user(id, api),
+        Action::User { id, api } => dead_letters::run_user(&id, api),
         Action::Status { api } => status::run(api),
     }
 }

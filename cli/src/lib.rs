@@ -62,7 +62,7 @@ enum Command {
     Crm {
         /// What to do.
         #[command(subcommand)]
-        action: crm::Action,
+        action: Box<crm::Action>,
     },
     /// Lists the functions' names, one per line.
     Functions,
@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::Grants { folder } => grants::run(&folder),
         Command::Catalog { action } => catalog::run(&action),
-        Command::Crm { action } => crm::run(action),
+        Command::Crm { action } => crm::run(*action),
         Command::Functions => {
             let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
             say(&names.join("\n"));

@@ -89,6 +89,9 @@ async fn a_letter_is_in_the_list_whatever_became_of_it() {
     let own: Vec<&str> =
         letters.iter().filter(|letter| letter["user_id"] == *user).map(id).collect();
     let last = letters[0]["last_seen_at"].as_str().unwrap();
+    // Instants of one width, so their texts compare as they do; two may be one.
+    let latest = letters[..2].iter().filter(|l| l["last_seen_at"].as_str() >= Some(last));
+    let latest: Vec<&str> = latest.map(id).collect();
     for (query, expected) in [
         (format!("user={}", user.as_str().unwrap()), own),
         (format!("fingerprint={}", cause.as_str().unwrap()), ids(&letters[..2])),
@@ -96,7 +99,7 @@ async fn a_letter_is_in_the_list_whatever_became_of_it() {
         ("facet=identity".to_owned(), vec![]),
         ("facet=learning&kind=facet".to_owned(), ids(&letters[..2])),
         ("kind=milestone".to_owned(), vec![]),
-        (format!("since={last}"), ids(&letters[..1])),
+        (format!("since={last}"), latest),
         ("status=discarded".to_owned(), vec![]),
     ] {
         assert_eq!(ids(&list(&grace, &query).await), expected, "{query}");

@@ -96,9 +96,9 @@ async fn c_23_what_was_read_is_not_sent_again_to_who_has_it() {
     world.finish(Outcome::Clean).await;
 }
 
-/// Updates by which nothing is replaced that somebody read before: they lead to the one state that their
-/// path names, from whatever was there.
-const REPLACE_NOTHING: [&str; 2] = ["enroll", "user-connect"];
+/// Updates by which nothing is replaced that somebody read before: they lead to the one state that they
+/// name, from whatever was there.
+const REPLACE_NOTHING: [&str; 3] = ["crm-opt-out", "enroll", "user-connect"];
 
 #[test]
 fn c_23_every_update_that_replaces_something_takes_the_version_that_was_read() {

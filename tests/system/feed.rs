@@ -32,7 +32,9 @@ impl Endpoint {
             message["data"]["contacts"].as_array().cloned().unwrap_or_default()
         });
         let values = contacts.filter(|contact| contact["user_id"] == user_id);
-        values.filter_map(|contact| Some(contact["properties"][name].as_str()?.to_owned())).last()
+        values
+            .filter_map(|contact| Some(contact["properties"][name].as_str()?.to_owned()))
+            .next_back()
     }
 
     fn has(&self, kind: &str) -> bool {

@@ -70,7 +70,10 @@ impl Portal {
             world.contact_with(member, &[("rollcall_enrolled_courses", "first-steps")]).await;
         }
         drained(&world, &grace).await;
-        Self { world, grace, members }
+        let portal = Self { world, grace, members };
+        // What is told at once is put right at once, and reconciliation is for what nobody told.
+        portal.controls("webhooks", json!({ "paused": true })).await;
+        portal
     }
 
     fn contact_id(&self, member: usize) -> String {

@@ -186,7 +186,7 @@ pub(super) fn run(action: Action) -> ExitCode {
 }
 
 /// `rollcall crm user`.
-pub(super) fn run_user(id: String, options: ApiOptions) -> ExitCode {
+pub(super) fn run_user(id: &str, options: ApiOptions) -> ExitCode {
     api::run(options, |api| show(api, format!("/admin/crm/users/{id}")))
 }
 

@@ -39,6 +39,7 @@ pub static FUNCTION: Function = Function {
         drained(Queue::CrmInboundDead),
         drained(Queue::UserSweepDead),
         drained(Queue::MailStreamFailuresDead),
+        drained(Queue::BadgeStreamFailuresDead),
     ],
     grants: &[DeadMessageKeeper::GRANTS],
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),

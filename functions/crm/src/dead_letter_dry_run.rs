@@ -145,11 +145,12 @@ async fn request(
     (user, facet): (&UserId, Facet),
 ) -> Result<Output, PortError> {
     let ledger = ports.table.sync_of(user).await?.ledger.unwrap_or_default();
-    let seen = ports.outlook.look(user, &[facet], &ledger, true).await?;
+    // A replay sends what was refused; of what was accepted meanwhile there is nothing left to send.
+    let refused = ledger.facet(facet).refused.is_some();
+    let seen = ports.outlook.look(user, &[facet], &ledger, refused).await?;
     if !seen.requests.is_empty() {
         return Ok(Output { would: "send", requests: seen.requests, ..nothing(id) });
     }
-    let refused = ledger.facet(facet).refused.is_some();
     let because = match (ledger.removal, seen.user_exists) {
         (Some(_), _) => "leaving",
         (None, false) => "no_user",

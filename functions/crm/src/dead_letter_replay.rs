@@ -49,22 +49,24 @@ pub static FUNCTION: Function = Function {
 };
 
 /// The queues that messages come from, and go back to.
-const RETURNED_TO: [Queue; 5] = [
+const RETURNED_TO: [Queue; 6] = [
     Queue::CrmDrain,
     Queue::CrmStreamFailures,
     Queue::CrmInbound,
     Queue::UserSweep,
     Queue::MailStreamFailures,
+    Queue::BadgeStreamFailures,
 ];
 
 const RETURNS: [Grant; RETURNED_TO.len()] = {
-    let [drain, streams, inbound, sweep, mail] = RETURNED_TO;
+    let [drain, streams, inbound, sweep, mail, badges] = RETURNED_TO;
     [
         Grant::send(drain),
         Grant::send(streams),
         Grant::send(inbound),
         Grant::send(sweep),
         Grant::send(mail),
+        Grant::send(badges),
     ]
 };
 

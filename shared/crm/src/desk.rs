@@ -275,17 +275,15 @@ pub enum Step {
 
 /// What has to be done next, from the canary and what became of its letter.
 pub fn step(canary: Option<(&Canary, Option<Status>)>) -> Step {
-    match canary {
-        None => Step::Begin,
-        Some((_, Some(Status::Replaying))) => Step::Wait,
-        Some((_, Some(Status::Open))) => Step::Stop,
-        Some((_, Some(Status::Resolved))) => Step::Spread,
-        // Something else settled it, which says nothing about the cause.
-        Some((
-            _,
-            None
-            | Some(Status::Returned | Status::Discarded | Status::Superseded | Status::Withdrawn),
-        )) => Step::Begin,
+    match canary.and_then(|(_, status)| status) {
+        Some(Status::Replaying) => Step::Wait,
+        Some(Status::Open) => Step::Stop,
+        Some(Status::Resolved) => Step::Spread,
+        // There is none, or something else settled it, which says nothing about the cause.
+        None
+        | Some(Status::Returned | Status::Discarded | Status::Superseded | Status::Withdrawn) => {
+            Step::Begin
+        }
     }
 }
 

@@ -91,7 +91,7 @@ impl SchemaDesk {
             events: if self.with_events { self.events(trace_id).await? } else { None },
         };
         let events = if self.with_events { EVENTS } else { &[] };
-        Ok(plan(Declared { schema: &SCHEMA, events, key: crm.key() }, &portal))
+        Ok(plan(Declared { schema: &SCHEMA, events, key: crm.capabilities().key_kind }, &portal))
     }
 
     async fn events(&self, trace_id: &str) -> Result<Option<BTreeSet<String>>, Stopped> {

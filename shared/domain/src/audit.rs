@@ -205,7 +205,6 @@ impl Action {
                 ("facet", facet.as_str()),
                 ("properties", &properties.join(" ")),
             ]),
-            Self::DeadLetterDiscarded => details([]),
             Self::DeadMessageReturned { queue } => details([("queue", queue)]),
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
             Self::AccountAbsorbed { from } => details([("from", from.as_str())]),
@@ -216,7 +215,7 @@ impl Action {
             | Self::ErasureCalledOff
             | Self::ErasureTakenIn
             | Self::UserErased => Details::new(),
-            Self::UserSuspended | Self::UserReinstated => details([]),
+            Self::DeadLetterDiscarded | Self::UserSuspended | Self::UserReinstated => details([]),
             Self::RolesGranted { roles } => {
                 let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
                 details([("roles", &roles.join(" "))])

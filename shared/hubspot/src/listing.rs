@@ -28,7 +28,7 @@ fn properties() -> Vec<&'static str> {
 #[async_trait]
 impl ContactLister for HubSpotCrm {
     fn key_kind(&self) -> KeyKind {
-        self.key()
+        self.capabilities().key_kind
     }
 
     async fn renew(&self) -> bool {

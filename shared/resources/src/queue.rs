@@ -48,7 +48,7 @@ const PERSONAL_RETENTION_SECONDS: u32 = 6 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::CrmDrain,
         Self::CrmDrainDead,
         Self::CrmStreamFailures,

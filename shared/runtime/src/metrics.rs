@@ -72,7 +72,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,

@@ -202,7 +202,8 @@ impl Sleep for Memory {
         let wait = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
         match self.waiting {
             Waiting::Sleeps => tokio::time::sleep(wait).await,
-            Waiting::Jumps => self.clock.advance(wait),
+            // The clock counts whole milliseconds.
+            Waiting::Jumps => self.clock.advance(wait + Duration::from_millis(1)),
         }
     }
 }

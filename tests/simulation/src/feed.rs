@@ -73,7 +73,10 @@ impl Reader {
             if message["type"] == "contact.removed" {
                 let user = data["user_id"].as_str().unwrap();
                 held.remove(user);
-                gone.insert(user);
+                // Who was only set aside may come back.
+                if data["kind"] == "erase" {
+                    gone.insert(user);
+                }
             }
         }
         let state = self.world.state();

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a broken expectation is a failed measurement"
+)]
 //! `load`: members change their names as fast as asked, and every change has to reach HubSpot.
 //!
 //! Open loop: a change is due at its time, whether the one before was answered or not, so that a slow
@@ -37,7 +42,6 @@ struct Written {
     took: Duration,
 }
 
-#[expect(clippy::expect_used, reason = "a broken expectation is a failed measurement")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -45,7 +49,6 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-#[expect(clippy::expect_used, reason = "a broken expectation is a failed measurement")]
 async fn measure(arguments: &Arguments) {
     let program = std::env::current_exe().expect("this program has a path");
     let program = program.with_file_name("rollcall-under-test");

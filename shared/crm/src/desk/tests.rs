@@ -1,3 +1,5 @@
+//! The rules of the desk, by examples and by properties.
+
 use proptest::prelude::*;
 use rollcall_domain::random::SeededRandom;
 
@@ -15,9 +17,9 @@ fn user() -> UserId {
     UserId::new(at(0), &SeededRandom::new(1))
 }
 
-fn letter(seed: u64, cause: &str, seen: i64) -> Filed {
+fn letter(number: u64, cause: &str, seen: i64) -> Filed {
     Filed {
-        id: DeadLetterId::new(at(0), &SeededRandom::new(seed)),
+        id: DeadLetterId::new(at(0), &SeededRandom::new(number)),
         about: About::Change { user: user(), facet: Facet::Learning, milestone: None },
         cause: Cause {
             request: BTreeMap::new(),

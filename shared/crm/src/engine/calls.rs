@@ -88,6 +88,7 @@ impl Engine {
             (!known).then(|| Budget { schema_version, ..budget.clone() })
         })
         .await
+        .map(|_changed| ())
     }
 
     async fn find_owners(
@@ -156,25 +157,26 @@ impl Engine {
             (next != *budget).then_some(next)
         })
         .await
+        .map(|_changed| ())
     }
 
-    /// Changes the budget, unless `change` finds nothing to change. Gives up, without an error, when
+    /// Changes the budget, unless `change` finds nothing to change; whether it did. Gives up, without an error, when
     /// others are always faster: they know as much about the portal as we do.
     pub(super) async fn change_budget(
         &self,
         change: impl Fn(&Budget) -> Option<Budget> + Send + Sync,
-    ) -> Result<(), PortError> {
+    ) -> Result<bool, PortError> {
         for _ in 0..BUDGET_TRIES_MAX {
             let versioned = self.ports.budget.load().await?;
             let Some(next) = change(&versioned.budget) else {
-                return Ok(());
+                return Ok(false);
             };
             if self.ports.budget.store(&next, versioned.version).await? {
-                return Ok(());
+                return Ok(true);
             }
             self.stand_back().await;
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn stand_back(&self) {

@@ -171,8 +171,23 @@ impl Engine {
     }
 
     async fn miss_events(&self, report: &mut Report) -> Result<(), PortError> {
-        report.events_missing = true;
-        self.set_events(&EventsAccess::Missing { since: self.ports.clock.now() }).await
+        let now = self.ports.clock.now();
+        // Of those who find it out at the same moment one says so.
+        report.events_missing |= self
+            .change_budget(|budget| match budget.events {
+                EventsAccess::Missing { since }
+                    if after_seconds(since, EVENTS_ASKED_AGAIN_SECONDS) > now =>
+                {
+                    None
+                }
+                EventsAccess::Unknown
+                | EventsAccess::Declared { .. }
+                | EventsAccess::Missing { .. } => {
+                    Some(Budget { events: EventsAccess::Missing { since: now }, ..budget.clone() })
+                }
+            })
+            .await?;
+        Ok(())
     }
 
     async fn set_events(&self, events: &EventsAccess) -> Result<(), PortError> {
@@ -180,6 +195,7 @@ impl Engine {
             (budget.events != *events).then(|| Budget { events: events.clone(), ..budget.clone() })
         })
         .await
+        .map(|_changed| ())
     }
 
     /// Takes the leases of everybody who has something to tell. Whose lease is taken comes later.

@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::pending::{Dirty, Mark, Reason, token};
 use crate::port::{Address, FacetSource, KeyKind, Nudge, PendingStore, PortError};
-use crate::projection::{Projected, project};
+use crate::projection::{Projected, project_all};
 use crate::removal::{Removal, RemovalKind};
 use crate::schema::EMAIL;
 use crate::turns::{Asked, Called, Turns};
@@ -281,7 +281,7 @@ impl Reconciler {
                 contacts
             }
         };
-        let states = self.states_of(users.clone()).await?;
+        let states = self.states_of(users.clone(), &before).await?;
         let key = self.crm.key_kind();
         let (none, unknown) = (BTreeMap::new(), Known::default());
         let mut suspects = Vec::new();
@@ -339,7 +339,7 @@ impl Reconciler {
         if self.crm.key_kind() == KeyKind::Email {
             let rest: Vec<UserId> =
                 users.iter().filter(|user| !found.contains_key(*user)).cloned().collect();
-            let states = self.states_of(rest).await?;
+            let states = self.states_of(rest, known).await?;
             let address = |(user, state): (UserId, BTreeMap<Facet, Projected>)| {
                 let email = state.get(&Facet::Identity)?.properties.get(EMAIL)?.clone();
                 Some((user, Address::Email(email)))
@@ -408,7 +408,7 @@ impl Reconciler {
         let doubtful = owned.iter().filter(|(user, _)| of(user).ledger.contact_id.is_none());
         let doubtful: Vec<UserId> = doubtful.map(|(user, _)| user.clone()).collect();
         let strangers: BTreeSet<UserId> = {
-            let states = self.states_of(doubtful.clone()).await?;
+            let states = self.states_of(doubtful.clone(), &known).await?;
             doubtful.into_iter().filter(|user| !states.contains_key(user)).collect()
         };
         for (user, contact) in owned {
@@ -429,16 +429,19 @@ impl Reconciler {
         futures::stream::iter(reading).buffer_unordered(STORE_CALLS_AT_ONCE).try_collect().await
     }
 
-    /// The facets of users as the CRM should see them; who does not exist is left out.
+    /// The facets of users as the CRM should see them, with what an operator replaced in them; who does
+    /// not exist is left out.
     async fn states_of(
         &self,
         users: Vec<UserId>,
+        known: &BTreeMap<UserId, Known>,
     ) -> Result<BTreeMap<UserId, BTreeMap<Facet, Projected>>, PortError> {
         let reading = users.into_iter().map(|user| -> BoxFuture<'_, Result<_, PortError>> {
+            let edits =
+                known.get(&user).map(|known| known.ledger.edits.clone()).unwrap_or_default();
             Box::pin(async move {
                 let state = self.source.load(&user).await?;
-                let facets = |state| Facet::ALL.map(|facet| (facet, project(&state, facet)));
-                Ok(state.map(|state| (user, BTreeMap::from(facets(state)))))
+                Ok(state.map(|state| (user, project_all(&state, &edits))))
             })
         });
         let read: Vec<Option<_>> = futures::stream::iter(reading)

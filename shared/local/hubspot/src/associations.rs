@@ -356,6 +356,7 @@ mod tests {
                 path: path.to_owned(),
                 query: String::new(),
                 authorization: Some("Bearer key".to_owned()),
+                trace_id: None,
                 body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
             };
             let now = Timestamp::from_second(1).unwrap();

@@ -219,6 +219,7 @@ mod tests {
             path: path.to_owned(),
             query: String::new(),
             authorization: Some(format!("Bearer {token}")),
+            trace_id: None,
             body: body.as_bytes().to_vec(),
         };
         let now = Timestamp::from_second(at).unwrap();

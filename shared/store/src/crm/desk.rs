@@ -6,12 +6,13 @@ use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem};
 use rollcall_crm::dead_letter::Status;
-use rollcall_crm::desk::{About, Canary, Discarded, Edit, Edited, Filed, Filter, LetterPage};
+use rollcall_crm::desk::{About, Canary, Discarded, Edit, Edited, Filed, Filter, Kind, LetterPage};
 use rollcall_crm::limits::{LETTER_READINGS_MAX, LETTERS_READ_MAX};
 use rollcall_crm::milestone::MilestoneRow;
 use rollcall_crm::pending::Mark;
 use rollcall_domain::audit::Entry;
-use rollcall_domain::id::DeadLetterId;
+use rollcall_domain::facet::Facet;
+use rollcall_domain::id::{DeadLetterId, UserId};
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
@@ -132,10 +133,10 @@ impl Conditions {
             }
         }
         let parts = [
-            ("kind", filter.kind.map(|kind| kind.as_str())),
+            ("kind", filter.kind.map(Kind::as_str)),
             ("fingerprint", filter.fingerprint.as_deref()),
-            ("facet", filter.facet.map(|facet| facet.as_str())),
-            ("user_id", filter.user.as_ref().map(|user| user.as_str())),
+            ("facet", filter.facet.map(Facet::as_str)),
+            ("user_id", filter.user.as_ref().map(UserId::as_str)),
         ];
         for (name, value) in parts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             let part = format!("#{name} = :{name}");

@@ -112,3 +112,25 @@ async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
     }
     world.check_uses(READER, StreamReader::GRANTS);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_place_expired_goes_on_from_what_it_read() {
+    let world = World::start().await;
+    fill(&world).await;
+    let reader = StreamReader::new(&world.acting_as(READER, StreamReader::GRANTS));
+    let table = Table::Users.full_name("dev");
+    let (shard_id, records) = fullest(&world, &table);
+    let range = StreamRange {
+        stream_arn: world.database.stream_arn(&table).unwrap(),
+        shard_id,
+        first: sequence(&records[1]),
+        last: sequence(&records[records.len() - 1]),
+    };
+    let mut held = world.database.faults().hold_next("GetRecords", "ShardIterator");
+    let reading = tokio::spawn(async move { reader.reread(&range).await });
+    assert!(held.arrived().await);
+    // The next try comes with a place that was good for a quarter of an hour.
+    world.clock.advance(std::time::Duration::from_mins(16));
+    drop(held);
+    check(reading.await.unwrap().unwrap(), &records[1..]);
+}

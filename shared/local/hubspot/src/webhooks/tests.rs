@@ -51,6 +51,7 @@ fn call(hubspot: &HubSpot, path: &str, body: &Value) -> Value {
         path: path.to_owned(),
         query: String::new(),
         authorization: Some("Bearer key".to_owned()),
+        trace_id: None,
         body: body.to_string().into_bytes(),
     };
     let now = hubspot.clock().now();
