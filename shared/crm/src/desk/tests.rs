@@ -108,7 +108,8 @@ fn what_would_be_sent_is_what_the_engine_decides() {
     let leaving = Removal::new("w".to_owned(), RemovalKind::Erase, None, at(0));
     let leaving = Ledger { removal: Some(leaving), ..known(None, None) };
     for (name, ledger, forced, expected) in [
-        ("the CRM holds it", known(held("learning"), None), true, vec![]),
+        ("the CRM holds it", known(held("learning"), None), false, vec![]),
+        ("it is sent all the same", known(held("learning"), None), true, vec![Facet::Learning]),
         ("it changed", known(held("older"), None), false, vec![Facet::Learning]),
         ("it was refused", known(None, refused.clone()), false, vec![]),
         ("it was refused and is replayed", known(None, refused), true, vec![Facet::Learning]),
