@@ -5,6 +5,7 @@ use rollcall_functions_crm::settings as crm;
 use rollcall_local::hubspot::Installation;
 use rollcall_resources::SecretName;
 use rollcall_tests::{Outcome, World, eventually, member};
+use serde_json::json;
 
 use crate::PROGRAM;
 
@@ -47,6 +48,18 @@ async fn everything_goes_with_access_tokens_of_an_installation() {
     }
     let first = refreshes();
     assert!(first >= 1);
+
+    // So are comparisons with the portal.
+    let mut grace = world.signed_in("grace").await;
+    let begun = grace.post("/admin/crm/reconciliations", Some(json!({ "policy": "report" }))).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let path = format!("/admin/crm/reconciliations/{}", begun.json()["id"].as_str().unwrap());
+    eventually("the comparison is done", async || {
+        world.cloud.lambda.invoke("crm-reconcile", "{}".into(), None).await.unwrap();
+        let run = grace.get(&path).await.json();
+        (run["status"] == "done").then_some(())
+    })
+    .await;
 
     // The drain and the search for an address are opened likewise, and an old token is replaced in time.
     let claimed = crate::claim::claim(&world, "nobody@elsewhere.example").await;

@@ -28,6 +28,18 @@ async fn settled(world: &World) {
     .await;
 }
 
+/// Until nobody has told the drain to come, so that whoever wants it has to say so.
+async fn quiet(world: &World) {
+    let key = json!({ "pk": { "S": "portal" }, "sk": { "S": "wake" } });
+    let order = json!({ "TableName": "rollcall-dev-crm", "Key": key });
+    eventually("no drain is on its way", async || {
+        let wake = world.dynamodb("GetItem", &order).await;
+        let at: i64 = wake["Item"]["wake_at"]["N"].as_str().map_or(0, |at| at.parse().unwrap());
+        (at < world.cloud.clock.now_ms()).then_some(())
+    })
+    .await;
+}
+
 async fn archived(world: &World, contact: &str) {
     eventually("the contact is archived", async || {
         let contacts = world.cloud.hubspot.contacts();
@@ -54,6 +66,7 @@ async fn who_opts_out_is_archived_and_who_comes_back_is_there_with_everything() 
     let ada_id = id_of(&mut ada).await;
     let contact = world.contact_with(&ada_id, &[("firstname", "Ada")]).await;
     settled(&world).await;
+    quiet(&world).await;
 
     set(&mut ada, false).await;
     archived(&world, &contact.id).await;

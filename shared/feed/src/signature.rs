@@ -42,7 +42,7 @@ mod tests {
         let (id, seconds) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330);
         let body = br#"{"test": 2432232314}"#;
         let signed = signatures(&[key.clone(), key], id, seconds, body).unwrap();
-        let one = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIJLJ1OE=";
+        let one = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(signed, format!("{one} {one}"));
     }
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rollcall_crm::dead_letter::{Cause, DeadLetter, DeadLetterChange, Status};
 use rollcall_crm::desk::{About, Filed, Filter};
+use rollcall_crm::inbound::Drift;
 use rollcall_crm::ledger::{Acknowledged, FacetEntry, Lease, LeaseAttempt, Ledger, Refused};
 use rollcall_crm::limits::{DEAD_LETTER_KEPT_SECONDS, DUE_SHARDS};
 use rollcall_crm::pacer::{Limit, Pacer};
@@ -39,11 +40,11 @@ use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{SignedDuration, Timestamp, after};
 use rollcall_local_dynamodb::Fault;
 use rollcall_resources::Table;
-use rollcall_store::PortErrorClass;
 use rollcall_store::crm::{
-    ChangeSender, DeadLetterLister, DeadLetterReplayer, PendingDrainer, PendingMarker, Replay,
-    SyncOverseer,
+    ChangeSender, DeadLetterLister, DeadLetterReplayer, InboundKeeper, PendingDrainer,
+    PendingMarker, Replay, SyncOverseer,
 };
+use rollcall_store::{Capability, PortErrorClass};
 
 use world::World;
 
@@ -596,6 +597,9 @@ async fn no_capability_may_do_more_than_its_calls_need() {
     drainer.due(at(0), 1).await.unwrap();
     drainer.mark(&mark(&two, facet, "n", 0)).await.unwrap();
     drainer.resolve(&two, facet, "n").await.unwrap();
+    let changed = Drift { user: two.clone(), what: "email".to_owned(), at: at(0), again: vec![] };
+    InboundKeeper::new(&world.operator()).note(&changed, &[]).await.unwrap();
+    drainer.forget_contact(&two).await.unwrap();
     world.check_grants_are_used::<PendingDrainer>();
 
     world.table::<SyncOverseer>().overview().await.unwrap();

@@ -109,13 +109,10 @@ impl Engine {
         match self.ports.crm.capabilities().delete_kind {
             DeleteKind::Verified => {}
             DeleteKind::Told => {
-                let known = removing.candidate.ledger.contact_id.clone();
-                return match known {
-                    Some(contact) => {
-                        self.call(Ask::Remove(&contact), removing, report).await.map(|_owners| ())
-                    }
-                    None => Ok(()),
-                };
+                // Also who was never acknowledged: a message whose answer was lost may have arrived.
+                let user = removing.candidate.work.user.clone();
+                let told = self.call(Ask::Remove(user.as_str()), removing, report).await;
+                return told.map(|_owners| ());
             }
         }
         self.make_schema_known(removing.trace_id, report).await?;
