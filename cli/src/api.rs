@@ -33,7 +33,7 @@ const PAGES_MAX: usize = 10_000;
 /// Where the API is and who asks. Without `--url` it is the local cloud.
 #[derive(Clone, Debug, Args)]
 pub struct ApiOptions {
-    /// Where the API is, such as https://api.example.org.
+    /// Where the API is, `https://` and a host, as browsers see it.
     #[arg(long, env = "ROLLCALL_URL", requires = "token")]
     url: Option<Url>,
     /// An access token with the scope rollcall/operate, or of a user with the role admin.

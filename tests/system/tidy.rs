@@ -304,7 +304,7 @@ fn every_example_stands_in_the_file_that_it_names() {
         let text = std::fs::read_to_string(root().join(module)).unwrap();
         let (_, rest) = text.split_once("//! The smallest example is `").expect(module);
         let (source, rest) = rest.split_once("`:").expect(module);
-        let (_, rest) = rest.split_once("//! ```ignore\n").expect(module);
+        let (_, rest) = rest.split_once("//! ```text\n").expect(module);
         let (example, _) = rest.split_once("//! ```\n").expect(module);
         let source_text = std::fs::read_to_string(root().join(source)).expect(source);
         let mut lines = source_text.lines().map(str::trim);

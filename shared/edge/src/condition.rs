@@ -10,7 +10,7 @@
 //!
 //! The smallest example is `functions/identity/src/user_update.rs`:
 //!
-//! ```ignore
+//! ```text
 //! let if_match = IfMatch::from_request(request)?;
 //! if_match.check(user.profile_version).map_err(UserUpdateError::Condition)?;
 //! ```

@@ -3,7 +3,7 @@
 //!
 //! The smallest example is `functions/identity/src/user_connection_list.rs`:
 //!
-//! ```ignore
+//! ```text
 //! let position = cursors.open(page.cursor.as_deref(), caller, context).await?;
 //! let found = ports.lister.list(&caller.user, state, after.as_ref(), page.limit).await?;
 //! let cursor = cursors.seal(next, caller, context).await?;

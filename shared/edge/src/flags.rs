@@ -3,7 +3,7 @@
 //!
 //! The smallest example is `functions/identity/src/auth_signup.rs`:
 //!
-//! ```ignore
+//! ```text
 //! flags: Flags::new(startup)?,
 //! if !ports.flags.is_open(&SIGN_UP, None, context.now).await {
 //! ```

@@ -7,7 +7,7 @@
 //!
 //! The smallest example is `functions/learning/src/event_track.rs`:
 //!
-//! ```ignore
+//! ```text
 //! idempotency: Idempotency::Optional,
 //! ```
 

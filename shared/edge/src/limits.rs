@@ -7,7 +7,7 @@
 //!
 //! The smallest example is `functions/identity/src/auth_claim.rs`:
 //!
-//! ```ignore
+//! ```text
 //! rate: RateClass::Credential,
 //! ```
 

@@ -6,7 +6,7 @@
 //!
 //! The smallest example is `shared/edge/src/session.rs`:
 //!
-//! ```ignore
+//! ```text
 //! csrf_key: startup.secret(SecretName::CsrfKey)?,
 //! let check = |key: &Secret| session.accepts_csrf_token(key, token).then_some(());
 //! let checked = self.csrf_key.verify(context.now, check).await;

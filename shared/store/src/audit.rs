@@ -3,7 +3,7 @@
 //!
 //! The smallest example is `functions/ops/src/flag_set.rs`:
 //!
-//! ```ignore
+//! ```text
 //! let told = (Actor::User(caller.user.clone()), action, Subject::Flag(flag.name));
 //! let entry = Entry::new(told, &context.trace_id, context.now, &*ports.random);
 //! if ports.flags.set(flag, rollout, version, &entry).await? {

@@ -7,7 +7,7 @@
 //!
 //! The smallest example is `shared/store/src/catalog.rs`:
 //!
-//! ```ignore
+//! ```text
 //! let cache = Arc::new(Cache::new(BOUNDS, Kept::bytes));
 //! self.cache.keep_only(|part| part.version == version);
 //! self.cache.get(&part, read).await
