@@ -1,6 +1,7 @@
 //! A private local cloud for one test.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_cli::sample;
 use rollcall_local::hubspot::Contact;
@@ -220,12 +221,17 @@ impl World {
     }
 }
 
+/// How many local clouds of this process have written what was used.
+static RECORDED: AtomicU64 = AtomicU64::new(0);
+
 /// Writes what the functions used, for `rollcall grants`.
 fn record_uses(cloud: &Cloud) {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/grants-used"));
     std::fs::create_dir_all(&folder).expect("target can be written");
     let text = serde_json::to_vec(&cloud.iam.uses()).expect("uses are JSON");
-    let name = format!("{}-{}.json", std::process::id(), cloud.addresses.api);
+    // Not by its port, which another local cloud of this process may get later.
+    let number = RECORDED.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{number}.json", std::process::id());
     std::fs::write(folder.join(name), text).expect("target can be written");
 }
 
