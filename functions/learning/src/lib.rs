@@ -18,6 +18,7 @@ mod problem;
 pub mod progress_get;
 pub mod quiz_start;
 pub mod quiz_submit;
+mod status;
 mod target;
 pub mod unenroll;
 mod view;

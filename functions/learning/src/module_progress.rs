@@ -2,19 +2,18 @@
 
 use rollcall_domain::catalog::{Task, TaskKind};
 use rollcall_domain::progress::TaskRecord;
-use rollcall_domain::slug::Slug;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
-use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
+use rollcall_runtime::{Function, Method, Route, Trigger};
 use rollcall_store::catalog::CatalogReader;
 use rollcall_store::learner::LearnerReader;
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::target::slug;
+use crate::status::{Input, Ports};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -31,26 +30,6 @@ pub static FUNCTION: Function = Function {
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::SIGNED_IN_READ
 };
-
-struct Ports {
-    catalog: CatalogReader,
-    learners: LearnerReader,
-}
-
-impl Ports {
-    fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self { catalog: startup.capability()?, learners: startup.capability()? })
-    }
-}
-
-#[derive(Debug)]
-struct Input(Slug);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        slug(request).map(Self)
-    }
-}
 
 /// How far the caller is in the module.
 #[derive(Debug, Serialize, JsonSchema)]

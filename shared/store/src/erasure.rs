@@ -23,7 +23,7 @@ use rollcall_resources::{Grant, Table};
 use serde::Deserialize;
 
 use crate::crm::ContactErasure;
-use crate::error::{corrupt, failed};
+use crate::error::corrupt;
 use crate::item::{from_item, key, number, sortable, text};
 use crate::tables::{Capability, capability};
 use crate::update::{Applied, ItemUpdate};
@@ -41,11 +41,6 @@ pub(crate) const REMOVED: [Table; 6] = [
 ];
 
 const SWEEP: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:Query"];
-
-#[derive(Debug, Deserialize)]
-struct DueItem {
-    user_id: UserId,
-}
 
 #[derive(Debug, Deserialize)]
 struct ClosedItem {
@@ -92,23 +87,7 @@ capability! {
 impl UserEraser {
     /// Users whose grace time is over, those first whose is over longest.
     pub async fn due(&self, now: Timestamp, users_max: i32) -> Result<Vec<UserId>, PortError> {
-        let page = self
-            .tables
-            .client
-            .query()
-            .table_name(self.tables.name(Table::Users))
-            .index_name(USER_ERASURES.name)
-            .key_condition_expression("#shard = :shard AND #at <= :now")
-            .expression_attribute_names("#shard", USER_ERASURES.partition_key)
-            .expression_attribute_names("#at", USER_ERASURES.sort_key)
-            .expression_attribute_values(":shard", text(users::ERASURE_SHARD))
-            .expression_attribute_values(":now", text(sortable(now)))
-            .limit(users_max)
-            .send()
-            .await
-            .map_err(failed("list erasures"))?;
-        let items = page.items.unwrap_or_default().into_iter();
-        items.map(|item| Ok(from_item::<DueItem>(item)?.user_id)).collect()
+        users::due(&self.tables, users::ERASURE_SHARD, now, users_max).await
     }
 
     /// Closes the account if its grace time is over; `None` when there is nothing to erase.

@@ -16,10 +16,9 @@ use rollcall_domain::progress::Changes;
 use rollcall_domain::user::User;
 use rollcall_resources::table::{PARTITION_KEY, SORT_KEY, USER_ERASURES};
 use rollcall_resources::{Grant, Table};
-use serde::Deserialize;
 
 use crate::error::{corrupt, failed};
-use crate::item::{Attributes, from_item, key, sortable, text};
+use crate::item::{Attributes, key, sortable, text};
 use crate::learner::{self, Write};
 use crate::personal::partition;
 use crate::tables::{Tables, capability};
@@ -36,11 +35,6 @@ const CHAIN_MAX: u32 = 20;
 
 const MOVE: &[&str] =
     &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"];
-
-#[derive(Debug, Deserialize)]
-struct DueItem {
-    user_id: UserId,
-}
 
 /// A merge that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,23 +95,7 @@ capability! {
 impl MergeFinisher {
     /// Accounts whose merge is not finished, those first that wait longest.
     pub async fn due(&self, now: Timestamp, users_max: i32) -> Result<Vec<UserId>, PortError> {
-        let page = self
-            .tables
-            .client
-            .query()
-            .table_name(self.tables.name(Table::Users))
-            .index_name(USER_ERASURES.name)
-            .key_condition_expression("#shard = :shard AND #at <= :now")
-            .expression_attribute_names("#shard", USER_ERASURES.partition_key)
-            .expression_attribute_names("#at", USER_ERASURES.sort_key)
-            .expression_attribute_values(":shard", text(users::MERGE_SHARD))
-            .expression_attribute_values(":now", text(sortable(now)))
-            .limit(users_max)
-            .send()
-            .await
-            .map_err(failed("list merges"))?;
-        let items = page.items.unwrap_or_default().into_iter();
-        items.map(|item| Ok(from_item::<DueItem>(item)?.user_id)).collect()
+        users::due(&self.tables, users::MERGE_SHARD, now, users_max).await
     }
 
     /// A merge, if it is not finished, strongly consistent.

@@ -44,7 +44,7 @@ pub(crate) use self::merge::{
 };
 pub use self::merge::{AccountMerger, Merge, Tombstone};
 pub use self::standing::{ErasureArranger, StandingWriter};
-pub(crate) use self::standing::{forget_parts, free_held_names, put_part};
+pub(crate) use self::standing::{due, forget_parts, free_held_names, put_part};
 use crate::item::key;
 use crate::search;
 use crate::tables::{Tables, capability};

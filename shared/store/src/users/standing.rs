@@ -8,20 +8,53 @@ use rollcall_domain::port::PortError;
 use rollcall_domain::time::Timestamp;
 use rollcall_domain::user::User;
 use rollcall_domain::username::Username;
+use rollcall_resources::table::USER_ERASURES;
 use rollcall_resources::{Grant, Table};
+use serde::Deserialize;
 
 use super::item::{
     CLAIM, HeldNameItem, LINK, UserItem, email_key, identity_key, user_key, username_key,
 };
 use super::{find, find_claim, listed_identities};
-use crate::error::corrupt;
-use crate::item::{key, text};
+use crate::error::{corrupt, failed};
+use crate::item::{from_item, key, sortable, text};
 use crate::tables::{Tables, capability};
 use crate::vault::Sealed;
 use crate::{audit, mail};
 
 /// Names that one user gave up: one a week for decades.
 const NAMES_MAX: usize = 2_000;
+
+#[derive(Debug, Deserialize)]
+struct DueItem {
+    user_id: UserId,
+}
+
+/// Accounts that are to go for the reason that `shard` names, and whose time has come, those first that
+/// wait longest.
+pub(crate) async fn due(
+    tables: &Tables,
+    shard: &str,
+    now: Timestamp,
+    users_max: i32,
+) -> Result<Vec<UserId>, PortError> {
+    let page = tables
+        .client
+        .query()
+        .table_name(tables.name(Table::Users))
+        .index_name(USER_ERASURES.name)
+        .key_condition_expression("#shard = :shard AND #at <= :now")
+        .expression_attribute_names("#shard", USER_ERASURES.partition_key)
+        .expression_attribute_names("#at", USER_ERASURES.sort_key)
+        .expression_attribute_values(":shard", text(shard))
+        .expression_attribute_values(":now", text(sortable(now)))
+        .limit(users_max)
+        .send()
+        .await
+        .map_err(failed("list accounts that are to go"))?;
+    let items = page.items.unwrap_or_default().into_iter();
+    items.map(|item| Ok(from_item::<DueItem>(item)?.user_id)).collect()
+}
 
 capability! {
     /// Changes how accounts stand, and tells the audit log.
