@@ -82,8 +82,9 @@ check-rust: $(DENY)
 check-cdk: $(NODE_READY)
 	cd cdk && npm run check
 
-generate: ## writes the files that are made from the functions' declarations
+generate: $(NODE_READY) ## writes the files that are made from the functions' declarations
 	cargo run --quiet --bin rollcall -- generate
+	cd cdk && npm run --silent policies
 
 build: $(TOOLS_READY) ## makes the release bundles in target/lambda and prints their sizes
 	scripts/build.sh $(ARCHITECTURE)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the synthesised templates of all stages with cfn-lint. Run `npm run synth` before.
+# Checks the synthesised templates of all stages, and of a prod with every switch on, with cfn-lint. Run `npm run synth` before.
 set -eu
 cd "$(dirname "$0")"
 
@@ -10,12 +10,16 @@ command -v "$linter" >/dev/null || {
   exit 1
 }
 
-for stage in dev staging prod; do
-  set -- "cdk.out/assembly-rollcall-$stage"/*.template.json
+for folder in rollcall-dev rollcall-staging rollcall-prod whole/assembly-rollcall-prod whole/assembly-rollcall-prod-standby; do
+  case $folder in
+  whole/*) path=cdk.out/$folder ;;
+  *) path=cdk.out/assembly-$folder ;;
+  esac
+  set -- "$path"/*.template.json
   [ -f "$1" ] || {
-    echo "no templates of stage $stage: run npm run synth first" >&2
+    echo "no templates in $path: run npm run synth first" >&2
     exit 1
   }
   "$linter" --config-file .cfnlintrc.yaml -- "$@"
-  echo "$stage: $# templates are clean"
+  echo "$folder: $# templates are clean"
 done

@@ -14,10 +14,14 @@ const deployments = readDeployments(app.node);
 const required = app.node.tryGetContext("artefacts") === "required";
 
 for (const name of STAGE_NAMES) {
-  new RollcallStage(app, {
+  const props = {
     catalogue,
     stage: STAGES[name],
     deployment: deployments[name],
     artefacts: { folder: BUILD_FOLDER, required },
-  });
+  };
+  new RollcallStage(app, props);
+  if (props.deployment.standby !== undefined) {
+    new RollcallStage(app, { ...props, standby: true });
+  }
 }

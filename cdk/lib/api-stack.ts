@@ -1,27 +1,31 @@
-// The HTTP API and the functions behind it: one route, one function, one role. The custom domain
-// belongs here too.
+// The HTTP API itself: who may call it from where, how often, under which host, and what is logged.
+// Its routes are in a stack per context (routes-stack.ts): one stack could not hold them all.
 
 import { CfnOutput, Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
 import { AccessLogFormat } from "aws-cdk-lib/aws-apigateway";
 import {
+  ApiMapping,
   CorsHttpMethod,
+  DomainName,
   HttpApi,
   HttpStage,
   LogGroupLogDestination,
+  SecurityPolicy,
 } from "aws-cdk-lib/aws-apigatewayv2";
+import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import type { Construct } from "constructs";
 
-import { isHttp, type Catalogue } from "./catalogue.ts";
-import { DeclaredFunction, type FunctionSurroundings } from "./constructs/function.ts";
-import { Route } from "./constructs/route.ts";
-import { fullName } from "./names.ts";
+import type { Catalogue } from "./catalogue.ts";
+import type { Deployment } from "./deployment.ts";
+import { accessLogName, fullName } from "./names.ts";
+import { origins } from "./settings.ts";
 import type { Stage } from "./stage.ts";
 
 export interface ApiStackProps {
   readonly catalogue: Catalogue;
-  readonly around: FunctionSurroundings;
-  readonly origins: string[];
+  readonly stage: Stage;
+  readonly deployment: Deployment;
 }
 
 const THROTTLE = { rateLimit: 100, burstLimit: 200 };
@@ -40,26 +44,29 @@ const ACCESS_LOG = {
 };
 
 export class ApiStack extends Stack {
+  readonly api: HttpApi;
+
   constructor(scope: Construct, props: ApiStackProps) {
     super(scope, "api");
-    const { stage } = props.around;
-    const api = this.createApi(stage, props.origins, props.catalogue.cors);
-    for (const declaration of props.catalogue.functions.filter(isHttp)) {
-      const declared = new DeclaredFunction(this, declaration, props.around);
-      for (const trigger of declaration.triggers.filter((each) => each.kind === "http")) {
-        new Route(declared, trigger, api, declared.lambda);
-      }
+    const { stage, deployment } = props;
+    this.api = this.createApi(stage, deployment, props.catalogue.cors);
+    const deployed = this.deploy(stage);
+    if (deployment.api !== undefined) {
+      this.name(deployment.api, deployed);
     }
-    new CfnOutput(this, "Url", { value: api.apiEndpoint });
+    const url = deployment.api ? `https://${deployment.api.host}` : this.api.apiEndpoint;
+    new CfnOutput(this, "Url", { value: url });
   }
 
-  private createApi(stage: Stage, origins: string[], cors: Catalogue["cors"]): HttpApi {
-    const api = new HttpApi(this, "Api", {
+  private createApi(stage: Stage, deployment: Deployment, cors: Catalogue["cors"]): HttpApi {
+    return new HttpApi(this, "Api", {
       apiName: fullName(stage.name, "api"),
       createDefaultStage: false,
+      // Under a host of our own it has no other: what stands before it cannot be walked around.
+      disableExecuteApiEndpoint: deployment.api !== undefined,
       corsPreflight: {
         // Named origins only: browsers refuse credentials from an API that allows every origin.
-        allowOrigins: origins,
+        allowOrigins: origins(deployment),
         allowCredentials: true,
         allowMethods: cors.methods.map((method) => CorsHttpMethod[method]),
         allowHeaders: cors.request_headers,
@@ -67,16 +74,19 @@ export class ApiStack extends Stack {
         maxAge: Duration.seconds(cors.max_age_seconds),
       },
     });
+  }
+
+  private deploy(stage: Stage): HttpStage {
     const logGroup = new LogGroup(this, "AccessLogs", {
       // AWS lets deliver to groups of this prefix without a policy that grows with every group.
-      logGroupName: `/aws/vendedlogs/${fullName(stage.name, "api")}`,
+      logGroupName: accessLogName(stage.name),
       retention: stage.logRetention,
       removalPolicy: stage.protectsData
         ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         : RemovalPolicy.DESTROY,
     });
-    new HttpStage(this, "Stage", {
-      httpApi: api,
+    return new HttpStage(this, "Stage", {
+      httpApi: this.api,
       stageName: "$default",
       autoDeploy: true,
       throttle: THROTTLE,
@@ -85,6 +95,16 @@ export class ApiStack extends Stack {
         format: AccessLogFormat.custom(JSON.stringify(ACCESS_LOG)),
       },
     });
-    return api;
+  }
+
+  /** The API under a host of our own; its owner points the host's name to the output. */
+  private name({ host, certificate_arn }: NonNullable<Deployment["api"]>, to: HttpStage): void {
+    const domain = new DomainName(this, "Domain", {
+      domainName: host,
+      certificate: Certificate.fromCertificateArn(this, "Certificate", certificate_arn),
+      securityPolicy: SecurityPolicy.TLS_1_2,
+    });
+    new ApiMapping(this, "Mapping", { api: this.api, domainName: domain, stage: to });
+    new CfnOutput(this, "HostIsAliasOf", { value: domain.regionalDomainName });
   }
 }

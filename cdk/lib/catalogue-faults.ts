@@ -14,6 +14,7 @@ export function catalogueFaults(catalogue: Catalogue): string[] {
     ...repeated("table", catalogue.tables.map(({ name }) => name)),
     ...repeated("queue", catalogue.queues.map(({ name }) => name)),
     ...repeated("secret", catalogue.secrets),
+    ...repeated("metric", catalogue.metrics.all.map(({ name }) => name)),
     ...repeated("setting", catalogue.settings.map(({ name }) => name)),
     ...repeated("route", catalogue.functions.flatMap(routeKeys)),
     ...repeated("user pool trigger", catalogue.functions.flatMap(poolTriggers)),

@@ -89,12 +89,25 @@ const cors = z.strictObject({
   max_age_seconds: count,
 });
 
+/** What the code measures; alarms and dashboards name these metrics and no others. */
+const metrics = z.strictObject({
+  namespace: z.string().min(1),
+  dimension: z.string().min(1),
+  all: z.array(
+    z.strictObject({
+      name: z.string().regex(/^[A-Z][A-Za-z]+$/),
+      unit: z.enum(["Count", "Milliseconds"]),
+    }),
+  ),
+});
+
 const catalogue = z.strictObject({
   generated_by: z.string(),
   functions: z.array(lambdaFunction),
   cors,
   tables: z.array(table),
   queues: z.array(queue),
+  metrics,
   secrets: z.array(name),
   settings: z.array(z.strictObject({ name: z.string(), description: z.string() })),
 });
@@ -103,6 +116,7 @@ export type Catalogue = z.infer<typeof catalogue>;
 export type FunctionDeclaration = z.infer<typeof lambdaFunction>;
 export type TableDeclaration = z.infer<typeof table>;
 export type QueueDeclaration = z.infer<typeof queue>;
+export type Metrics = z.infer<typeof metrics>;
 export type Statement = z.infer<typeof statement>;
 export type Trigger = FunctionDeclaration["triggers"][number];
 export type HttpTrigger = z.infer<typeof httpTrigger>;
@@ -132,6 +146,11 @@ export function readCatalogue(file: URL): Catalogue {
 /** Whether a function is behind the HTTP API; all others are behind streams, queues and schedules. */
 export function isHttp(declaration: FunctionDeclaration): boolean {
   return declaration.triggers.some((trigger) => trigger.kind === "http");
+}
+
+/** The contexts that have routes, by name. */
+export function httpContexts(catalogue: Catalogue): string[] {
+  return [...new Set(catalogue.functions.filter(isHttp).map(({ context }) => context))].sort();
 }
 
 /** Whether a user pool alone calls a function. */

@@ -39,7 +39,61 @@ const identity = z.discriminatedUnion("provider", [
 /** An address, with or without a display name before it. */
 const MAIL_FROM = /^(?:[^<>@]+<)?[^<>@\s]+@(?<domain>[a-z0-9.-]+)>?$/;
 
+/** The ARN of a certificate of AWS Certificate Manager. */
+const certificate = (region: string) =>
+  z.string().regex(new RegExp(`^arn:aws[a-z-]*:acm:${region}:[0-9]{12}:certificate/[a-f0-9-]+$`));
+const host = z.string().regex(/^(?:[a-z0-9-]+\.)+[a-z]+$/);
+const region = z.string().regex(/^[a-z]{2}(?:-[a-z]+)+-[0-9]$/);
+const addresses = z.array(z.email()).default([]);
+const capacity = z.strictObject({ min: z.int().positive(), max: z.int().positive() }).refine(
+  ({ min, max }) => min <= max,
+  { error: "min must not be more than max" },
+);
+
+/** What a deployment may switch on; each costs something, and none is needed. */
+const switches = {
+  /** The region; needed for replicas and for the edge. Else it is the one of whoever deploys. */
+  region: region.optional(),
+  /** A host of our own for the API, with its certificate in the region. */
+  api: z.strictObject({ host, certificate_arn: certificate("[a-z0-9-]+") }).optional(),
+  /** CloudFront and its firewall before the API, under the host of the site. */
+  edge: z.strictObject({ certificate_arn: certificate("us-east-1") }).optional(),
+  /** How GitHub may deploy. */
+  delivery: z
+    .strictObject({
+      repository: z.string().regex(/^[\w.-]+\/[\w.-]+$/),
+      branch: z.string().regex(/^[\w./-]+$/),
+      /** Whether the account has the provider already: it takes one of them, whatever the stage. */
+      provider: z.enum(["create", "existing"]),
+    })
+    .optional(),
+  /** Who is told by mail, by urgency; each confirms it by a link. */
+  alarm_emails: z
+    .strictObject({ critical: addresses, high: addresses, warning: addresses })
+    .optional(),
+  /** What a month may cost before somebody is told. */
+  budget_usd: z.number().positive().default(25),
+  /** Alarms for each function behind a route, too: about 0.40 USD a month each. */
+  watch_every_function: z.boolean().default(false),
+  /** Functions in a network of ours, which reaches the internet by one fixed address. */
+  vpc: z.boolean().default(false),
+  /** How many instances of a function are kept ready, by its name. */
+  provisioned_concurrency: z.record(z.string(), z.int().positive()).default({}),
+  /** Tables with capacity that is paid for and follows their load, in place of pay per request. */
+  provisioned_capacity: z.strictObject({ read: capacity, write: capacity }).optional(),
+  /** Regions with a replica of every table and secret. */
+  replica_regions: z.array(region).default([]),
+  /**
+   * The whole product once more in a region with replicas, waiting. With the streams of its tables
+   * it takes over: functions behind streams and schedules run here.
+   */
+  standby: z
+    .strictObject({ region, stream_arns: z.record(z.string(), z.string()).optional() })
+    .optional(),
+};
+
 const deployment = z.strictObject({
+  ...switches,
   /** Where people use Rollcall; the API trusts this origin and no other. */
   site_url: origin,
   identity,
@@ -56,7 +110,37 @@ const deployment = z.strictObject({
   hubspot_client_id: z.string().min(1).optional(),
   /** Who wins when somebody edits in HubSpot what is ours. */
   crm_drift: z.enum(["ours", "theirs"]),
-});
+}).superRefine(impossible);
+
+/** What AWS would refuse in the middle of a deployment. */
+function impossible(
+  { region, replica_regions: replicas, standby, edge, api, identity }: SwitchesRead,
+  context: z.RefinementCtx,
+): void {
+  const issue = (message: string, ...path: string[]) =>
+    context.addIssue({ code: "custom", path, message });
+  if (replicas.length > 0 && (region === undefined || replicas.includes(region))) {
+    issue("needs `region`, and names others", "replica_regions");
+  }
+  if (standby !== undefined && !replicas.includes(standby.region)) {
+    issue("stands by where there are no replicas", "standby", "region");
+  }
+  if (standby !== undefined && identity.provider === "user_pool") {
+    issue("a user pool stays in its region: `identity` must be another provider", "standby");
+  }
+  if (edge !== undefined && api === undefined) {
+    issue("needs `api`, the host that it calls", "edge");
+  }
+}
+
+interface SwitchesRead {
+  readonly region?: string | undefined;
+  readonly replica_regions: string[];
+  readonly standby?: { readonly region: string } | undefined;
+  readonly edge?: object | undefined;
+  readonly api?: object | undefined;
+  readonly identity: { readonly provider: string };
+}
 
 const deployments = z
   .strictObject({ dev: deployment, staging: deployment, prod: deployment })

@@ -1,7 +1,6 @@
 // Queues, and the functions behind streams, queues, schedules and the user pool.
 
 import { Stack } from "aws-cdk-lib";
-import type { ITopic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
 
 import { isHttp, isPoolOnly, type Catalogue, type FunctionDeclaration } from "./catalogue.ts";
@@ -13,8 +12,8 @@ import { fullName } from "./names.ts";
 export interface EventsStackProps {
   readonly catalogue: Catalogue;
   readonly around: FunctionSurroundings;
-  /** Who is told of dead letters. */
-  readonly deadLetterTopic: ITopic | undefined;
+  /** Whether streams feed functions here; not in a region that only stands by. */
+  readonly readsStreams: boolean;
   /** The user pool; without one, functions for it alone are not deployed. */
   readonly userPoolArn: string | undefined;
 }
@@ -34,7 +33,7 @@ export class EventsStack extends Stack {
   }
 
   private createQueues(): [string, QueuePair][] {
-    const { catalogue, around, deadLetterTopic } = this.props;
+    const { catalogue, around } = this.props;
     return catalogue.queues.flatMap((queue): [string, QueuePair][] => {
       const dead = catalogue.queues.find(({ name }) => name === queue.redrive?.dead_letter_queue);
       if (queue.redrive === null || dead === undefined) {
@@ -45,7 +44,6 @@ export class EventsStack extends Stack {
         queue,
         receivesMax: queue.redrive.receives_max,
         deadLetterQueue: dead,
-        topic: deadLetterTopic,
       });
       return [[queue.name, pair]];
     });
@@ -56,19 +54,20 @@ export class EventsStack extends Stack {
     const declared = new DeclaredFunction(this, declaration, around);
     for (const trigger of declaration.triggers) {
       switch (trigger.kind) {
-        case "stream": {
-          const failures = this.queueArn(trigger.failure_queue);
-          mapStream(declared.lambda, trigger, around.streamArns(trigger.table), failures);
+        case "stream":
+          if (this.props.readsStreams) {
+            const failures = this.queueArn(trigger.failure_queue);
+            mapStream(declared.live, trigger, around.streamArns(trigger.table), failures);
+          }
           break;
-        }
         case "queue":
-          mapQueue(declared.lambda, trigger, this.queueArn(trigger.queue));
+          mapQueue(declared.live, trigger, this.queueArn(trigger.queue));
           break;
         case "schedule":
-          schedule(declared, declared.lambda, trigger);
+          schedule(declared, declared.live, trigger);
           break;
         case "cognito":
-          allowUserPool(declared.lambda, this.props.userPoolArn);
+          allowUserPool(declared.live, this.props.userPoolArn);
           break;
         case "http":
           throw new Error(`function ${declaration.name} belongs to the HTTP API`);

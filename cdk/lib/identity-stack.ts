@@ -19,7 +19,7 @@ import type { Construct } from "constructs";
 
 import type { Catalogue, CognitoTrigger } from "./catalogue.ts";
 import type { Deployment } from "./deployment.ts";
-import { fullName, functionArn } from "./names.ts";
+import { fullName, liveArn } from "./names.ts";
 import { callbackUrl, type IdentityProvider } from "./settings.ts";
 import type { Stage } from "./stage.ts";
 
@@ -121,7 +121,7 @@ export class IdentityStack extends Stack {
     const declaration = catalogue.functions.find(({ triggers }) =>
       triggers.some((trigger) => trigger.kind === "cognito" && trigger.trigger === name),
     );
-    return declaration && functionArn(this, stage.name, declaration.name);
+    return declaration && liveArn(this, stage.name, declaration.name);
   }
 
   /** Our site: people sign in by code, and no password passes through our hands. */

@@ -27,12 +27,30 @@ export function tableArn(scope: Construct, stage: StageName, table: string, part
   return Stack.of(scope).formatArn({ service: "dynamodb", resource: "table", resourceName });
 }
 
-/** The ARN of a function, for those that name it before it is there. */
-export function functionArn(scope: Construct, stage: StageName, name: string): string {
+/** The alias that everything calls; a release moves it from one version to the next. */
+export const LIVE = "live";
+
+/** The ARN of a function's live alias, for those that name it before it is there. */
+export function liveArn(scope: Construct, stage: StageName, name: string): string {
   return Stack.of(scope).formatArn({
     service: "lambda",
     resource: "function",
-    resourceName: fullName(stage, name),
+    resourceName: `${fullName(stage, name)}:${LIVE}`,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
+/** The log group of the API's requests. */
+export function accessLogName(stage: StageName): string {
+  return `/aws/vendedlogs/${fullName(stage, "api")}`;
+}
+
+/** The ARN of an alarm, for those that name it before it is there. */
+export function alarmArn(scope: Construct, stage: StageName, alarm: string): string {
+  return Stack.of(scope).formatArn({
+    service: "cloudwatch",
+    resource: "alarm",
+    resourceName: fullName(stage, alarm),
     arnFormat: ArnFormat.COLON_RESOURCE_NAME,
   });
 }

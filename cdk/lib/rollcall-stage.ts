@@ -1,20 +1,24 @@
 // All stacks of one stage. Nothing is shared between stages.
-//
-// `edge` (CDN, firewall, console) and `delivery` (deploy roles) join here.
 
-import { Stage as CdkStage } from "aws-cdk-lib";
+import { Stage as CdkStage, Tags } from "aws-cdk-lib";
+import type { IVpc } from "aws-cdk-lib/aws-ec2";
 import type { Construct } from "constructs";
 
 import { ApiStack } from "./api-stack.ts";
 import type { Artefacts } from "./artefacts.ts";
-import type { Catalogue } from "./catalogue.ts";
+import { httpContexts, isPoolOnly, type Catalogue } from "./catalogue.ts";
 import type { FunctionSurroundings } from "./constructs/function.ts";
 import { DataStack } from "./data-stack.ts";
+import { DeliveryStack } from "./delivery-stack.ts";
 import { mailDomain, type Deployment } from "./deployment.ts";
+import { EdgeStack } from "./edge-stack.ts";
 import { EventsStack } from "./events-stack.ts";
 import { IdentityStack } from "./identity-stack.ts";
+import { NetworkStack } from "./network-stack.ts";
+import { tableArn } from "./names.ts";
 import { ObservabilityStack } from "./observability-stack.ts";
-import { origins, settingValues, type IdentityProvider } from "./settings.ts";
+import { RoutesStack } from "./routes-stack.ts";
+import { settingValues, type IdentityProvider } from "./settings.ts";
 import type { Stage } from "./stage.ts";
 
 export interface RollcallStageProps {
@@ -22,50 +26,122 @@ export interface RollcallStageProps {
   readonly stage: Stage;
   readonly deployment: Deployment;
   readonly artefacts: Artefacts;
+  /** Whether this is the second region, which has replicas for tables. */
+  readonly standby?: boolean;
 }
 
 export class RollcallStage extends CdkStage {
-  readonly data: DataStack;
+  /** Not where tables are replicas. */
+  readonly data: DataStack | undefined;
   /** Only where people are in a user pool of ours. */
   readonly identity: IdentityStack | undefined;
+  readonly network: NetworkStack | undefined;
   readonly events: EventsStack;
   readonly api: ApiStack;
+  readonly routes: readonly RoutesStack[];
   /** Only where somebody is to be notified. */
   readonly observability: ObservabilityStack | undefined;
+  /** Only where the API has a host of its own. */
+  readonly edge: EdgeStack | undefined;
+  readonly delivery: DeliveryStack | undefined;
 
-  constructor(scope: Construct, props: RollcallStageProps) {
-    const { catalogue, stage, deployment } = props;
-    super(scope, `rollcall-${stage.name}`);
-    this.data = new DataStack(this, stage, catalogue);
-    this.observability =
-      stage.topics.length > 0 ? new ObservabilityStack(this, stage) : undefined;
-    const { identity } = deployment;
-    this.identity =
-      identity.provider === "user_pool"
-        ? new IdentityStack(this, {
-            stage,
-            catalogue,
-            deployment,
-            domainPrefix: identity.domain_prefix,
-          })
-        : undefined;
-    const around: FunctionSurroundings = {
-      stage,
-      settings: settingValues(stage, deployment, this.provider(deployment)),
-      artefacts: props.artefacts,
-      streamArns: (table) => this.data.streamArn(table),
-      mailDomain: mailDomain(deployment),
-    };
+  constructor(scope: Construct, private readonly props: RollcallStageProps) {
+    const { catalogue, stage, deployment, standby = false } = props;
+    const region = standby ? deployment.standby?.region : deployment.region;
+    super(scope, `rollcall-${stage.name}${standby ? "-standby" : ""}`, {
+      env: { ...(region !== undefined && { region }) },
+    });
+    // What a month costs is told by this tag.
+    Tags.of(this).add("rollcall:stage", stage.name, {
+      excludeResourceTypes: ["AWS::CloudWatch::Dashboard", "AWS::Budgets::Budget"],
+    });
+    this.data = standby ? undefined : new DataStack(this, stage, catalogue, deployment);
+    this.identity = this.createIdentity();
+    this.network = deployment.vpc ? new NetworkStack(this, stage) : undefined;
+    const around = this.surroundings();
+    this.api = new ApiStack(this, { catalogue, stage, deployment });
     this.events = new EventsStack(this, {
       catalogue,
       around,
-      deadLetterTopic: this.observability?.topic("high"),
+      readsStreams: !standby || deployment.standby?.stream_arns !== undefined,
       userPoolArn: this.identity?.userPoolArn,
     });
-    this.api = new ApiStack(this, { catalogue, around, origins: origins(deployment) });
-    // Functions find tables and queues by name, which CDK cannot see: they must exist before.
-    this.events.addStackDependency(this.data);
-    this.api.addStackDependency(this.events);
+    this.routes = httpContexts(catalogue).map(
+      (context) => new RoutesStack(this, { catalogue, around, context, api: this.api.api }),
+    );
+    this.observability = this.createObservability();
+    this.edge =
+      deployment.edge === undefined || standby
+        ? undefined
+        : new EdgeStack(this, { stage, catalogue, deployment });
+    const { delivery } = deployment;
+    this.delivery =
+      delivery === undefined || standby
+        ? undefined
+        : new DeliveryStack(this, { stage, catalogue, delivery });
+    this.order();
+  }
+
+  /** Functions find tables and queues by name, which CDK cannot see: they must exist before. */
+  private order(): void {
+    if (this.data !== undefined) {
+      this.events.addStackDependency(this.data);
+    }
+    for (const routes of this.routes) {
+      routes.addStackDependency(this.events);
+      this.observability?.addStackDependency(routes);
+    }
+    this.observability?.addStackDependency(this.events);
+  }
+
+  private createIdentity(): IdentityStack | undefined {
+    const { stage, catalogue, deployment } = this.props;
+    const { identity } = deployment;
+    return identity.provider === "user_pool"
+      ? new IdentityStack(this, {
+          stage,
+          catalogue,
+          deployment,
+          domainPrefix: identity.domain_prefix,
+        })
+      : undefined;
+  }
+
+  private surroundings(): FunctionSurroundings {
+    const { stage, deployment, artefacts } = this.props;
+    return {
+      stage,
+      settings: settingValues(stage, deployment, this.provider(deployment)),
+      artefacts,
+      streamArns: (table) => this.streamArn(table),
+      mailDomain: mailDomain(deployment),
+      vpc: this.network?.vpc as IVpc | undefined,
+      provisionedConcurrency: deployment.provisioned_concurrency,
+    };
+  }
+
+  private streamArn(table: string): string {
+    if (this.data !== undefined) {
+      return this.data.streamArn(table);
+    }
+    // Until it takes over, nothing reads the stream, and the permission names all of the table's.
+    const known = this.props.deployment.standby?.stream_arns?.[table];
+    return known ?? tableArn(this.api, this.props.stage.name, table, "stream/*");
+  }
+
+  private createObservability(): ObservabilityStack | undefined {
+    const { stage, catalogue, deployment, standby = false } = this.props;
+    if (stage.topics.length === 0 || standby) {
+      return undefined;
+    }
+    return new ObservabilityStack(this, {
+      stage,
+      catalogue,
+      deployment,
+      apiId: this.api.api.apiId,
+      everyFunction: deployment.watch_every_function,
+      isDeployed: (declaration) => this.identity !== undefined || !isPoolOnly(declaration),
+    });
   }
 
   private provider({ identity }: Deployment): IdentityProvider {

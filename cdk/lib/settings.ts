@@ -36,6 +36,8 @@ export function settingValues(
     ROLLCALL_OIDC_MACHINE_CLIENT_IDS: provider.machineClientIds.join(" ") || "none",
     ROLLCALL_OIDC_CLIENT_AUTHENTICATION: stage.hasClientSecret ? "secret" : "none",
     ROLLCALL_MAIL_FROM: deployment.mail_from,
+    // As callers reach it. Nobody is told of dev.
+    ROLLCALL_CANARY_URL: stage.topics.length > 0 ? `${deployment.site_url}/health` : "none",
     ROLLCALL_CRM: "hubspot",
     ROLLCALL_FEED: "none",
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,

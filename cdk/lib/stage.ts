@@ -18,6 +18,8 @@ export interface Stage {
   readonly hasClientSecret: boolean;
   /** Whether declared concurrency is reserved. Below prod, functions share the account's pool. */
   readonly reservesConcurrency: boolean;
+  /** Whether a release takes a tenth of the calls first, and goes back by itself when alarms ring. */
+  readonly rollsOutGradually: boolean;
   /** The alarm topics it has. Nobody is notified of dev. */
   readonly topics: readonly Priority[];
 }
@@ -29,6 +31,7 @@ export const STAGES: Readonly<Record<StageName, Stage>> = {
     protectsData: false,
     hasClientSecret: false,
     reservesConcurrency: false,
+    rollsOutGradually: false,
     topics: [],
   },
   staging: {
@@ -37,6 +40,7 @@ export const STAGES: Readonly<Record<StageName, Stage>> = {
     protectsData: true,
     hasClientSecret: true,
     reservesConcurrency: false,
+    rollsOutGradually: false,
     topics: ["warning"],
   },
   prod: {
@@ -45,6 +49,7 @@ export const STAGES: Readonly<Record<StageName, Stage>> = {
     protectsData: true,
     hasClientSecret: true,
     reservesConcurrency: true,
+    rollsOutGradually: true,
     topics: ["critical", "high", "warning"],
   },
 };

@@ -53,10 +53,15 @@ for (const synthesis of SYNTHESES) {
           : { PointInTimeRecoveryEnabled: false },
       );
       assert.deepEqual(table.Properties["SSESpecification"], { SSEEnabled: true, SSEType: "KMS" });
+      const [key] = ofType(synthesis, "AWS::KMS::Key");
+      assert.deepEqual(
+        at(replica, "SSESpecification"),
+        isProtected ? { KMSMasterKeyId: `${key?.id}.Arn` } : undefined,
+      );
       assert.equal(table.DeletionPolicy, isProtected ? "Retain" : "Delete");
       assert.equal(table.UpdateReplacePolicy, isProtected ? "Retain" : "Delete");
     }
-    assert.equal(synthesis.app.data.terminationProtection, isProtected);
+    assert.equal(synthesis.app.data?.terminationProtection, isProtected);
   });
 
   test(`${title}: the only secret with a value is one that nobody has to know`, () => {

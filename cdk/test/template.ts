@@ -85,6 +85,10 @@ function plain(value: unknown, raw: Raw, exports: ReadonlyMap<string, unknown>):
       return inner(exports.get(String(part)));
     case "Fn::Join":
       return list(inner(at(part, 1))).join("");
+    case "Fn::Split":
+      return String(inner(at(part, 1))).split(String(at(part, 0)));
+    case "Fn::Select":
+      return list(inner(at(part, 1)))[Number(at(part, 0))];
     case "Fn::GetAtt":
       return attribute(String(at(part, 0)), String(at(part, 1)), raw);
     default:
@@ -95,6 +99,10 @@ function plain(value: unknown, raw: Raw, exports: ReadonlyMap<string, unknown>):
 /** The name that we gave to a resource, else its id. */
 function givenName(id: string, raw: Raw): string {
   const { Type: type, Properties: properties } = raw.get(id) ?? {};
+  if (type === "AWS::Lambda::Alias") {
+    const target = givenName(String(at(properties, "FunctionName", "Ref")), raw);
+    return `arn:aws:lambda:region:account:function:${target}:${String(properties?.["Name"])}`;
+  }
   // A mapping or permission names the function it belongs to, not itself.
   const isNamed = type !== "AWS::Lambda::EventSourceMapping" && type !== "AWS::Lambda::Permission";
   const found = NAMES.map((name) => isNamed && properties?.[name]).find((name) => name);

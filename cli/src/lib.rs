@@ -11,6 +11,7 @@ pub mod dev;
 pub mod generate;
 pub mod grants;
 pub mod progress;
+pub mod route_groups;
 pub mod sample;
 
 use std::path::PathBuf;
@@ -64,6 +65,10 @@ enum Command {
         #[command(subcommand)]
         action: Box<crm::Action>,
     },
+    /// Closes groups of routes: they answer 503 until they are opened again.
+    Close(route_groups::Groups),
+    /// Opens groups of routes that were closed.
+    Open(route_groups::Groups),
     /// Lists the functions' names, one per line.
     Functions,
     /// Runs one function, as the local cloud does.
@@ -82,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Grants { folder } => grants::run(&folder),
         Command::Catalog { action } => catalog::run(&action),
         Command::Crm { action } => crm::run(*action),
+        Command::Close(groups) => route_groups::run(groups, false),
+        Command::Open(groups) => route_groups::run(groups, true),
         Command::Functions => {
             let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
             say(&names.join("\n"));

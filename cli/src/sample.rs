@@ -10,6 +10,7 @@ use rollcall_domain::time::Clock;
 use rollcall_edge::bearer;
 use rollcall_functions_crm::settings as crm;
 use rollcall_functions_identity::settings as identity;
+use rollcall_functions_ops::canary::CANARY_URL;
 use rollcall_local::kit::LocalClock;
 use rollcall_local::kit::iam::OPERATOR_ACCESS_KEY_ID;
 use rollcall_local::provider::{Client, Profile, User};
@@ -248,6 +249,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (bearer::OIDC_AUDIENCE.name, api.clone()),
         (bearer::OIDC_MACHINE_CLIENT_IDS.name, MONITOR_ID.to_owned()),
         (identity::OIDC_CLIENT_AUTHENTICATION.name, "none".to_owned()),
+        (CANARY_URL.name, format!("{api}/health")),
         (crm::CRM.name, "hubspot".to_owned()),
         (crm::FEED.name, "none".to_owned()),
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),

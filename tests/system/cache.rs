@@ -39,7 +39,8 @@ async fn an_instance_reads_a_version_once_and_then_only_asks_which_one_is_curren
     let texts = u64::try_from(modules.len()).unwrap();
     // Without the cache a module is two readings beside the structure: which version is current, and
     // its text. With it the text is read once; which version is current is asked now and then.
-    assert_eq!(queries, 1, "of the structure");
+    // One of the structure; the others ask now and then which routes are closed.
+    assert!((2..=6).contains(&queries), "{queries} queries for {pages} pages");
     let asked = items - texts;
     assert!((1..=6).contains(&asked), "{asked} times which version is current, for {pages} pages");
     world.finish(Outcome::Clean).await;

@@ -54,6 +54,7 @@ mod sessions;
 mod sign_in;
 mod tidy;
 mod visible;
+mod watching;
 mod wire;
 
 use rollcall_tests::World;

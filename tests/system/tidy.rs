@@ -58,7 +58,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
         &["domain", "edge", "mail", "oidc", "queue", "resources", "runtime", "secrets", "store"],
     ),
     ("functions-learning", &["domain", "edge", "resources", "runtime", "store"]),
-    ("functions-ops", &["domain", "edge", "runtime", "store"]),
+    ("functions-ops", &["domain", "edge", "http", "runtime", "store"]),
     ("local-kit", &[]),
     ("local-dynamodb", &["local-kit"]),
     ("local-messages", &["local-kit"]),

@@ -68,17 +68,32 @@ async fn one_id_leads_from_a_request_through_stream_and_queue_to_the_call() {
     world.finish(Outcome::Troubled).await;
 }
 
-/// The sum of a metric over everything that was measured so far; `None` when it never was.
-fn measured(world: &World, metric: &str) -> Option<f64> {
+/// Every value of a metric that was measured so far, oldest first.
+fn values(world: &World, metric: &str) -> Vec<f64> {
     let lines = world.cloud.logs.lines().into_iter();
     let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line.line).ok());
     let values = lines.filter(|line| !line["_aws"].is_null()).filter_map(|line| {
         let directives = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(
+            (&directives["Dimensions"], &line["stage"]),
+            (&json!([["stage"]]), &json!("dev"))
+        );
         let declared = directives["Metrics"].as_array()?;
         declared.iter().any(|declared| declared["Name"] == metric).then_some(())?;
         line[metric].as_f64()
     });
-    values.fold(None, |sum, value| Some(sum.unwrap_or_default() + value))
+    values.collect()
+}
+
+/// The sum of a metric over everything that was measured so far; `None` when it never was.
+fn measured(world: &World, metric: &str) -> Option<f64> {
+    let values = values(world, metric);
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
+/// The last value of a metric; `None` when it never was measured.
+pub(crate) fn measured_last(world: &World, metric: &str) -> Option<f64> {
+    values(world, metric).pop()
 }
 
 async fn grows(world: &World, metric: &str) {

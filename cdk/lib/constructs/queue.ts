@@ -1,10 +1,6 @@
-// A working queue, born together with its dead-letter queue, the permission between them and the
-// alarm that says when something waits for a person.
+// A working queue, born together with its dead-letter queue and the permission between them.
 
 import { Duration } from "aws-cdk-lib";
-import { Alarm, ComparisonOperator, Stats, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
-import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
-import type { ITopic } from "aws-cdk-lib/aws-sns";
 import { Queue, QueueEncryption, RedrivePermission, type QueueProps } from "aws-cdk-lib/aws-sqs";
 import { Construct } from "constructs";
 
@@ -17,8 +13,6 @@ export interface QueuePairProps {
   readonly queue: QueueDeclaration;
   readonly receivesMax: number;
   readonly deadLetterQueue: QueueDeclaration;
-  /** Who is told of dead letters; nobody where the stage has no topic. */
-  readonly topic: ITopic | undefined;
 }
 
 export class QueuePair extends Construct {
@@ -26,7 +20,6 @@ export class QueuePair extends Construct {
   readonly deadLetterQueue: Queue;
   /** The name of the dead-letter queue without prefix and stage. */
   readonly deadLetterQueueName: string;
-  readonly givenUpAlarm: Alarm;
 
   constructor(scope: Construct, id: string, props: QueuePairProps) {
     super(scope, id);
@@ -45,22 +38,6 @@ export class QueuePair extends Construct {
       ...queueProps(stage, queue),
       deadLetterQueue: { queue: this.deadLetterQueue, maxReceiveCount: props.receivesMax },
     });
-    this.givenUpAlarm = new Alarm(this, "GivenUp", {
-      alarmName: `${fullName(stage.name, deadLetterQueue.name)}-given-up`,
-      alarmDescription: `P1: messages of ${queue.name} were given up and lie on the dead-letter desk, or wait in ${deadLetterQueue.name} for it.`,
-      // Received, since they are taken to the desk at once and hardly ever seen waiting.
-      metric: this.deadLetterQueue.metricNumberOfMessagesReceived({
-        period: Duration.minutes(1),
-        statistic: Stats.SUM,
-      }),
-      comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
-      threshold: 0,
-      evaluationPeriods: 1,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    });
-    if (props.topic !== undefined) {
-      this.givenUpAlarm.addAlarmAction(new SnsAction(props.topic));
-    }
   }
 }
 

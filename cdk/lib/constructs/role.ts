@@ -18,7 +18,19 @@ export interface RoleProps {
   readonly streamArns: StreamArns;
   /** The domain that mail comes from. */
   readonly mailDomain: string;
+  /** Whether the function runs in a network of ours. */
+  readonly inVpc: boolean;
 }
+
+/** What Lambda does in the function's name to put it into a network; AWS knows no narrower resource. */
+const IN_VPC = [
+  "ec2:AssignPrivateIpAddresses",
+  "ec2:CreateNetworkInterface",
+  "ec2:DeleteNetworkInterface",
+  "ec2:DescribeNetworkInterfaces",
+  "ec2:DescribeSubnets",
+  "ec2:UnassignPrivateIpAddresses",
+];
 
 export function createRole(scope: Construct, props: RoleProps): Role {
   const statements = [
@@ -32,6 +44,7 @@ export function createRole(scope: Construct, props: RoleProps): Role {
       actions: ["xray:PutTelemetryRecords", "xray:PutTraceSegments"],
       resources: ["*"],
     }),
+    ...(props.inVpc ? [new PolicyStatement({ actions: IN_VPC, resources: ["*"] })] : []),
   ];
   return new Role(scope, "Role", {
     description: `What ${props.declaration.name} may do in ${props.stage}`,

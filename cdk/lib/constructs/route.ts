@@ -2,7 +2,7 @@
 
 import { Duration, Stack } from "aws-cdk-lib";
 import { CfnIntegration, CfnRoute, type HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
-import { CfnPermission, type Function as LambdaFunction } from "aws-cdk-lib/aws-lambda";
+import { type Alias, CfnPermission } from "aws-cdk-lib/aws-lambda";
 import { Construct } from "constructs";
 
 import type { HttpTrigger } from "../catalogue.ts";
@@ -11,7 +11,7 @@ import type { HttpTrigger } from "../catalogue.ts";
 const INTEGRATION_TIMEOUT = Duration.seconds(29);
 
 export class Route extends Construct {
-  constructor(scope: Construct, trigger: HttpTrigger, api: HttpApi, target: LambdaFunction) {
+  constructor(scope: Construct, trigger: HttpTrigger, api: HttpApi, target: Alias) {
     const routeKey = `${trigger.method} ${trigger.path}`;
     super(scope, routeKey.replaceAll("/", "|"));
     const integration = new CfnIntegration(this, "Integration", {

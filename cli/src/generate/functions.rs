@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rollcall_resources::{Queue, Resource, SecretName, Table, table};
 use rollcall_runtime::Function;
 use rollcall_runtime::declaration::{CORS, Trigger};
+use rollcall_runtime::metrics::{self, Metric};
 use serde_json::{Value, json};
 
 use crate::catalogue::CONTEXTS;
@@ -33,6 +34,14 @@ pub(super) fn functions() -> Value {
         },
         "tables": Table::ALL.map(of_table),
         "queues": Queue::ALL.map(of_queue),
+        "metrics": {
+            "namespace": metrics::NAMESPACE,
+            "dimension": metrics::DIMENSION,
+            "all": Metric::ALL
+                .iter()
+                .map(|metric| json!({ "name": metric.name(), "unit": metric.unit() }))
+                .collect::<Vec<_>>(),
+        },
         "secrets": SecretName::ALL.map(SecretName::name),
         "settings": settings
             .map(|(name, description)| json!({ "name": name, "description": description }))

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_domain::idempotency::KEY_CHARACTERS_MAX;
 use rollcall_domain::rate_limit::WINDOW_SECONDS;
+use rollcall_domain::route_group;
 use rollcall_edge::condition::PRECONDITION_REQUIRED;
 use rollcall_edge::problem::{
-    ACCOUNT_CLOSED, ACCOUNT_REQUIRED, CSRF, FORBIDDEN, IN_PROGRESS, INSUFFICIENT_SCOPE, INTERNAL,
-    INVALID, INVALID_AUTHORIZATION, INVALID_TOKEN, KEY_REQUIRED, KEY_REUSED, MALFORMED,
+    ACCOUNT_CLOSED, ACCOUNT_REQUIRED, CLOSED, CSRF, FORBIDDEN, IN_PROGRESS, INSUFFICIENT_SCOPE,
+    INTERNAL, INVALID, INVALID_AUTHORIZATION, INVALID_TOKEN, KEY_REQUIRED, KEY_REUSED, MALFORMED,
     ProblemBody, RATE_LIMITED, SESSION_REQUIRED, TOO_LARGE, UNAUTHENTICATED, UNAVAILABLE,
     UNSUPPORTED_MEDIA_TYPE, USER_REQUIRED,
 };
@@ -187,6 +188,9 @@ fn responses(function: &Function, route: Route) -> Value {
 /// Every problem that a route may answer with, by status.
 fn problems(function: &Function, route: Route) -> BTreeMap<u16, Vec<&'static ProblemKind>> {
     let mut kinds: Vec<&ProblemKind> = vec![&INTERNAL, &UNAVAILABLE, &RATE_LIMITED];
+    if route_group::of(route.path).is_some() {
+        kinds.push(&CLOSED);
+    }
     kinds.extend(function.operation.problems);
     if function.operation.request.is_some() {
         kinds.extend([&MALFORMED, &TOO_LARGE, &UNSUPPORTED_MEDIA_TYPE]);

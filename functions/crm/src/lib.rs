@@ -17,6 +17,7 @@ pub mod crm_schema_plan;
 pub mod crm_status;
 pub mod crm_sync;
 pub mod crm_user_get;
+pub mod crm_watch;
 pub mod crm_webhook;
 pub mod dead_letter_discard;
 pub mod dead_letter_drain;
@@ -55,6 +56,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &crm_status::FUNCTION,
     &crm_sync::FUNCTION,
     &crm_user_get::FUNCTION,
+    &crm_watch::FUNCTION,
     &crm_webhook::FUNCTION,
     &dead_letter_discard::FUNCTION,
     &dead_letter_drain::FUNCTION,

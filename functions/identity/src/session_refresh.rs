@@ -17,6 +17,7 @@ use rollcall_domain::session::Session;
 use rollcall_domain::time::{Clock, Timestamp, after_seconds};
 use rollcall_oidc::{ErrorClass, OidcError};
 use rollcall_runtime::invocation::chain;
+use rollcall_runtime::metrics::{Metric, emit};
 use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::refresh::{RefreshAgenda, SessionRefresher};
 use rollcall_store::sessions::{EverySessionEnder, SessionEnder};
@@ -138,7 +139,7 @@ async fn refresh(
         // There is nothing to ask the provider with, so it is as if it had said nothing new.
         Err(RenewalError::NotRefreshable) => renewal.settle(session, now).await,
         Err(RenewalError::Provider(error)) => {
-            tell(round, &error);
+            tell(round, &error, now);
             put_off(ports, session, now).await
         }
         Err(RenewalError::Port(error)) => {
@@ -154,7 +155,8 @@ async fn put_off(ports: &Ports, session: &Session, now: Timestamp) -> Result<(),
 }
 
 /// While the provider is away, nobody else is asked for in this round.
-fn tell(round: &Round, error: &OidcError) {
+fn tell(round: &Round, error: &OidcError, now: Timestamp) {
+    emit(now, &[(Metric::RefreshesFailed, 1.0)]);
     let (class, text) = (error.class(), chain(error));
     match class {
         ErrorClass::ProviderUnavailable => {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::id::UserId;
 use crate::role::Role;
+use crate::route_group;
 
 /// A feature that can be closed.
 #[derive(Debug)]
@@ -46,7 +47,14 @@ pub static USER_SEARCH: Flag = Flag {
 
 impl Flag {
     /// Every flag, by name.
-    pub const ALL: [&'static Self; 2] = [&SIGN_UP, &USER_SEARCH];
+    pub const ALL: [&'static Self; 6] = [
+        &route_group::LEARNING,
+        &route_group::MEMBERS,
+        &route_group::OTHER,
+        &route_group::SIGN_IN,
+        &SIGN_UP,
+        &USER_SEARCH,
+    ];
 
     /// The flag of this name.
     pub fn named(name: &str) -> Option<&'static Self> {

@@ -32,6 +32,7 @@ pub mod random;
 pub mod rate_limit;
 pub mod role;
 pub mod rotation;
+pub mod route_group;
 pub mod scope;
 pub mod search;
 pub mod secret;

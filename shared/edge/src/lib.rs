@@ -10,6 +10,7 @@ pub mod bearer;
 pub mod caller;
 pub mod condition;
 pub mod cursor;
+mod doors;
 pub mod flags;
 mod gate;
 mod idempotency;

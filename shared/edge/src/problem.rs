@@ -64,6 +64,8 @@ kinds! {
     RATE_LIMITED = 429, "rate-limited", "There were too many requests.", "Wait for the time in Retry-After; RateLimit says how many more are admitted.";
     /// A bug of ours.
     INTERNAL = 500, "internal-error", "Something went wrong on our side.", "Report `instance` to the operator.";
+    /// An operator closed the route for a while.
+    CLOSED = 503, "closed", "This part of Rollcall is closed for the moment.", "Try again after the time in Retry-After; GET /status says what is open.";
     /// A service we need is away.
     UNAVAILABLE = 503, "unavailable", "A service we need does not answer.", "Try again after the time in Retry-After.";
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use futures::future::{FutureExt, LocalBoxFuture, try_join};
+use futures::future::{FutureExt, LocalBoxFuture, join, try_join};
 use rollcall_domain::limits::BODY_BYTES_MAX;
 use rollcall_domain::role::Role;
 use rollcall_domain::scope::Scope;
@@ -19,10 +19,11 @@ use rollcall_runtime::{Failure, Handler, Invocation, Startup, StartupError};
 use serde_json::Value;
 
 use crate::caller::{Caller, Operator};
+use crate::doors::Doors;
 use crate::gate::{self, Browsers, Gate, Open, Operators, Users, Visitors};
 use crate::idempotency::Once;
 use crate::limits::{Limiter, Refusal, Standing};
-use crate::problem::{INTERNAL, Problem};
+use crate::problem::{CLOSED, INTERNAL, INVALID_TOKEN, Problem};
 use crate::request::{BodyRules, Context, FromRequest, HttpRequest};
 use crate::response::Response;
 
@@ -168,15 +169,21 @@ where
         let source = "a route that may not know its caller cannot take idempotency keys".into();
         return Err(StartupError::Part { what: "idempotency", source });
     }
-    let edge = (G::new(startup)?, Limiter::new(startup)?, Once::new(startup)?);
+    let edge =
+        (G::new(startup)?, Limiter::new(startup)?, Once::new(startup)?, Doors::new(startup)?);
     let shared = Rc::new((edge, ports, handle));
     Ok(route(
         startup,
         Box::new(move |request, context| {
             let shared = Rc::clone(&shared);
             async move {
-                let ((gate, limiter, once), ports, handle) = shared.as_ref();
-                let who = match gate.admit(&request, &context).await {
+                let ((gate, limiter, once, doors), ports, handle) = shared.as_ref();
+                let (open, who) =
+                    join(doors.pass(context.now), gate.admit(&request, &context)).await;
+                if let Err(closed) = open {
+                    return (Err(closed), Standing::default());
+                }
+                let who = match who {
                     Ok(who) => who,
                     Err(problem) => return turned_away(limiter, &request, &context, problem).await,
                 };
@@ -297,8 +304,10 @@ fn report(clock: &dyn Clock, context: &Context, route: &str, status: u16, code: 
     let now = clock.now();
     let duration = now.duration_since(context.now).as_secs_f64() * 1_000.0;
     let request_id = context.request_id.as_str();
+    // Closed by an operator is no failure, though a status of 5xx.
+    let failed = status >= 500 && code != CLOSED.code;
     match status {
-        500.. => tracing::error!(
+        500.. if failed => tracing::error!(
             route,
             status,
             code,
@@ -316,15 +325,18 @@ fn report(clock: &dyn Clock, context: &Context, route: &str, status: u16, code: 
         ),
         _ => tracing::info!(route, status, request_id, duration_ms = duration, "request answered"),
     }
-    let server_errors = if status >= 500 { 1.0 } else { 0.0 };
-    emit(
-        now,
-        &[
-            (Metric::Requests, 1.0),
-            (Metric::ServerErrors, server_errors),
-            (Metric::Duration, duration),
-        ],
-    );
+    let server_errors = if failed { 1.0 } else { 0.0 };
+    let mut values = vec![
+        (Metric::Requests, 1.0),
+        (Metric::ServerErrors, server_errors),
+        (Metric::Duration, duration),
+    ];
+    if code == INVALID_TOKEN.code {
+        values.push((Metric::TokensInvalid, 1.0));
+    } else if matches!(status, 401 | 403) {
+        values.push((Metric::SessionsRefused, 1.0));
+    }
+    emit(now, &values);
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -67,3 +67,26 @@ pub async fn body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, B
     }
     Ok(body)
 }
+
+/// Asks a URL whether somebody is there, and knows nothing else of it.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    client: Client,
+}
+
+impl Probe {
+    /// A probe whose every call makes a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the TLS library refuses the settings.
+    pub fn new() -> Result<Self, ClientError> {
+        Ok(Self { client: client(Duration::ZERO)? })
+    }
+
+    /// Whether a GET of `url` is answered within `limit` by a status from 200 to 299.
+    pub async fn is_answered(&self, url: &str, limit: Duration) -> bool {
+        let answer = self.client.get(url).timeout(limit).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+}

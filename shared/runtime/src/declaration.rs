@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_domain::rate_limit::Limit;
 use rollcall_domain::role::Role;
+use rollcall_domain::route_group;
 use rollcall_domain::scope::Scope;
 use rollcall_resources::{Grant, Queue, Resource, Table};
 use rollcall_store::Capability;
+use rollcall_store::flags::FlagReader;
 use rollcall_store::idempotency::IdempotencyKeys;
 use rollcall_store::rate_limits::RateCounter;
 use serde::Serialize;
@@ -403,7 +405,9 @@ impl Function {
                 &[RateCounter::GRANTS, IdempotencyKeys::GRANTS]
             }
         };
-        let all = edge.iter().chain(self.wrapper.grants).chain(self.grants);
+        let closes = self.routes().any(|route| route_group::of(route.path).is_some());
+        let doors: &[&[Grant]] = if closes { &[FlagReader::GRANTS] } else { &[] };
+        let all = edge.iter().chain(doors).chain(self.wrapper.grants).chain(self.grants);
         for grant in all.copied().flatten() {
             actions.entry(grant.resource).or_default().extend(grant.actions);
         }

@@ -1,9 +1,13 @@
 //! Metrics in CloudWatch's embedded metric format: a log line that CloudWatch turns into metrics,
 //! so that measuring costs no call.
 //!
+//! The stage is their only dimension: every other value of a dimension makes each metric one more that
+//! is paid for. Which function wrote a line stands beside, for queries of the logs.
+//!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::io::Write;
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -12,6 +16,16 @@ use crate::log;
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Rollcall";
+
+/// The one dimension of all metrics.
+pub const DIMENSION: &str = "stage";
+
+static STAGE: OnceLock<String> = OnceLock::new();
+
+/// Says which stage is measured; later calls change nothing.
+pub(crate) fn start(stage: &str) {
+    STAGE.get_or_init(|| stage.to_owned());
+}
 
 /// A metric. Alarms and dashboards use these names and no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +82,25 @@ pub enum Metric {
     MailDelayed,
     /// Mails that the mail service refused for good.
     MailRefused,
+    /// Requests whose session or token did not admit them, or not to what they asked for.
+    SessionsRefused,
+    /// Access tokens that were not good.
+    TokensInvalid,
+    /// Sessions that the identity provider could not be asked about again.
+    RefreshesFailed,
+    /// How long the oldest change waits for the CRM; zero when none does.
+    CrmWaiting,
+    /// Whether the CRM is left alone for now: one or zero.
+    CrmPaused,
+    /// Dead letters that wait for a person, counted up to a bound.
+    CrmLettersOpen,
+    /// Whether the API answered the canary well: one or zero.
+    CanaryAnswered,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 33] = [
         Self::Requests,
         Self::ServerErrors,
         Self::Duration,
@@ -99,6 +127,13 @@ impl Metric {
         Self::MailSent,
         Self::MailDelayed,
         Self::MailRefused,
+        Self::SessionsRefused,
+        Self::TokensInvalid,
+        Self::RefreshesFailed,
+        Self::CrmWaiting,
+        Self::CrmPaused,
+        Self::CrmLettersOpen,
+        Self::CanaryAnswered,
     ];
 
     /// The name in CloudWatch.
@@ -130,13 +165,20 @@ impl Metric {
             Self::MailSent => "MailSent",
             Self::MailDelayed => "MailDelayed",
             Self::MailRefused => "MailRefused",
+            Self::SessionsRefused => "SessionsRefused",
+            Self::TokensInvalid => "TokensInvalid",
+            Self::RefreshesFailed => "RefreshesFailed",
+            Self::CrmWaiting => "CrmWaiting",
+            Self::CrmPaused => "CrmPaused",
+            Self::CrmLettersOpen => "CrmLettersOpen",
+            Self::CanaryAnswered => "CanaryAnswered",
         }
     }
 
     /// The unit in CloudWatch.
     pub const fn unit(self) -> &'static str {
         match self {
-            Self::Duration | Self::CrmLag => "Milliseconds",
+            Self::Duration | Self::CrmLag | Self::CrmWaiting => "Milliseconds",
             Self::Requests
             | Self::ServerErrors
             | Self::ColdStarts
@@ -160,22 +202,26 @@ impl Metric {
             | Self::CrmDrift
             | Self::MailSent
             | Self::MailDelayed
-            | Self::MailRefused => "Count",
+            | Self::MailRefused
+            | Self::SessionsRefused
+            | Self::TokensInvalid
+            | Self::RefreshesFailed
+            | Self::CrmPaused
+            | Self::CrmLettersOpen
+            | Self::CanaryAnswered => "Count",
         }
     }
 }
 
-/// Writes one metric line with the function as its only dimension.
+/// Writes one metric line; nothing before [`start`].
 pub fn emit(now: Timestamp, values: &[(Metric, f64)]) {
-    if values.is_empty() {
-        return;
-    }
-    let line = line(log::service(), now, values);
+    let Some(stage) = STAGE.get().filter(|_| !values.is_empty()) else { return };
+    let line = line(stage, log::service(), now, values);
     // A full or closed standard output is no reason to fail the work that is being measured.
     drop(writeln!(std::io::stdout(), "{line}"));
 }
 
-fn line(service: &str, now: Timestamp, values: &[(Metric, f64)]) -> Value {
+fn line(stage: &str, service: &str, now: Timestamp, values: &[(Metric, f64)]) -> Value {
     let metrics: Vec<Value> = values
         .iter()
         .map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() }))
@@ -184,6 +230,7 @@ fn line(service: &str, now: Timestamp, values: &[(Metric, f64)]) -> Value {
     for (metric, value) in values {
         line.insert(metric.name().to_owned(), json!(value));
     }
+    line.insert(DIMENSION.to_owned(), stage.into());
     line.insert("service".to_owned(), service.into());
     line.insert(
         "_aws".to_owned(),
@@ -191,7 +238,7 @@ fn line(service: &str, now: Timestamp, values: &[(Metric, f64)]) -> Value {
             "Timestamp": now.as_millisecond(),
             "CloudWatchMetrics": [{
                 "Namespace": NAMESPACE,
-                "Dimensions": [["service"]],
+                "Dimensions": [[DIMENSION]],
                 "Metrics": metrics,
             }],
         }),
@@ -207,17 +254,18 @@ mod tests {
     fn a_line_has_the_embedded_metric_format() {
         let now = Timestamp::from_millisecond(5).unwrap();
         let expected = json!({
+            "stage": "dev",
             "service": "enroll",
             "Duration": 12.0,
             "_aws": {
                 "Timestamp": 5,
                 "CloudWatchMetrics": [{
                     "Namespace": "Rollcall",
-                    "Dimensions": [["service"]],
+                    "Dimensions": [["stage"]],
                     "Metrics": [{ "Name": "Duration", "Unit": "Milliseconds" }],
                 }],
             },
         });
-        assert_eq!(line("enroll", now, &[(Metric::Duration, 12.0)]), expected);
+        assert_eq!(line("dev", "enroll", now, &[(Metric::Duration, 12.0)]), expected);
     }
 }

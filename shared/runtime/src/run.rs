@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::declaration::Function;
 use crate::invocation::{Failure, Handler, Invocation, chain};
 use crate::log;
-use crate::metrics::{Metric, emit};
-use crate::settings::Settings;
+use crate::metrics::{self, Metric, emit};
+use crate::settings::{STAGE, Settings};
 use crate::startup::{Startup, StartupError};
 use crate::system::SystemClock;
 
@@ -54,6 +54,9 @@ pub fn run(function: &'static Function) -> ExitCode {
 fn start(function: &'static Function) -> Result<Handler, StartupError> {
     let settings =
         Settings::read(&function.all_settings(), variable).map_err(StartupError::Settings)?;
+    if let Some(stage) = settings.get(&STAGE) {
+        metrics::start(stage);
+    }
     let environment = aws_environment().map_err(StartupError::Settings)?;
     let startup = Startup::new(function, settings, Connection::new(environment));
     (function.start)(&startup)
