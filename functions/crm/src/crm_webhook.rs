@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use rollcall_crm::inbound::work::Delivery;
 use rollcall_crm::inbound::{Notice, Screened, screen};
 use rollcall_crm::pending::token;
 use rollcall_domain::random::Random;
@@ -21,7 +22,6 @@ use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_secrets::SecretReader;
 use rollcall_store::PortError;
 
-use crate::delivery::Delivery;
 use crate::settings::{HUBSPOT_APP_ID, HUBSPOT_WEBHOOK_URL};
 
 /// Bytes of a request: a hundred events, some with long values.

@@ -29,7 +29,6 @@ pub mod dead_letter_list;
 pub mod dead_letter_replay;
 pub mod dead_letter_replay_group;
 pub mod dead_letter_replay_some;
-mod delivery;
 mod engine;
 mod letters;
 mod outlook;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream};
-use rollcall_crm::limits::{NUDGE_DELAY_SECONDS_MIN, STORE_CALLS_AT_ONCE};
+use rollcall_crm::limits::STORE_CALLS_AT_ONCE;
 use rollcall_crm::milestone::{Milestone, MilestoneRow};
-use rollcall_crm::pending::{Dirty, Mark, Reason, token};
-use rollcall_crm::port::{BudgetStore, MilestoneStore, Nudge, PendingStore};
+use rollcall_crm::pending::{Dirty, Mark, Reason};
+use rollcall_crm::port::{MilestoneStore, Nudge, PendingStore, wake_soon};
 use rollcall_domain::port::PortError;
 use rollcall_domain::random::Random;
-use rollcall_domain::time::{Clock, SignedDuration, after};
+use rollcall_domain::time::{Clock, SignedDuration};
 use rollcall_queue::QueueSender;
 use rollcall_resources::Queue;
 use rollcall_runtime::{Startup, StartupError};
@@ -59,8 +59,7 @@ impl Waiting {
 
     /// A mark that is due at once.
     pub(crate) fn mark(&self, dirty: Dirty, reason: Reason) -> Mark {
-        let now = self.clock.now();
-        Mark { dirty, mark: token(&*self.random), reason, attempts: 0, now, due_at: now }
+        Mark::due(dirty, reason, self.clock.now(), &*self.random)
     }
 
     /// Stores a mark for each change.
@@ -78,14 +77,8 @@ impl Waiting {
         keeping.buffer_unordered(STORE_CALLS_AT_ONCE).try_collect().await
     }
 
-    /// Wakes the drain, unless it will be woken anyway. It looks by itself whether the CRM may be
-    /// called, and comes back when it may not.
+    /// Wakes the drain, unless it will be woken anyway.
     pub(crate) async fn wake(&self) -> Result<(), PortError> {
-        let delay = SignedDuration::from_secs(NUDGE_DELAY_SECONDS_MIN);
-        let now = self.clock.now();
-        if self.table.claim_wake(after(now, delay), now).await? {
-            self.queue.nudge(delay).await?;
-        }
-        Ok(())
+        wake_soon(&*self.table, &self.queue, self.clock.now()).await
     }
 }

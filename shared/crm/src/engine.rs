@@ -12,7 +12,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use rollcall_domain::id::UserId;
 use rollcall_domain::random::{Random, fraction};
-use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after, after_seconds};
+use rollcall_domain::time::{Clock, SignedDuration, Timestamp, after_seconds};
 
 use crate::ledger::{Lease, LeaseAttempt, Ledger};
 use crate::limits::{
@@ -23,7 +23,7 @@ use crate::milestone::Milestone;
 use crate::pending::{Dirty, Mark, PendingRow, Reason, Reschedule, token};
 use crate::port::{
     BudgetStore, CallOutcome, Confirmation, Crm, FacetSource, LedgerStore, MilestoneStore, Nudge,
-    PendingStore, PortError, Sleep,
+    PendingStore, PortError, Sleep, wake_after,
 };
 use crate::projection::project_all;
 use crate::run::{Candidate, Run, Settlement, Settling, Tally, Want, Work, busy};
@@ -407,7 +407,7 @@ impl Engine {
     async fn mark_all(&self, dirty: Vec<Dirty>, reason: Reason, report: &mut Report) {
         let now = self.ports.clock.now();
         let marking = dirty.into_iter().map(|dirty| -> BoxFuture<'_, _> {
-            let mark = Mark { dirty, mark: self.token(), reason, attempts: 0, now, due_at: now };
+            let mark = Mark::due(dirty, reason, now, &*self.ports.random);
             Box::pin(async move {
                 let marked = self.ports.pending.mark(&mark).await;
                 (mark.dirty.user, marked)
@@ -444,10 +444,7 @@ impl Engine {
         let wait = at.duration_since(now).saturating_add(SignedDuration::from_nanos(999_999_999));
         let seconds = wait.as_secs().clamp(NUDGE_DELAY_SECONDS_MIN, NUDGE_DELAY_SECONDS_MAX);
         let delay = SignedDuration::from_secs(seconds);
-        if self.ports.budget.claim_wake(after(now, delay), now).await? {
-            self.ports.nudge.nudge(delay).await?;
-        }
-        Ok(())
+        wake_after(delay, &*self.ports.budget, &*self.ports.nudge, now).await
     }
 
     fn token(&self) -> String {

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::removal::RemovalKind;
 use crate::schema::{LIFECYCLE_STAGE, SCHEMA};
 
+pub mod work;
+
 /// How often an unknown contact is looked up: soon after a contact was made, nobody may know yet
 /// whose it is.
 pub const LOOKS_MAX: u32 = 2;

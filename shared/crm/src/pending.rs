@@ -115,6 +115,13 @@ pub struct Mark {
     pub due_at: Timestamp,
 }
 
+impl Mark {
+    /// One that is due at once.
+    pub fn due(dirty: Dirty, reason: Reason, now: Timestamp, random: &dyn Random) -> Self {
+        Self { dirty, mark: token(random), reason, attempts: 0, now, due_at: now }
+    }
+}
+
 /// A later try of a row, unless it was marked anew meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reschedule {

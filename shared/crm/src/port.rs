@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
 pub use rollcall_domain::port::{PortError, PortErrorClass};
-use rollcall_domain::time::{SignedDuration, Timestamp};
+use rollcall_domain::time::{SignedDuration, Timestamp, after};
 
 use crate::classifier::Failure;
 use crate::dead_letter::DeadLetterChange;
 use crate::ledger::{Lease, LeaseAttempt, Ledger};
+use crate::limits::NUDGE_DELAY_SECONDS_MIN;
 use crate::milestone::{Milestone, MilestoneRow};
 use crate::pending::{Mark, PendingRow, Reschedule};
 use crate::portal::{Budget, Quota};
@@ -298,6 +299,29 @@ pub trait BudgetStore: Send + Sync {
 pub trait Nudge: Send + Sync {
     /// Wakes it after `delay`, whole seconds, at most [`crate::limits::NUDGE_DELAY_SECONDS_MAX`].
     async fn nudge(&self, delay: SignedDuration) -> Result<(), PortError>;
+}
+
+/// Wakes the drain as soon as it can be woken, unless it will be woken anyway. It looks by itself
+/// whether the CRM may be called, and comes back when it may not.
+pub async fn wake_soon(
+    budget: &dyn BudgetStore,
+    nudge: &dyn Nudge,
+    now: Timestamp,
+) -> Result<(), PortError> {
+    wake_after(SignedDuration::from_secs(NUDGE_DELAY_SECONDS_MIN), budget, nudge, now).await
+}
+
+/// Wakes the drain after `delay`, whole seconds, unless it will be woken earlier anyway.
+pub async fn wake_after(
+    delay: SignedDuration,
+    budget: &dyn BudgetStore,
+    nudge: &dyn Nudge,
+    now: Timestamp,
+) -> Result<(), PortError> {
+    if budget.claim_wake(after(now, delay), now).await? {
+        nudge.nudge(delay).await?;
+    }
+    Ok(())
 }
 
 /// Sleeps.

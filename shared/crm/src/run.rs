@@ -345,7 +345,7 @@ impl Run {
                 },
             }
         }
-        self.split_or_refuse(to_split);
+        self.split_or_refuse(to_split, now);
         if !to_adopt.is_empty() {
             self.tasks.push_back(Task::FindOwners(to_adopt));
         }
@@ -386,7 +386,7 @@ impl Run {
                 for input in inputs {
                     match self.adoption(&input, failure) {
                         Some(slot) => self.tasks.push_back(Task::FindOwners(vec![slot])),
-                        None => self.split_or_refuse(vec![(slot(input), failure)]),
+                        None => self.split_or_refuse(vec![(slot(input), failure)], now),
                     }
                 }
             }
@@ -396,7 +396,8 @@ impl Run {
                 }
             }
             Class::SplitAndRetry | Class::FixSchema | Class::DeadLetter => {
-                self.split_or_refuse(inputs.into_iter().map(|i| (slot(i), failure)).collect());
+                let refused = inputs.into_iter().map(|input| (slot(input), failure)).collect();
+                self.split_or_refuse(refused, now);
             }
         }
         Health::Well
@@ -431,11 +432,14 @@ impl Run {
 
     /// Each facet alone, so that one bad property never holds up another facet; what cannot be split
     /// further is refused. Splits of many users share calls, identities first.
-    fn split_or_refuse(&mut self, refused: Vec<(Slot, &Failure)>) {
+    fn split_or_refuse(&mut self, refused: Vec<(Slot, &Failure)>, now: Timestamp) {
         let mut alone: BTreeMap<Facet, Vec<Slot>> = BTreeMap::new();
         for (slot, failure) in refused {
             if slot.facets.len() == 1 {
-                self.refuse(&slot, failure);
+                match classify(failure) {
+                    Class::AdoptExistingId => self.taken(slot, failure, now),
+                    _ => self.refuse(&slot, failure),
+                }
                 continue;
             }
             for facet in slot.facets {
@@ -459,8 +463,8 @@ impl Run {
         }
     }
 
-    /// The address is on the contact of another user, who may be about to give it up: a change of theirs,
-    /// or their erasure, may be under way. After a day a person has to look.
+    /// The address is on another contact than the user's, which may be about to lose it: a change of who
+    /// had it before, or their erasure, may be under way. After a day a person has to look.
     fn taken(&mut self, slot: Slot, failure: &Failure, now: Timestamp) {
         let Some(member) = self.members.get_mut(&slot.user) else {
             return;
@@ -472,7 +476,7 @@ impl Run {
         member.decide(&slot.facets, &later);
     }
 
-    /// The address is another user's: without an identity nothing else can be sent either.
+    /// The address stays another one's: without an identity nothing else can be sent either.
     fn refuse_identity(&mut self, slot: Slot, failure: &Failure) {
         if let Some(member) = self.members.get_mut(&slot.user) {
             member.decide(&slot.facets, &Verdict::Blocked);

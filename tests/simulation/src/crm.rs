@@ -7,12 +7,13 @@ use rollcall_crm::classifier::{Failure, ITEM};
 use rollcall_crm::limits::BATCH_INPUTS_MAX;
 use rollcall_crm::milestone::Milestone;
 use rollcall_crm::port::{
-    Address, CallOutcome, Capabilities, Crm, DeleteKind, EventsKind, Input, ItemResult,
+    Address, CallOutcome, Capabilities, Crm, DeleteKind, EventsKind, Input, ItemResult, KeyKind,
     LimitSignal, Owners, Reply, SchemaPart,
 };
 use rollcall_crm::portal::Quota;
 use rollcall_crm::removal::RemovalKind;
 use rollcall_crm::schema::{EMAIL, EVENTS, EventDefinition, SCHEMA, Schema, USER_ID};
+use rollcall_crm::turns::Asked;
 use rollcall_domain::id::UserId;
 use rollcall_domain::time::SignedDuration;
 
@@ -147,9 +148,10 @@ impl World {
                         Ok(inputs.iter().map(|input| self.commit(input)).collect())
                     }
                 }
-                Order::Tell(told) => self.state().hear(&told),
+                Order::Tell(told) => self.state().hear(&told, self.chances.people > 0),
                 Order::Remove(contact, kind) => {
                     let mut state = self.state();
+                    let contact = state.resolved(&contact);
                     if let Some(properties) = state.contacts.remove(&contact) {
                         state.removed.push((properties.get(USER_ID).cloned(), kind));
                     }
@@ -164,13 +166,26 @@ impl World {
         let result = if self.fault(self.chances.item) {
             Err(failure(ITEM, "INTERNAL_ERROR", ""))
         } else {
-            self.state().upsert(input)
+            self.state().upsert(input, self.key)
         };
         let result = match result {
             Ok(contact_id) => ItemResult::Written { contact_id },
             Err(failure) => ItemResult::Failed(failure),
         };
         (input.user.to_string(), result)
+    }
+
+    /// A call that takes effect when it is answered, or not at all.
+    pub(crate) async fn ask<T>(&self, answer: impl FnOnce(&mut State) -> T) -> Asked<T> {
+        self.arrive(&[]);
+        self.step().await;
+        let outcome = match self.fate() {
+            Fate::Good => return Ok((answer(&mut self.state()), Quota::default())),
+            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
+            Fate::NotSent => CallOutcome::NotSent,
+            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
+        };
+        Err(Reply { outcome, quota: Quota::default() })
     }
 
     fn refuse(&self, status: u16) -> CallOutcome {
@@ -183,6 +198,11 @@ impl World {
     }
 }
 
+fn done(asked: Asked<()>) -> Reply {
+    let done = |((), quota)| Reply { outcome: CallOutcome::Answered(BTreeMap::new()), quota };
+    asked.map_or_else(|reply| reply, done)
+}
+
 fn failure(status: u16, category: &str, message: &str) -> Failure {
     Failure {
         status,
@@ -193,7 +213,7 @@ fn failure(status: u16, category: &str, message: &str) -> Failure {
 }
 
 impl State {
-    fn by(&self, name: &str, value: &str) -> Option<String> {
+    pub(crate) fn by(&self, name: &str, value: &str) -> Option<String> {
         let mut contacts = self.contacts.iter();
         contacts
             .find(|(_, contact)| contact.get(name).is_some_and(|held| held == value))
@@ -208,6 +228,7 @@ impl State {
     fn hear(
         &mut self,
         told: &[(Milestone, String)],
+        people: bool,
     ) -> Result<BTreeMap<String, ItemResult>, String> {
         if self.events_declared < EVENTS.len() {
             return Err("Event with fully qualified name x does not exist.".to_owned());
@@ -217,7 +238,11 @@ impl State {
         }
         for (milestone, contact) in told {
             let owner = self.contacts.get(contact).and_then(|contact| contact.get(USER_ID));
-            assert_eq!(owner.map(String::as_str), Some(milestone.user.as_str()), "whose is it?");
+            // An event is taken for whatever id is given, and people do what they want with contacts.
+            assert!(
+                people || owner.map(String::as_str) == Some(milestone.user.as_str()),
+                "whose is it?"
+            );
             self.told.entry(milestone.id.clone()).or_insert_with(|| milestone.user.clone());
         }
         // Something, to tell it from an answer with nothing in it.
@@ -225,7 +250,7 @@ impl State {
         Ok(BTreeMap::from([(TAKEN.to_owned(), taken)]))
     }
 
-    fn upsert(&mut self, input: &Input) -> Result<String, Failure> {
+    fn upsert(&mut self, input: &Input, key: KeyKind) -> Result<String, Failure> {
         if !self.declared.1 {
             let message = "Property values were not valid: [{\"error\":\"PROPERTY_DOESNT_EXIST\"}]";
             return Err(failure(ITEM, "VALIDATION_ERROR", message));
@@ -235,27 +260,25 @@ impl State {
         }
         let found = match &input.address {
             Address::UserId(user) => self.by(USER_ID, user.as_str()),
-            Address::Email(email) => self.by(EMAIL, email),
+            Address::Email(email) => self.by_address(email),
             Address::ContactId(id) => {
-                if !self.contacts.contains_key(id) {
+                let id = self.resolved(id);
+                if !self.contacts.contains_key(&id) {
                     return Err(failure(ITEM, "OBJECT_NOT_FOUND", ""));
                 }
-                Some(id.clone())
+                Some(id)
             }
         };
         let key_owner = input.properties.get(USER_ID).and_then(|user| self.by(USER_ID, user));
-        if key_owner.is_some() && key_owner != found {
+        if key == KeyKind::UserId && key_owner.is_some() && key_owner != found {
             return Err(failure(ITEM, "VALIDATION_ERROR", "another contact has this value"));
         }
-        let email_owner = input.properties.get(EMAIL).and_then(|email| self.by(EMAIL, email));
+        let email_owner = input.properties.get(EMAIL).and_then(|email| self.by_address(email));
         if let Some(owner) = email_owner.filter(|owner| found.as_ref() != Some(owner)) {
             let message = format!("Contact already exists. Existing ID: {owner}");
             return Err(failure(ITEM, "CONFLICT", &message));
         }
-        let id = found.unwrap_or_else(|| {
-            self.last_contact += 1;
-            self.last_contact.to_string()
-        });
+        let id = found.unwrap_or_else(|| self.next_contact());
         let contact = self.contacts.entry(id.clone()).or_default();
         match &input.address {
             Address::UserId(user) => {
@@ -299,74 +322,37 @@ impl Crm for World {
     }
 
     async fn declare(&self, _: &Schema, part: SchemaPart, _: &str) -> Reply {
-        self.arrive(&[]);
-        self.step().await;
-        let outcome = match self.fate() {
-            Fate::Good => {
-                let mut state = self.state();
-                match part {
-                    SchemaPart::Group => state.declared.0 = true,
-                    SchemaPart::Properties => state.declared.1 = state.declared.0,
-                }
-                CallOutcome::Answered(BTreeMap::new())
-            }
-            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
-            Fate::NotSent => CallOutcome::NotSent,
-            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
-        };
-        Reply { outcome, quota: Quota::default() }
+        let declared = self.ask(|state| match part {
+            SchemaPart::Group => state.declared.0 = true,
+            SchemaPart::Properties => state.declared.1 = state.declared.0,
+        });
+        done(declared.await)
     }
 
     async fn owners(&self, addresses: &[Address], _: &str) -> Result<Owners, Reply> {
-        self.arrive(&[]);
-        self.step().await;
-        let outcome = match self.fate() {
-            Fate::Status(status) => self.refuse(status),
-            Fate::TimeOut(_) => CallOutcome::Unknown,
-            Fate::Good | Fate::NotSent | Fate::WrittenThen(_) | Fate::Empty(_) => {
-                let is_complete = !self.fault(self.chances.item);
-                let state = self.state();
-                let owner = |address: &Address| {
-                    let id = match address {
-                        Address::UserId(user) => state.by(USER_ID, user.as_str())?,
-                        Address::Email(email) => state.by(EMAIL, email)?,
-                        Address::ContactId(id) => id.clone(),
-                    };
-                    let contact = state.contacts.get(&id)?;
-                    Some((id, contact.get(USER_ID).cloned()))
+        let is_complete = !self.fault(self.chances.item);
+        let owners = self.ask(|state| {
+            let owner = |address: &Address| {
+                let id = match address {
+                    Address::UserId(user) => state.by(USER_ID, user.as_str())?,
+                    Address::Email(email) => state.by_address(email)?,
+                    Address::ContactId(id) => state.resolved(id),
                 };
-                let found = addresses.iter().filter_map(owner).collect();
-                return Ok(Owners { found, is_complete });
-            }
-        };
-        Err(Reply { outcome, quota: Quota::default() })
+                let contact = state.contacts.get(&id)?;
+                Some((id, contact.get(USER_ID).cloned()))
+            };
+            let found = addresses.iter().filter_map(owner).collect();
+            Owners { found, is_complete }
+        });
+        owners.await.map(|(owners, _)| owners)
     }
 
     async fn events_namespace(&self, _: &str) -> Result<(String, Quota), Reply> {
-        self.arrive(&[]);
-        self.step().await;
-        let outcome = match self.fate() {
-            Fate::Good => return Ok(("pe1_".to_owned(), Quota::default())),
-            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
-            Fate::NotSent => CallOutcome::NotSent,
-            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
-        };
-        Err(Reply { outcome, quota: Quota::default() })
+        self.ask(|_state| "pe1_".to_owned()).await
     }
 
     async fn declare_event(&self, _: &EventDefinition, _: &str) -> Reply {
-        self.arrive(&[]);
-        self.step().await;
-        let outcome = match self.fate() {
-            Fate::Good => {
-                self.state().events_declared += 1;
-                CallOutcome::Answered(BTreeMap::new())
-            }
-            Fate::Status(status) | Fate::WrittenThen(status) => self.refuse(status),
-            Fate::NotSent => CallOutcome::NotSent,
-            Fate::TimeOut(_) | Fate::Empty(_) => CallOutcome::Unknown,
-        };
-        Reply { outcome, quota: Quota::default() }
+        done(self.ask(|state| state.events_declared += 1).await)
     }
 
     async fn tell(&self, _: &str, told: &[(Milestone, String)], _: &str) -> Reply {

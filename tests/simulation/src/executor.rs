@@ -8,9 +8,14 @@ use std::task::{Context, Waker};
 
 use rollcall_crm::dead_letter::Status;
 use rollcall_crm::engine::{Engine, Ports, Report};
+use rollcall_crm::inbound::work::{Delivery, Intake, TakenIn};
+use rollcall_crm::inbound::{LOOK_AGAIN_SECONDS, Policy};
 use rollcall_crm::milestone::{Milestone, MilestoneRow};
 use rollcall_crm::pending::{Dirty, Mark, Reason, token};
-use rollcall_crm::port::Crm;
+use rollcall_crm::port::{Crm, PortError};
+use rollcall_crm::reconcile;
+use rollcall_crm::reconcile::work::Reconciler;
+use rollcall_crm::turns::{Share, Turns};
 use rollcall_domain::time::{Clock, after_seconds};
 
 use crate::Outage;
@@ -20,6 +25,11 @@ const INVOCATION_SECONDS: i64 = 60;
 const DRAIN_EVERY_MS: i64 = 60_000;
 const STALL_MS_MAX: usize = 30_000;
 const BATCH_RECORDS_MAX: usize = 8;
+/// After which a message comes again that was not taken.
+const MESSAGE_AGAIN_MS: usize = 30_000;
+/// What is found wrong is right after one reconciliation, unless others made it wrong anew: contacts
+/// that stand in each other's way are freed one after the other.
+const RECONCILIATIONS_MAX: usize = 6;
 /// Between two writes during an outage.
 const STEADY_MS_MAX: usize = 30_000;
 
@@ -27,19 +37,31 @@ enum Source {
     /// A shard, and how many records the batch has.
     Shard(usize, usize),
     Drain,
+    /// A delivery of what the CRM told.
+    Inbound(Delivery),
+    Reconcile,
 }
 
 struct Function {
     source: Source,
     future: Pin<Box<dyn Future<Output = ()>>>,
-    report: Arc<Mutex<Option<Report>>>,
+    report: Arc<Mutex<Option<Done>>>,
     ready_at: i64,
     killed_at: i64,
+}
+
+/// What a function answered.
+enum Done {
+    Engine(Report),
+    Inbound(Result<TakenIn, PortError>),
+    Reconcile,
 }
 
 pub(crate) struct Simulation {
     pub(crate) world: World,
     engine: Engine,
+    intake: Intake,
+    reconciler: Reconciler,
     functions: Vec<Function>,
     next_schedule: i64,
     /// How long it is quiet between writes when nothing else happens.
@@ -69,7 +91,40 @@ impl Simulation {
             random: Arc::clone(&world.random) as _,
         };
         let engine = Engine::new(ports, "test");
-        Self { world, engine, functions: Vec::new(), next_schedule: 0, quiet_ms: 200, steps: 0 }
+        let intake = Intake {
+            store: Arc::clone(&shared) as _,
+            budget: Arc::clone(&shared) as _,
+            nudge: Arc::clone(&shared) as _,
+            clock: Arc::clone(&shared) as _,
+            random: Arc::clone(&world.random) as _,
+            policy: Policy::Ours,
+        };
+        let turns = Turns {
+            budget: Arc::clone(&shared) as _,
+            clock: Arc::clone(&shared) as _,
+            sleep: Arc::clone(&shared) as _,
+            random: Arc::clone(&world.random) as _,
+            share: Share::Leftover,
+        };
+        let reconciler = Reconciler {
+            crm: Arc::clone(&shared) as _,
+            turns,
+            users: Arc::clone(&shared) as _,
+            source: Arc::clone(&shared) as _,
+            store: Arc::clone(&shared) as _,
+            pending: Arc::clone(&shared) as _,
+            nudge: shared,
+        };
+        Self {
+            world,
+            engine,
+            intake,
+            reconciler,
+            functions: Vec::new(),
+            next_schedule: 0,
+            quiet_ms: 200,
+            steps: 0,
+        }
     }
 
     /// Lets the engine make a mistake.
@@ -92,8 +147,38 @@ impl Simulation {
             if self.world.below(2_000) == 0 {
                 self.world.leave();
             }
+            self.meddle();
             self.turn();
         }
+    }
+
+    /// People do something in the CRM, or an operator has everything compared.
+    fn meddle(&self) {
+        let people = self.world.chances.people;
+        if self.world.chance(people) {
+            self.world.meddle();
+        }
+        if self.world.chance(people / 4) {
+            let policy = reconcile::Policy::ALL[self.world.below(reconcile::Policy::ALL.len())];
+            self.world.begin_reconciliation(policy);
+        }
+    }
+
+    /// Has everything compared and put right until nothing differs, as often as is reasonable.
+    pub(crate) fn reconcile(&mut self) {
+        for _ in 0..RECONCILIATIONS_MAX {
+            self.world.begin_reconciliation(reconcile::Policy::Repair);
+            self.settle();
+            let found = {
+                let state = self.world.state();
+                state.reconciliation.clone().map(|run| run.counts.found).unwrap_or_default()
+            };
+            if found.is_empty() {
+                return;
+            }
+        }
+        let state = self.world.state();
+        panic!("seed {}: something differs for ever: {:?}", self.world.seed, state.findings);
     }
 
     /// Lets writes happen steadily while the CRM is away for `outage_ms`.
@@ -121,25 +206,27 @@ impl Simulation {
     pub(crate) fn settle(&mut self) -> i64 {
         self.world.state().faults = false;
         let begin = self.world.state().now;
-        let hours = 8;
+        // Whose address is on another one's contact waits a day before the desk hears of it.
+        let hours = if self.world.chances.people > 0 { 30 } else { 8 };
         loop {
             let now = {
                 let state = self.world.state();
                 let idle = state.stream.iter().all(std::collections::VecDeque::is_empty)
                     && state.pending.is_empty()
+                    && state.deliveries.is_empty()
+                    && !state.reconciles()
                     && state.waiting.values().all(|row| state.is_stuck(row));
                 if idle && self.functions.is_empty() {
                     return state.now - begin;
                 }
                 state.now
             };
-            assert!(
-                now - begin < hours * 3_600_000,
-                "seed {}: still at work after {hours} h: {:?} {:?}",
-                self.world.seed,
-                self.world.state().pending,
-                self.world.state().waiting
-            );
+            if now - begin >= hours * 3_600_000 {
+                let state = self.world.state();
+                let (seed, waits, run) = (self.world.seed, &state.pending, &state.reconciliation);
+                let told = &state.waiting;
+                panic!("seed {seed}: still at work after {hours} h: {waits:?} {told:?} {run:?}");
+            }
             self.turn();
         }
     }
@@ -165,7 +252,8 @@ impl Simulation {
         let mut state = self.world.state();
         let functions = self.functions.iter().map(|function| function.ready_at);
         let commits = state.commits.iter().map(|commit| commit.at);
-        let next = functions.chain(commits).chain(state.nudges.iter().copied());
+        let deliveries = state.deliveries.iter().map(|(at, _)| *at);
+        let next = functions.chain(commits).chain(deliveries).chain(state.nudges.iter().copied());
         // Writes go on while nothing else happens.
         let step = if state.faults { self.quiet_ms } else { DRAIN_EVERY_MS };
         let next = next.chain([self.next_schedule, now + step]).filter(|at| *at > now).min();
@@ -198,6 +286,22 @@ impl Simulation {
         }
         if self.next_schedule <= now {
             self.next_schedule = now + DRAIN_EVERY_MS;
+            let running = |function: &Function| matches!(function.source, Source::Reconcile);
+            if self.world.state().reconciles()
+                && self.functions.iter().filter(|function| running(function)).count() < 2
+            {
+                self.start(Source::Reconcile, Vec::new());
+            }
+        }
+        let arrived: Vec<Delivery> = {
+            let mut state = self.world.state();
+            let (arrived, later) = state.deliveries.drain(..).partition(|(at, _)| *at <= now);
+            state.deliveries = later;
+            let arrived: Vec<(i64, Delivery)> = arrived;
+            arrived.into_iter().map(|(_, delivery)| delivery).collect()
+        };
+        for delivery in arrived {
+            self.start(Source::Inbound(delivery), Vec::new());
         }
     }
 
@@ -205,16 +309,36 @@ impl Simulation {
         let now = self.world.now();
         let deadline = after_seconds(now, INVOCATION_SECONDS);
         let report = Arc::new(Mutex::new(None));
-        let (engine, slot) = (self.engine.clone(), Arc::clone(&report));
-        let drains = matches!(source, Source::Drain);
-        let future = Box::pin(async move {
-            let report = if drains {
-                engine.drain(deadline).await
-            } else {
+        let slot = Arc::clone(&report);
+        let done: Pin<Box<dyn Future<Output = Done>>> = match &source {
+            Source::Drain => {
+                let engine = self.engine.clone();
+                Box::pin(async move { Done::Engine(engine.drain(deadline).await) })
+            }
+            Source::Shard(..) => {
+                let engine = self.engine.clone();
                 let (dirty, milestones): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-                engine.sync(dirty, milestones.concat(), deadline).await
-            };
-            *slot.lock().unwrap() = Some(report);
+                let milestones = milestones.concat();
+                Box::pin(
+                    async move { Done::Engine(engine.sync(dirty, milestones, deadline).await) },
+                )
+            }
+            Source::Inbound(delivery) => {
+                let (intake, delivery) = (self.intake.clone(), delivery.clone());
+                Box::pin(async move { Done::Inbound(intake.take_in(&delivery).await) })
+            }
+            Source::Reconcile => {
+                let reconciler = self.reconciler.clone();
+                // What failed goes on with the next invocation.
+                Box::pin(async move {
+                    drop(reconciler.work(deadline).await);
+                    Done::Reconcile
+                })
+            }
+        };
+        let future = Box::pin(async move {
+            let done = done.await;
+            *slot.lock().unwrap() = Some(done);
         });
         let (ready_at, killed_at) = (now.as_millisecond(), deadline.as_millisecond());
         self.functions.push(Function { source, future, report, ready_at, killed_at });
@@ -225,7 +349,10 @@ impl Simulation {
         let now = self.world.state().now;
         if self.functions[index].killed_at <= now || self.world.fault(self.world.chances.crash) {
             // A crash: the batch is delivered again, the rows are still there.
-            self.functions.swap_remove(index);
+            let function = self.functions.swap_remove(index);
+            if let Source::Inbound(delivery) = function.source {
+                self.world.deliver(delivery, MESSAGE_AGAIN_MS);
+            }
             return;
         }
         if self.world.fault(self.world.chances.stall) {
@@ -242,19 +369,33 @@ impl Simulation {
             return;
         }
         let function = self.functions.swap_remove(index);
-        let report = function.report.lock().unwrap().take().unwrap();
-        if let Source::Shard(shard, records) = function.source {
-            let failed: BTreeSet<_> = report.failed;
-            let duplicated = self.world.fault(50);
-            let mut state = self.world.state();
-            let good = state.stream[shard]
-                .iter()
-                .take(records)
-                .take_while(|(dirty, _)| !failed.contains(&dirty.user))
-                .count();
-            if !duplicated {
-                state.stream[shard].drain(..good);
+        let done = function.report.lock().unwrap().take().unwrap();
+        match (function.source, done) {
+            (Source::Shard(shard, records), Done::Engine(report)) => {
+                self.checkpoint(shard, records, &report);
             }
+            (Source::Inbound(delivery), Done::Inbound(became)) => match became {
+                Ok(TakenIn { again, .. }) => {
+                    let seconds = usize::try_from(LOOK_AGAIN_SECONDS).unwrap();
+                    again.into_iter().for_each(|again| self.world.deliver(again, seconds * 1_000));
+                }
+                Err(_) => self.world.deliver(delivery, MESSAGE_AGAIN_MS),
+            },
+            _ => {}
+        }
+    }
+
+    fn checkpoint(&self, shard: usize, records: usize, report: &Report) {
+        let failed: &BTreeSet<_> = &report.failed;
+        let duplicated = self.world.fault(50);
+        let mut state = self.world.state();
+        let good = state.stream[shard]
+            .iter()
+            .take(records)
+            .take_while(|(dirty, _)| !failed.contains(&dirty.user))
+            .count();
+        if !duplicated {
+            state.stream[shard].drain(..good);
         }
     }
 

@@ -16,6 +16,9 @@
 mod crm;
 mod executor;
 mod feed;
+mod inbound;
+mod people;
+mod reconcile;
 mod stores;
 mod world;
 
@@ -136,6 +139,9 @@ impl Scenario {
         simulation.run(self.writes);
         let told = simulation.world.told();
         let settled_after_ms = simulation.settle();
+        if self.chances.people > 0 {
+            simulation.reconcile();
+        }
         simulation.world.verify();
         let calls = simulation.world.calls();
         Passed { told, calls, steps: simulation.steps, settled_after_ms }

@@ -17,6 +17,16 @@ fn the_crm_ends_at_the_newest_state_when_contacts_are_found_by_e_mail() {
 }
 
 #[test]
+fn people_change_merge_archive_and_erase_contacts_and_all_ends_right() {
+    for seed in 6_000..6_030 {
+        let chances = Chances { people: 4, ..Chances::STORMY };
+        Scenario { chances, ..Scenario::stormy(seed) }.check();
+        let by_email = Scenario { key: KeyKind::Email, ..Scenario::stormy(seed + 1_000) };
+        Scenario { chances, ..by_email }.check();
+    }
+}
+
+#[test]
 fn whoever_reads_messages_ends_at_the_newest_state() {
     for seed in 5_000..5_020 {
         Scenario::stormy(seed).check_feed();

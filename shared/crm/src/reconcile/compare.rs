@@ -106,11 +106,14 @@ fn with_contact(
     contact: &ContactView,
 ) -> Compared {
     let mut findings = Vec::new();
-    if contact.owner().is_some_and(|owner| owner != user.as_str()) {
-        if state.get(&Facet::Identity).is_some_and(|held| is_refused(ledger, Facet::Identity, held))
-        {
-            return Compared::AtDesk;
-        }
+    let is_other = contact.owner().is_some_and(|owner| owner != user.as_str());
+    let identity = state.get(&Facet::Identity);
+    let refused = identity.is_some_and(|held| is_refused(ledger, Facet::Identity, held));
+    // Nothing is sent before an identity makes the contact the user's.
+    if refused && (is_other || ledger.contact_id.is_none()) {
+        return Compared::AtDesk;
+    }
+    if is_other {
         let differences = BTreeMap::from([(Facet::Identity, vec![USER_ID.to_owned()])]);
         return Compared::Differs(vec![finding(
             Class::Merged,
@@ -136,8 +139,14 @@ fn with_contact(
         }
     }
     if ledger.contact_id.as_ref().is_some_and(|known| *known != contact.id) {
-        let differences = names_of(&[Facet::Identity]);
-        findings.push(finding(Class::Merged, user, Some(&contact.id), differences));
+        // Whatever the CRM takes of the user tells the contact's new id; what stands refused does not.
+        let sendable = state.iter().filter(|(facet, held)| !is_refused(ledger, **facet, held));
+        let sendable: Vec<Facet> = sendable.map(|(facet, _)| *facet).collect();
+        at_desk |= sendable.is_empty();
+        if !sendable.is_empty() {
+            let differences = names_of(&sendable);
+            findings.push(finding(Class::Merged, user, Some(&contact.id), differences));
+        }
     }
     if ledger.contact_id.is_none() && !at_desk {
         behind.entry(Facet::Identity).or_default();

@@ -8,16 +8,16 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
-use rollcall_domain::time::{SignedDuration, Timestamp, after, after_seconds};
+use rollcall_domain::time::{Timestamp, after_seconds};
 
 use super::compare::{self, Compared, ContactView, Known};
 use super::{Finding, Phase, Policy, Reconciliation, Repair};
 use crate::limits::{
-    NUDGE_DELAY_SECONDS_MIN, RECONCILE_BACKLOG_MAX, RECONCILE_PAGE_MAX, RECONCILE_STEP_SECONDS,
-    RECONCILE_STEPS_MAX, STORE_CALLS_AT_ONCE,
+    RECONCILE_BACKLOG_MAX, RECONCILE_PAGE_MAX, RECONCILE_STEP_SECONDS, RECONCILE_STEPS_MAX,
+    STORE_CALLS_AT_ONCE,
 };
 use crate::pending::{Dirty, Mark, Reason, token};
-use crate::port::{Address, FacetSource, KeyKind, Nudge, PendingStore, PortError};
+use crate::port::{Address, FacetSource, KeyKind, Nudge, PendingStore, PortError, wake_soon};
 use crate::projection::{Projected, project_all};
 use crate::removal::{Removal, RemovalKind};
 use crate::schema::EMAIL;
@@ -217,7 +217,7 @@ impl Reconciler {
         if run.repairs() {
             let due = self.pending.due(self.now(), RECONCILE_BACKLOG_MAX).await?;
             if due.len() >= RECONCILE_BACKLOG_MAX {
-                self.wake_drain().await?;
+                wake_soon(&*self.turns.budget, &*self.nudge, self.now()).await?;
                 return Ok(Err(Stopped::Backlog));
             }
         }
@@ -483,22 +483,15 @@ impl Reconciler {
             .try_collect::<()>()
             .await?;
         if wakes {
-            self.wake_drain().await?;
+            wake_soon(&*self.turns.budget, &*self.nudge, self.now()).await?;
         }
         Ok(true)
     }
 
     fn mark(&self, user: &UserId, facet: Facet, trace_id: &str) -> Mark {
-        let now = self.now();
         let trace_id = Some(trace_id.to_owned());
-        Mark {
-            dirty: Dirty { user: user.clone(), facet, trace_id },
-            mark: token(&*self.turns.random),
-            reason: Reason::Drift,
-            attempts: 0,
-            now,
-            due_at: now,
-        }
+        let dirty = Dirty { user: user.clone(), facet, trace_id };
+        Mark::due(dirty, Reason::Drift, self.now(), &*self.turns.random)
     }
 
     async fn erase_again(
@@ -538,14 +531,6 @@ impl Reconciler {
             Called::Done(()) | Called::Refused(_) => true,
             Called::Later => false,
         })
-    }
-
-    async fn wake_drain(&self) -> Result<(), PortError> {
-        let (now, delay) = (self.now(), SignedDuration::from_secs(NUDGE_DELAY_SECONDS_MIN));
-        if self.turns.budget.claim_wake(after(now, delay), now).await? {
-            self.nudge.nudge(delay).await?;
-        }
-        Ok(())
     }
 }
 

@@ -191,6 +191,21 @@ fn the_contact_of_another_user_is_not_adopted() {
 }
 
 #[test]
+fn an_address_that_another_contact_has_is_waited_for_a_day_and_holds_up_nothing_else() {
+    for (now, waits) in [(1, true), (ROW_AGE_SECONDS_MAX + 1, false)] {
+        let mut candidate = candidate(known(), false);
+        candidate.lease.until = at(now + 60);
+        let mut run = Run::new(vec![candidate], KeyKind::UserId, true);
+        send(&mut run, now, item("CONFLICT", "Existing ID: 9"));
+        // Each facet alone, the identity first.
+        send(&mut run, now, item("CONFLICT", "Existing ID: 9"));
+        send(&mut run, now, written());
+        let Tally { sent, pending, dead, .. } = settle(&mut run, now).tally;
+        assert_eq!((sent, pending, dead), (1, usize::from(waits), usize::from(!waits)));
+    }
+}
+
+#[test]
 fn only_a_day_of_refusals_makes_a_transient_one_a_dead_letter() {
     for (now, dead) in [(ROW_AGE_SECONDS_MAX, 0), (ROW_AGE_SECONDS_MAX + 1, 2)] {
         let mut candidate = candidate(known(), false);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rollcall_crm::port::KeyKind;
-use rollcall_simulation::Scenario;
+use rollcall_simulation::{Chances, Scenario};
 
 /// Lets the CRM sync live through simulated storms and checks every promise after each.
 #[derive(Debug, Parser)]
@@ -27,11 +27,15 @@ struct Arguments {
     /// Finds contacts by e-mail address, as for a portal that refuses unique keys.
     #[arg(long)]
     by_email: bool,
+    /// People are at work in the CRM: of a thousand turns, at so many one of them does something.
+    #[arg(long, default_value_t = 0)]
+    people: u32,
 }
 
 #[expect(clippy::print_stdout, reason = "its output is for people")]
 fn main() -> ExitCode {
-    let Arguments { seeds, from, users, writes, outage_hours, by_email } = Arguments::parse();
+    let Arguments { seeds, from, users, writes, outage_hours, by_email, people } =
+        Arguments::parse();
     let key = if by_email { KeyKind::Email } else { KeyKind::UserId };
     if let Some(hours) = outage_hours {
         let scenario = Scenario { key, users, ..Scenario::stormy(from) };
@@ -40,7 +44,8 @@ fn main() -> ExitCode {
     }
     let (mut calls, mut steps, mut longest_ms) = (0, 0, 0);
     for seed in from..from.saturating_add(seeds) {
-        let passed = Scenario { key, users, writes, ..Scenario::stormy(seed) }.check();
+        let chances = Chances { people, ..Chances::STORMY };
+        let passed = Scenario { key, chances, users, writes, ..Scenario::stormy(seed) }.check();
         calls += passed.calls;
         steps += passed.steps;
         longest_ms = longest_ms.max(passed.settled_after_ms);

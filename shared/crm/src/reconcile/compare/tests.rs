@@ -1,10 +1,11 @@
 //! Users and contacts that drifted apart, against a model of what a CRM and the sync do.
 
 use proptest::prelude::*;
+use rollcall_domain::id::DeadLetterId;
 use rollcall_domain::random::SeededRandom;
 
 use super::*;
-use crate::ledger::{Acknowledged, FacetEntry};
+use crate::ledger::{Acknowledged, FacetEntry, Refused};
 use crate::projection::{Properties, hash};
 use crate::reconcile::Policy;
 use crate::removal::Removal;
@@ -277,4 +278,35 @@ fn a_contact_is_a_users_or_it_is_known_why_not() {
     let foreign = of_nobody(&ContactView::default());
     assert_eq!(Policy::RepairOwnedOnly.repair(&foreign), Repair::None);
     assert_eq!(Policy::Repair.repair(&foreign), Repair::Release);
+}
+
+#[test]
+fn a_merged_contact_is_told_of_what_can_be_sent_and_otherwise_it_is_for_the_desk() {
+    let refuse = |model: &mut Model, facets: &[Facet]| {
+        for facet in facets {
+            let hash = model.state[facet].hash.clone();
+            let dead_letter = DeadLetterId::new(Timestamp::UNIX_EPOCH, &SeededRandom::new(1));
+            let refused = Some(Refused { hash, dead_letter });
+            let entry = FacetEntry { refused, ..FacetEntry::default() };
+            model.known.ledger.facets.insert(*facet, entry);
+        }
+    };
+    for (refused, sent) in [
+        (&[][..], Some(&Facet::ALL[..])),
+        (&[Facet::Identity], Some(&[Facet::Learning])),
+        (&Facet::ALL, None),
+    ] {
+        let mut model = Model::new(1);
+        model.suffer(Drift::Merged);
+        refuse(&mut model, refused);
+        let Some(sent) = sent else {
+            assert_eq!(model.compared(), Compared::AtDesk);
+            continue;
+        };
+        assert_eq!(Policy::Repair.repair(&model.findings()[0]), Repair::Send(sent.to_vec()));
+        // Without a contact that we know nothing goes before the identity.
+        model.known.ledger.contact_id = None;
+        let is_refused = refused.contains(&Facet::Identity);
+        assert_eq!(model.compared() == Compared::AtDesk, is_refused, "{refused:?}");
+    }
 }
