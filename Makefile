@@ -60,6 +60,15 @@ load: ## changes names at RATE=500 a second for SECONDS=60, and waits until HubS
 	cargo build --quiet --release --package rollcall-tests --bins
 	target/release/load --rate $(RATE) --seconds $(SECONDS)
 
+drill: ## damages and restores a local cloud, and tells what was lost and how long it took
+	@$(CARGO_READY)
+	cargo test --quiet --package rollcall-tests --test system -- disaster --nocapture
+
+drill-deployment: $(NODE_READY) $(TOOLS_READY) ## deploys the templates of dev into an emulator of AWS that somebody else wrote
+	$(TOOLS)/bin/pip install --quiet ministack==1.5.33 boto3==1.43.106
+	cd cdk && npm run --silent synth
+	$(TOOLS)/bin/python scripts/drill-deployment.py
+
 test-cdk: $(NODE_READY) $(TOOLS_READY)
 	cd cdk && npm test
 
@@ -68,7 +77,7 @@ test-browser: $(BROWSER_READY)
 	cargo build --quiet --bin rollcall
 	cd tests/browser && npm test
 
-check: check-rust check-cdk ## format, lints, licences, documents, generated files
+check: check-rust check-cdk check-secrets ## format, lints, licences, documents, generated files, secrets
 
 check-rust: $(DENY)
 	@$(CARGO_READY)
@@ -78,6 +87,17 @@ check-rust: $(DENY)
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	cargo run --quiet --bin rollcall -- generate --check
 	cargo build --workspace --bins --quiet
+
+check-secrets:
+	scripts/scan-secrets.py
+
+# Advisories come from the network: without one they are skipped, and said to be, unless STRICT=1.
+security: $(DENY) $(NODE_READY) check-secrets sbom ## known weaknesses of what we build on: STRICT=1 fails without a network
+	@$(CARGO_READY)
+	scripts/advisories.sh "$(DENY)" "$(STRICT)"
+
+sbom: ## lists what the programs and the deployment are built of, in target/sbom.json
+	scripts/sbom.py
 
 check-cdk: $(NODE_READY)
 	cd cdk && npm run check
@@ -105,4 +125,4 @@ $(DENY):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-mistakes simulate bench load test-cdk test-browser check check-rust check-cdk generate build clean
+.PHONY: help dev test test-rust test-mistakes simulate bench load drill drill-deployment test-cdk test-browser check check-rust check-cdk check-secrets security sbom generate build clean
