@@ -217,6 +217,9 @@ impl Browser {
             request = request.header(*name, *value);
         }
         let answer = self.read(request).await;
+        if url.starts_with(&self.api) {
+            self.canaries.answer(url, &answer.json());
+        }
         for line in answer.header("set-cookie").lines() {
             self.keep(line);
         }

@@ -1,7 +1,7 @@
 //! What must stand in no log: the values that one test knows, and the shapes that all secrets and
-//! addresses have.
+//! addresses have. And what must stand in no answer of the API: the keys of quizzes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aho_corasick::AhoCorasick;
@@ -27,6 +27,15 @@ const SECRET_FIELDS: [&str; 5] =
 #[derive(Clone, Debug, Default)]
 pub struct Canaries {
     values: Arc<Mutex<BTreeMap<String, Kind>>>,
+    quizzes: Arc<Mutex<Quizzes>>,
+}
+
+/// What no answer may say about quizzes, and which did.
+#[derive(Debug, Default)]
+struct Quizzes {
+    /// Why the right options are right, which only who found them may read.
+    explanations: BTreeSet<String>,
+    told: Vec<String>,
 }
 
 /// How a value is looked for.
@@ -95,6 +104,28 @@ impl Canaries {
         }
     }
 
+    /// Why an option is the right one: to be read by nobody who has not found it.
+    pub fn explanation(&self, text: &str) {
+        self.quizzes().explanations.insert(text.to_owned());
+    }
+
+    /// Looks whether an answer of the API tells the key of a quiz (fault S16).
+    pub fn answer(&self, url: &str, document: &Value) {
+        let mut quizzes = self.quizzes();
+        if let Some(what) = tells_key(document, &quizzes.explanations) {
+            quizzes.told.push(format!("{what} in the answer of {url}"));
+        }
+    }
+
+    /// The answers so far that told the key of a quiz.
+    pub fn keys_told(&self) -> Vec<String> {
+        self.quizzes().told.clone()
+    }
+
+    fn quizzes(&self) -> MutexGuard<'_, Quizzes> {
+        self.quizzes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn form(&self, form: &str) {
         for (name, value) in form_urlencoded::parse(form.as_bytes()) {
             if let Some(what) = SECRET_PARAMETERS.into_iter().find(|secret| *secret == name) {
@@ -157,6 +188,23 @@ impl Canaries {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kind>> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of a quiz's key a document tells. A question that was answered right may say why.
+fn tells_key(document: &Value, explanations: &BTreeSet<String>) -> Option<&'static str> {
+    match document {
+        Value::String(text) => explanations.contains(text).then_some("why an option is right"),
+        Value::Array(values) => values.iter().find_map(|value| tells_key(value, explanations)),
+        Value::Object(fields) => {
+            let was_right = fields.get("is_correct") == Some(&Value::Bool(true));
+            fields.iter().find_map(|(name, value)| match name.as_str() {
+                "correct_answer" => Some("which option is right"),
+                "explanation" if was_right => None,
+                _ => tells_key(value, explanations),
+            })
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 

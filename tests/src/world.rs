@@ -57,6 +57,10 @@ impl World {
         for (_, secret) in &options.secrets {
             canaries.secret("a secret of the stage", secret);
         }
+        let edition = sample::edition().expect("the sample catalogue is valid");
+        for question in edition.quizzes.values().flat_map(|quiz| &quiz.questions) {
+            question.explanation.iter().for_each(|text| canaries.explanation(text));
+        }
         output::keep();
         let cloud = Cloud::start(options).await.expect("the local cloud starts");
         sample::publish_catalog(&cloud).await.expect("the sample catalogue can be published");
@@ -190,13 +194,15 @@ impl World {
     ///
     /// # Panics
     ///
-    /// When IAM refused a function something, when HubSpot's limits or schema were violated, when a
-    /// log holds a secret or tells who somebody is, and, if the outcome is to be clean, when an error was logged or a message is left over.
+    /// When IAM refused a function something, when HubSpot's limits or schema were violated, when an
+    /// answer told the key of a quiz, when a log holds a secret or tells who somebody is, and, if the outcome is to be clean, when an error was logged or a message is left over.
     pub async fn finish(self, outcome: Outcome) {
         let denials = self.cloud.iam.denials();
         assert!(denials.is_empty(), "denied by IAM: {denials:#?}");
         let violations = self.cloud.hubspot.violations();
         assert!(violations.is_empty(), "HubSpot was misused: {violations:#?}");
+        let keys = self.canaries.keys_told();
+        assert!(keys.is_empty(), "answers tell the keys of quizzes: {keys:#?}");
         let leaks = self.leaks();
         assert!(leaks.is_empty(), "logs hold what they must not: {leaks:#?}");
         if outcome == Outcome::Clean {

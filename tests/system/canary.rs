@@ -7,6 +7,8 @@ use std::time::Duration;
 use rollcall_local::lambda::FunctionSpec;
 use rollcall_tests::{Canaries, Outcome};
 
+use serde_json::{Value, json};
+
 use crate::world;
 
 #[test]
@@ -52,6 +54,26 @@ fn every_kind_of_secret_is_found_and_nothing_else() {
     ] {
         assert_eq!(canaries.find([line]), [], "{line}");
     }
+}
+
+#[test]
+fn s_16_an_answer_that_tells_the_key_of_a_quiz_is_told_on() {
+    let why = "Since it is so.";
+    let shown = |field: &str, value: Value| {
+        let canaries = Canaries::default();
+        canaries.explanation(why);
+        canaries.answer("/x", &json!({ "review": [{ "is_correct": true, field: value }] }));
+        canaries.keys_told().len()
+    };
+    assert_eq!(shown("correct_answer", json!("b")), 1);
+    assert_eq!(shown("is_correct", json!(why)), 1);
+    assert_eq!(shown("text", json!({ "deep": [why] })), 1);
+    assert_eq!(shown("explanation", json!(why)), 0, "who found it may read why");
+    assert_eq!(shown("text", json!("Something else.")), 0);
+    let canaries = Canaries::default();
+    canaries.explanation(why);
+    canaries.answer("/x", &json!({ "is_correct": false, "explanation": why }));
+    assert_eq!(canaries.keys_told(), ["why an option is right in the answer of /x"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

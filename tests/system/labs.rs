@@ -20,7 +20,8 @@ pub(crate) fn changed(
     let mut courses: Vec<_> = catalog.courses().cloned().collect();
     courses.iter_mut().for_each(course);
     let pathways = catalog.pathways().cloned().collect();
-    let catalog = Catalog::new(pathways, courses, modules).unwrap();
+    let badges = catalog.badges().cloned().collect();
+    let catalog = Catalog::new(pathways, courses, modules).unwrap().with_badges(badges).unwrap();
     Edition::new(catalog, edition.texts, edition.quizzes).unwrap()
 }
 

@@ -2,6 +2,7 @@
 //! Whole-system tests: over HTTP, as a client would, through sign-in, on a private local cloud each.
 
 mod access;
+mod anonymous;
 mod audit;
 mod badges;
 mod bearer;
@@ -25,6 +26,7 @@ mod events;
 mod feed;
 mod first_path;
 mod flags;
+mod grading;
 mod idempotency;
 mod inbound;
 mod invitations;

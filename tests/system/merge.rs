@@ -123,6 +123,8 @@ async fn twins() -> Twins {
     let desk = format!("/admin/users/{twin_id}");
     let answer = grace.change_with("PATCH", &desk, Some(granted), &[("if-match", &tag)]).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    let badge = format!("/admin/users/{twin_id}/badges/helping-hand");
+    assert_eq!(grace.post(&badge, None).await.status, 200);
     let twin = world.signed_in(TWIN).await;
     Twins { world, grace, ada, ada_id, twin, twin_id }
 }
@@ -142,6 +144,9 @@ async fn check_survivor(twins: &mut Twins) {
     assert_eq!(enrolled["enrollments"].as_array().unwrap().len(), 2, "{enrolled}");
     let attempts = ada.get("/modules/follow-a-change/attempts").await.json();
     assert_eq!(attempts["attempts"].as_array().unwrap().len(), 2, "{attempts}");
+    let badges = ada.get("/badges").await.json();
+    let mut badges = badges["badges"].as_array().unwrap().iter();
+    assert!(badges.any(|badge| badge["kind"] == "by_hand"), "{badges:?}");
     let pieces = ada.get("/users/me/portfolio").await.json();
     let titles: BTreeSet<&str> = pieces["items"]
         .as_array()

@@ -77,6 +77,54 @@ async fn joining_signing_in_and_asking_for_deletion_are_told_once(portal: Portal
     world.finish(Outcome::Clean).await;
 }
 
+async fn what_was_learned_is_told_once_and_says_what(portal: Portal) {
+    let world = portal.world().await;
+    let mut ada = world.signed_in("ada").await;
+    let ada_id = user_id(&mut ada).await;
+    assert_eq!(ada.put("/enrollments/pathway/run-rollcall", None).await.status, 200);
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    // What Lambda gives up of the badges' stream is read again.
+    world.cloud.lambda.crash_next("crm-sync", 40, CrashPoint::BeforeDelivery).unwrap();
+    let first_steps = ["start-the-local-cloud", "sign-in-as-a-member", "follow-a-change"];
+    for module in first_steps {
+        ada.complete_module(module).await;
+    }
+    let mut expected = vec![
+        "badge_awarded course first-steps".to_owned(),
+        "badge_awarded first_module start-the-local-cloud".to_owned(),
+        "badge_awarded quick_course first-steps".to_owned(),
+        "course_completed first-steps".to_owned(),
+        "course_enrolled first-steps".to_owned(),
+        "pathway_enrolled run-rollcall".to_owned(),
+    ];
+    for module in first_steps {
+        expected.push(format!("module_started {module}"));
+        expected.push(format!("module_completed {module}"));
+        expected.push(format!("quiz_passed {module}/check"));
+    }
+    expected.sort();
+    let subjects = || {
+        let key = world.contact(&ada_id).map(|contact| format!("id:{}", contact.id));
+        let events = world.cloud.hubspot.events().into_iter();
+        let own = events.filter(|event| Some(&event.key) == key.as_ref());
+        let mut told: Vec<String> = own
+            .filter_map(|event| {
+                let subject = event.properties.get("rollcall_subject")?;
+                Some(format!("{} {subject}", event.name.split_once("_rollcall_")?.1))
+            })
+            .collect();
+        told.sort();
+        told
+    };
+    eventually(&format!("HubSpot hears {expected:?}"), async || {
+        (subjects() == expected).then_some(())
+    })
+    .await;
+    drained(&world).await;
+    assert_eq!(subjects(), expected);
+    world.finish(Outcome::Troubled).await;
+}
+
 async fn an_outage_and_a_lost_answer_lose_no_milestone(portal: Portal) {
     let world = portal.world().await;
     world.break_hubspot().await;
@@ -143,6 +191,7 @@ async fn a_stage_that_wants_properties_alone_declares_and_sends_no_event() {
 }
 
 in_every_portal! { DatedWithEvents, UndatedWithEvents:
+    what_was_learned_is_told_once_and_says_what;
     joining_signing_in_and_asking_for_deletion_are_told_once;
     an_outage_and_a_lost_answer_lose_no_milestone;
     milestones_of_a_batch_that_was_given_up_are_recovered;

@@ -1,10 +1,17 @@
 //! From a changed item to what the CRM has to hear about: the user and facet that changed, and what
 //! happened for the first time.
 
-use rollcall_crm::milestone::{AccountImage, Milestone, of_account};
+use std::collections::BTreeMap;
+
+use rollcall_crm::milestone::{
+    AccountImage, LearningImage, Milestone, ModuleImage, of_account, of_learning, of_module,
+};
 use rollcall_crm::pending::Dirty;
+use rollcall_domain::badge::{BadgeKind, BadgeName};
+use rollcall_domain::enrollment::Target;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
+use rollcall_domain::slug::Slug;
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
 use serde::Deserialize;
@@ -33,7 +40,7 @@ pub(crate) fn table_of(stream_arn: &str, stage: &str) -> Option<Table> {
 pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option<Dirty> {
     let facet = match table {
         Table::Users => Facet::Identity,
-        Table::Enrollments | Table::Progress => Facet::Learning,
+        Table::Enrollments | Table::Progress | Table::Badges => Facet::Learning,
         Table::Attempts
         | Table::Catalog
         | Table::Crm
@@ -41,8 +48,7 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio
-        | Table::Badges => return None,
+        | Table::Portfolio => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }
@@ -65,6 +71,33 @@ struct StandingItem {
     erase_at: Option<Timestamp>,
 }
 
+/// What milestones need of an enrolment, a completion or a badge.
+#[derive(Debug, Default, Deserialize)]
+struct LearningItem {
+    kind: Option<String>,
+    slug: Option<Slug>,
+    enrolled_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    earned_at: Option<Timestamp>,
+}
+
+/// What milestones need of progress in a module.
+#[derive(Debug, Default, Deserialize)]
+struct ModuleItem {
+    slug: Option<Slug>,
+    started_at: Option<Timestamp>,
+    completed_at: Option<Timestamp>,
+    #[serde(default)]
+    tasks: BTreeMap<Slug, TaskItem>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TaskItem {
+    /// Only quizzes have a score.
+    best_score: Option<u32>,
+    done_at: Option<Timestamp>,
+}
+
 /// The milestones of a change in `table`. An image without attributes is none.
 pub(crate) fn milestones(
     table: Table,
@@ -72,12 +105,64 @@ pub(crate) fn milestones(
     before: Item,
     after: Item,
 ) -> Result<Vec<Milestone>, serde_dynamo::Error> {
-    let account = table == Table::Users && keys.sk == PROFILE;
-    let Some(user) = user(&keys.pk).filter(|_| account) else {
+    let Some(user) = user(&keys.pk) else {
         return Ok(Vec::new());
     };
-    let (before, after) = (account_image(before)?, account_image(after)?);
-    Ok(of_account(&user, before.as_ref(), after.as_ref()))
+    let sort_key = keys.sk.as_str();
+    match table {
+        Table::Users if sort_key == PROFILE => {
+            let (before, after) = (account_image(before)?, account_image(after)?);
+            Ok(of_account(&user, before.as_ref(), after.as_ref()))
+        }
+        Table::Progress if sort_key.starts_with("module#") => {
+            let (before, after) = (module_image(before)?, module_image(after)?);
+            Ok(of_module(&user, before.as_ref(), after.as_ref()))
+        }
+        Table::Enrollments | Table::Progress | Table::Badges => {
+            let (before, after) = (learning_image(before)?, learning_image(after)?);
+            Ok(of_learning(&user, before.as_ref(), after.as_ref()).into_iter().collect())
+        }
+        Table::Users
+        | Table::Attempts
+        | Table::Catalog
+        | Table::Crm
+        | Table::Edge
+        | Table::Audit
+        | Table::Mail
+        | Table::Directory
+        | Table::Portfolio => Ok(Vec::new()),
+    }
+}
+
+fn module_image(item: Item) -> Result<Option<ModuleImage>, serde_dynamo::Error> {
+    let ModuleItem { slug, started_at, completed_at, tasks } = from_item(item)?;
+    let passed = tasks.into_iter().filter(|(_, task)| task.best_score.is_some());
+    let quizzes_passed = passed.filter_map(|(quiz, task)| Some((quiz, task.done_at?))).collect();
+    let begun = slug.zip(started_at);
+    Ok(begun.map(|(module, started_at)| ModuleImage {
+        module,
+        started_at,
+        completed_at,
+        quizzes_passed,
+    }))
+}
+
+/// An item of which there is nothing to tell, such as a learner's own, has none.
+fn learning_image(item: Item) -> Result<Option<LearningImage>, serde_dynamo::Error> {
+    let item: LearningItem = from_item(item)?;
+    let LearningItem { kind: Some(kind), slug: Some(slug), .. } = item else {
+        return Ok(None);
+    };
+    let badge = item.earned_at.zip(BadgeKind::named(&kind));
+    let target = kind.parse().ok().map(|kind| Target { kind, slug: slug.clone() });
+    Ok(if let Some((earned_at, kind)) = badge {
+        Some(LearningImage::Awarded(BadgeName { kind, slug }, earned_at))
+    } else if let Some((target, enrolled_at)) = target.clone().zip(item.enrolled_at) {
+        Some(LearningImage::Enrolled(target, enrolled_at))
+    } else {
+        let completed = target.zip(item.completed_at);
+        completed.map(|(target, completed_at)| LearningImage::Completed(target, completed_at))
+    })
 }
 
 fn account_image(item: Item) -> Result<Option<AccountImage>, serde_dynamo::Error> {
@@ -105,9 +190,19 @@ mod tests {
     }
 
     fn check(sort_key: &str, before: &Value, after: &Value, expected: &[MilestoneKind]) {
+        check_in(Table::Users, sort_key, before, after, expected);
+    }
+
+    fn check_in(
+        table: Table,
+        sort_key: &str,
+        before: &Value,
+        after: &Value,
+        expected: &[MilestoneKind],
+    ) {
         let user = UserId::new(Timestamp::UNIX_EPOCH, &SeededRandom::new(1));
         let keys = Keys { pk: format!("user#{user}"), sk: sort_key.to_owned() };
-        let found = milestones(Table::Users, &keys, image(before), image(after)).unwrap();
+        let found = milestones(table, &keys, image(before), image(after)).unwrap();
         let kinds: Vec<MilestoneKind> = found.iter().map(|milestone| milestone.kind).collect();
         assert_eq!(kinds, expected, "{before} {after}");
     }
@@ -130,5 +225,45 @@ mod tests {
         check("profile", &leaving, &leaving, &[]);
         check("profile", &leaving, &none, &[]);
         check("identity#a#b", &none, &old, &[]);
+    }
+    #[test]
+    fn what_was_learned_gives_milestones_as_it_is_stored() {
+        use MilestoneKind::{
+            BadgeAwarded, CourseEnrolled, ModuleCompleted, ModuleStarted, PathwayCompleted,
+            QuizPassed,
+        };
+        let none = json!({});
+        let at = "2026-11-21T06:00:00Z";
+        let check = |table, sort_key: &str, before: &Value, after: &Value, expected: &[_]| {
+            check_in(table, sort_key, before, after, expected);
+            check_in(table, sort_key, after, after, &[]);
+            check_in(table, sort_key, after, &none, &[]);
+        };
+        let task = |score: Option<u32>, done: Option<&str>| json!({ "attempts": 1, "best_score": score, "done_at": done, "last_at": at });
+        let mut module = json!({
+            "type": "module", "slug": "m", "started_at": at, "completed_at": null, "tasks": {},
+        });
+        let begun = module.clone();
+        check(Table::Progress, "module#m", &none, &begun, &[ModuleStarted]);
+        module["tasks"]["check"] = task(Some(20), None);
+        check(Table::Progress, "module#m", &begun, &module, &[]);
+        let failed = module.clone();
+        module["tasks"]["check"] = task(Some(80), Some(at));
+        module["tasks"]["lab"] = task(None, Some(at));
+        module["completed_at"] = json!(at);
+        check(Table::Progress, "module#m", &failed, &module, &[QuizPassed, ModuleCompleted]);
+        let learner = json!({ "type": "learner", "version": 1, "viewed": null });
+        check(Table::Progress, "learner", &none, &learner, &[]);
+        let completion = json!({ "kind": "pathway", "slug": "p", "completed_at": at });
+        let key = "completion#pathway#p";
+        check(Table::Progress, key, &none, &completion, &[PathwayCompleted]);
+        let enrollment = json!({ "kind": "course", "slug": "c", "enrolled_at": at });
+        let key = "enrollment#course#c";
+        check(Table::Enrollments, key, &none, &enrollment, &[CourseEnrolled]);
+        let badge = json!({ "kind": "course", "slug": "c", "earned_at": at });
+        check(Table::Badges, "badge#course#c", &none, &badge, &[BadgeAwarded]);
+        let places = Keys { pk: "places#course#c".to_owned(), sk: "places".to_owned() };
+        let found = milestones(Table::Enrollments, &places, image(&none), image(&enrollment));
+        assert_eq!(found.unwrap(), []);
     }
 }

@@ -31,7 +31,7 @@ pub static FUNCTION: Function = Function {
     name: "crm-user-get",
     purpose: "Shows where one user stands with the CRM.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/crm/users/{id}" })],
-    grants: &[UserSyncReader::GRANTS, STATES[0], STATES[1], STATES[2]],
+    grants: &[UserSyncReader::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3]],
     settings: settings::ALL,
     operation: Operation {
         success_status: 200,
@@ -138,6 +138,8 @@ struct PendingView {
 struct MilestoneView {
     /// Such as `signed_in`.
     kind: &'static str,
+    /// What it is about, such as a course's slug; empty where there is nothing to name.
+    subject: String,
     /// When it happened (RFC 3339, UTC).
     at: String,
     /// How often it was told in vain.
@@ -225,6 +227,7 @@ impl From<MilestoneRow> for MilestoneView {
     fn from(row: MilestoneRow) -> Self {
         Self {
             kind: row.milestone.kind.as_str(),
+            subject: row.milestone.subject,
             at: row.milestone.at.to_string(),
             attempts: row.attempts,
             due_at: row.due_at.to_string(),

@@ -20,6 +20,7 @@ use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Startup, StartupError};
 use rollcall_secrets::SecretReader;
 use rollcall_store::Capability;
+use rollcall_store::badges::BadgeLister;
 use rollcall_store::catalog::CatalogReader;
 use rollcall_store::crm::{CrmTable, UserStates};
 use rollcall_store::learner::LearnerReader;
@@ -33,8 +34,8 @@ use crate::token::{StoredApp, StoredToken};
 use crate::waiting::DrainQueue;
 
 /// What the engine may do besides what it may do with the table `crm`.
-pub(crate) const STATES: [&[Grant]; 3] =
-    [UserReader::GRANTS, LearnerReader::GRANTS, CatalogReader::GRANTS];
+pub(crate) const STATES: [&[Grant]; 4] =
+    [UserReader::GRANTS, LearnerReader::GRANTS, CatalogReader::GRANTS, BadgeLister::GRANTS];
 /// To wake the drain, and to call the CRM.
 pub(crate) const CALLS: &[Grant] = &[Grant::send(Queue::CrmDrain), CREDENTIALS[0], CREDENTIALS[1]];
 /// To prove to HubSpot who calls.
@@ -111,6 +112,7 @@ pub(crate) fn states(startup: &Startup) -> Result<UserStates, StartupError> {
     Ok(UserStates {
         users: startup.capability()?,
         learners: startup.capability()?,
+        badges: startup.capability()?,
         catalog: startup.capability()?,
         clock: startup.clock(),
     })

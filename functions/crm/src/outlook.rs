@@ -69,6 +69,7 @@ impl Outlook {
         let source = UserStates {
             users: startup.capability()?,
             learners: startup.capability()?,
+            badges: startup.capability()?,
             catalog: startup.capability()?,
             clock: Arc::clone(&startup.clock()),
         };

@@ -189,6 +189,7 @@ async fn work(
     invocation: &Invocation,
 ) -> Result<bool, PortError> {
     ports.merges.move_open_attempts(moving).await?;
+    ports.merges.move_given_badges(moving).await?;
     for _step in 0..STEPS_MAX {
         if !ports.has_time(invocation) {
             return Ok(false);

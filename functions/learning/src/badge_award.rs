@@ -18,6 +18,7 @@ use rollcall_runtime::declaration::{QueueTrigger, StreamTrigger};
 use rollcall_runtime::invocation::chain;
 use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::badges::BadgeAwarder;
+use rollcall_store::catalog::CatalogReader;
 use rollcall_store::streams::{Change as StreamChange, Reread, StreamRange, StreamReader};
 use rollcall_store::{Capability, PortError};
 use serde::Deserialize;
@@ -38,7 +39,7 @@ pub static FUNCTION: Function = Function {
         }),
         Trigger::Queue(QueueTrigger { queue: Queue::BadgeStreamFailures, batch_size: 1 }),
     ],
-    grants: &[BadgeAwarder::GRANTS, StreamReader::OF_PROGRESS],
+    grants: &[BadgeAwarder::GRANTS, CatalogReader::GRANTS, StreamReader::OF_PROGRESS],
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT
 };
@@ -50,6 +51,7 @@ const RECORD_AGE_SECONDS_MAX: u32 = 6 * 60 * 60;
 
 struct Ports {
     badges: BadgeAwarder,
+    catalog: CatalogReader,
     streams: StreamReader,
     clock: Arc<dyn Clock>,
 }
@@ -58,6 +60,7 @@ impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
         Ok(Self {
             badges: startup.capability()?,
+            catalog: startup.capability()?,
             streams: StreamReader::new(startup.connection()),
             clock: startup.clock(),
         })
@@ -189,7 +192,8 @@ async fn given_up(ports: &Ports, body: &str) -> Result<BTreeSet<UserId>, BadgeAw
 
 async fn award(ports: &Ports, user: &UserId, invocation: &Invocation) -> Result<(), PortError> {
     let learner = ports.badges.learner(user).await?;
-    let earned = earned(&learner);
+    let catalog = ports.catalog.load(ports.clock.now()).await?;
+    let earned = earned(&learner, &catalog);
     if earned.is_empty() {
         return Ok(());
     }

@@ -3,22 +3,24 @@
 
 use std::cmp::Reverse;
 
-use rollcall_domain::badge::Badge;
 use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::badges::BadgeLister;
+use rollcall_store::catalog::CatalogReader;
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::view::BadgeView;
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "badge-list",
     purpose: "Lists the caller's badges.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/badges" })],
-    grants: &[BadgeLister::GRANTS],
+    grants: &[BadgeLister::GRANTS, CatalogReader::GRANTS],
     operation: Operation {
         success_status: 200,
         response: Some(schema::<Output>),
@@ -30,11 +32,12 @@ pub static FUNCTION: Function = Function {
 
 struct Ports {
     badges: BadgeLister,
+    catalog: CatalogReader,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self { badges: startup.capability()? })
+        Ok(Self { badges: startup.capability()?, catalog: startup.capability()? })
     }
 }
 
@@ -46,37 +49,16 @@ struct Output {
     badges: Vec<BadgeView>,
 }
 
-/// A badge.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Badge")]
-struct BadgeView {
-    /// `first_module`, `course`, `quick_course` (within seven days of joining) or `pathway`.
-    kind: &'static str,
-    /// For which module, course or pathway.
-    slug: String,
-    /// When it was earned (RFC 3339, UTC).
-    earned_at: String,
-}
-
-impl From<Badge> for BadgeView {
-    fn from(badge: Badge) -> Self {
-        Self {
-            kind: badge.name.kind.as_str(),
-            slug: badge.name.slug.to_string(),
-            earned_at: badge.earned_at.to_string(),
-        }
-    }
-}
-
 async fn handle(
     ports: &Ports,
     caller: &Caller,
-    _context: &Context,
+    context: &Context,
     _input: NoInput,
 ) -> Result<Response, BadgeListError> {
     let mut badges = ports.badges.all(&caller.user).await?;
     badges.sort_by_key(|badge| Reverse(badge.earned_at));
-    let badges = badges.into_iter().map(BadgeView::from).collect();
+    let catalog = ports.catalog.load(context.now).await?;
+    let badges = badges.into_iter().map(|badge| BadgeView::new(&catalog, badge)).collect();
     Ok(Response::json(200, &Output { badges }))
 }
 

@@ -4,18 +4,23 @@ use rollcall_runtime::Function;
 
 pub mod attempt_list;
 pub mod badge_award;
+pub mod badge_give;
 pub mod badge_list;
+pub mod badge_take_back;
 pub mod catalog_get;
 pub mod catalog_list;
 pub mod course_status;
 pub mod enroll;
 pub mod enrollment_list;
+mod event;
 pub mod event_track;
+pub mod grade_override;
 pub mod lab_attest;
 pub mod module_progress;
 pub mod pathway_status;
 mod problem;
 pub mod progress_get;
+pub mod progress_merge;
 pub mod quiz_start;
 pub mod quiz_submit;
 mod status;
@@ -27,17 +32,21 @@ mod view;
 pub static FUNCTIONS: &[&Function] = &[
     &attempt_list::FUNCTION,
     &badge_award::FUNCTION,
+    &badge_give::FUNCTION,
     &badge_list::FUNCTION,
+    &badge_take_back::FUNCTION,
     &catalog_get::FUNCTION,
     &catalog_list::FUNCTION,
     &course_status::FUNCTION,
     &enroll::FUNCTION,
     &enrollment_list::FUNCTION,
     &event_track::FUNCTION,
+    &grade_override::FUNCTION,
     &lab_attest::FUNCTION,
     &module_progress::FUNCTION,
     &pathway_status::FUNCTION,
     &progress_get::FUNCTION,
+    &progress_merge::FUNCTION,
     &quiz_start::FUNCTION,
     &quiz_submit::FUNCTION,
     &unenroll::FUNCTION,

@@ -1,6 +1,7 @@
 //! Shows how far the caller is in one module, task by task.
 
 use rollcall_domain::catalog::{Task, TaskKind};
+use rollcall_domain::grading::Grading;
 use rollcall_domain::progress::TaskRecord;
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, Problem, Response};
@@ -79,6 +80,27 @@ struct TaskProgressView {
     done_at: Option<String>,
     /// The score from which on it is passed, in percent, of a quiz.
     passing_score: Option<u32>,
+    /// What an instructor last said about it.
+    grading: Option<GradingView>,
+}
+
+/// What an instructor said about a task.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Grading")]
+struct GradingView {
+    /// When (RFC 3339, UTC).
+    graded_at: String,
+    /// The score, in percent, of a quiz.
+    score: Option<u32>,
+    /// Why.
+    reason: String,
+}
+
+impl From<&Grading> for GradingView {
+    fn from(grading: &Grading) -> Self {
+        let Grading { at, score, reason, .. } = grading;
+        Self { graded_at: at.to_string(), score: *score, reason: reason.clone() }
+    }
 }
 
 fn view(task: &Task, record: Option<&TaskRecord>) -> TaskProgressView {
@@ -104,6 +126,7 @@ fn view(task: &Task, record: Option<&TaskRecord>) -> TaskProgressView {
         last_attempt_at: record.map(|record| record.last_at.to_string()),
         done_at: record.and_then(|record| record.done_at).map(|at| at.to_string()),
         passing_score,
+        grading: record.and_then(|record| record.grading.as_ref()).map(GradingView::from),
     }
 }
 

@@ -14,6 +14,14 @@ pub(crate) static ATTEMPTS_EXHAUSTED: ProblemKind = ProblemKind {
     advice: "Show the attempts that were made; there is no other.",
 };
 
+/// An instructor would judge themselves.
+pub(crate) static OWN_WORK: ProblemKind = ProblemKind {
+    code: "own-work",
+    status: 409,
+    title: "Nobody grades or rewards themselves.",
+    advice: "Ask another instructor.",
+};
+
 /// The last attempt failed too short a time ago.
 pub(crate) static COOLING_DOWN: ProblemKind = ProblemKind {
     code: "quiz-cooling-down",

@@ -1,5 +1,6 @@
 //! How catalogue entries and enrolments look on the wire.
 
+use rollcall_domain::badge::{Badge, BadgeKind};
 use rollcall_domain::catalog::{Catalog, Course, Module, Pathway, Task, TaskKind, Terms};
 use rollcall_domain::enrollment::Enrollment;
 use rollcall_domain::quiz::QuizTerms;
@@ -115,6 +116,42 @@ pub(crate) struct EnrollmentView {
     pub(crate) enrolled_at: String,
     /// When the user left, if they did (RFC 3339, UTC).
     pub(crate) withdrawn_at: Option<String>,
+}
+
+/// A badge.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Badge")]
+pub(crate) struct BadgeView {
+    /// `first_module`, `course`, `quick_course` (within seven days of joining), `pathway`, `streak` (a
+    /// task on each of some days in a row) or `by_hand` (given by an instructor).
+    pub(crate) kind: &'static str,
+    /// For which module, course or pathway; of the other kinds, the badge's own name.
+    pub(crate) slug: String,
+    /// The name for people of what it is for; none if the catalogue has it no more.
+    pub(crate) title: Option<String>,
+    /// When it was earned (RFC 3339, UTC).
+    pub(crate) earned_at: String,
+}
+
+impl BadgeView {
+    pub(crate) fn new(catalog: &Catalog, badge: Badge) -> Self {
+        let Badge { name, earned_at, given_by: _ } = badge;
+        let slug = &name.slug;
+        let title = match name.kind {
+            BadgeKind::FirstModule => catalog.module(slug).map(|module| &module.title),
+            BadgeKind::Course | BadgeKind::QuickCourse => {
+                catalog.course(slug).map(|course| &course.title)
+            }
+            BadgeKind::Pathway => catalog.pathway(slug).map(|pathway| &pathway.title),
+            BadgeKind::Streak | BadgeKind::ByHand => catalog.badge(slug).map(|badge| &badge.title),
+        };
+        Self {
+            kind: name.kind.as_str(),
+            title: title.cloned(),
+            slug: name.slug.to_string(),
+            earned_at: earned_at.to_string(),
+        }
+    }
 }
 
 impl From<&Pathway> for PathwayView {

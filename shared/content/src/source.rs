@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_domain::catalog::{
-    Catalog, CatalogFault, Course, Edition, EntryName, LabTerms, Module, Pathway, QuizName, Task,
-    TaskKind, Terms,
+    BadgeRule, BadgeTerms, Catalog, CatalogFault, Course, Edition, EntryName, LabTerms, Module,
+    Pathway, QuizName, Task, TaskKind, Terms,
 };
 use rollcall_domain::limits::MODULE_TEXT_CHARACTERS_MAX;
 use rollcall_domain::quiz::{Question, QuestionOption, Quiz, QuizTerms};
@@ -51,6 +51,16 @@ struct TermsMatter {
     opens_at: Option<Timestamp>,
     #[serde(default, deserialize_with = "instant")]
     closes_at: Option<Timestamp>,
+}
+
+/// A badge is earned by one of these.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BadgeMatter {
+    title: String,
+    streak_days: Option<u32>,
+    #[serde(default)]
+    by_hand: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,6 +164,7 @@ struct Draft {
     pathways: Vec<Pathway>,
     courses: Vec<Course>,
     modules: Vec<(Module, ModuleMatter)>,
+    badges: Vec<BadgeTerms>,
     texts: BTreeMap<Slug, String>,
     quizzes: BTreeMap<QuizName, Quiz>,
     /// Which file an entry stands in.
@@ -178,6 +189,7 @@ impl Draft {
         match parts.as_slice() {
             ["pathways", name] => self.add_pathway(file, entry_slug(file, name, ".md")?),
             ["courses", name] => self.add_course(file, entry_slug(file, name, ".md")?),
+            ["badges", name] => self.add_badge(file, entry_slug(file, name, ".md")?),
             ["modules", folder, "module.md"] => {
                 self.add_module(file, entry_slug(file, folder, "")?)
             }
@@ -188,7 +200,7 @@ impl Draft {
             _ => Err(FileFault::new(
                 &file.path,
                 "",
-                &"is no part of a catalogue: those are pathways/*.md, courses/*.md, \
+                &"is no part of a catalogue: those are pathways/*.md, courses/*.md, badges/*.md, \
                  modules/*/module.md and modules/*/quizzes/*.json",
             )),
         }
@@ -211,6 +223,22 @@ impl Draft {
         let summary = summary(&body);
         let terms = enrollment.into();
         self.courses.push(Course { slug, title, summary, modules, optional, terms });
+        Ok(())
+    }
+
+    fn add_badge(&mut self, file: &File, slug: Slug) -> Result<(), FileFault> {
+        let (matter, body): (BadgeMatter, String) = front_matter::split(file)?;
+        self.files.insert(EntryName::Badge(slug.clone()), file.path.clone());
+        let rule = match (matter.streak_days, matter.by_hand) {
+            (Some(days), false) => BadgeRule::Streak { days },
+            (None, true) => BadgeRule::ByHand,
+            (Some(_), true) | (None, false) => {
+                let text = "must say either streak_days or by_hand = true";
+                return Err(FileFault::new(&file.path, "", &text));
+            }
+        };
+        let summary = summary(&body);
+        self.badges.push(BadgeTerms { slug, title: matter.title, summary, rule });
         Ok(())
     }
 
@@ -277,7 +305,10 @@ impl Draft {
         }
         let (pathways, courses) =
             (std::mem::take(&mut self.pathways), std::mem::take(&mut self.courses));
-        let catalog = Catalog::new(pathways, courses, modules).unwrap_or_else(|error| {
+        let badges = std::mem::take(&mut self.badges);
+        let catalog = Catalog::new(pathways, courses, modules);
+        let catalog = catalog.and_then(|catalog| catalog.with_badges(badges));
+        let catalog = catalog.unwrap_or_else(|error| {
             self.tell(error.0);
             Catalog::default()
         });
@@ -380,12 +411,14 @@ mod tests {
     const PATHWAY: &str = "+++\ntitle = \"Path\"\ncourses = [\"one\"]\n+++\nA way\nthrough.\n";
     const COURSE: &str = "+++\ntitle = \"One\"\nmodules = [\"a\"]\n\n[enrollment]\ncapacity = 5\nopens_at = 2027-01-31T10:00:00+01:00\n+++\nAbout one.\n";
     const MODULE: &str = "+++\ntitle = \"A\"\nsummary = \"About a.\"\nestimated_minutes = 5\n\n[[tasks]]\nslug = \"check\"\nkind = \"quiz\"\ntitle = \"Check\"\n\n[[tasks]]\nslug = \"do\"\nkind = \"lab\"\ntitle = \"Do\"\nrequired = false\n+++\n# A\n";
+    const BADGE: &str = "+++\ntitle = \"A week\"\nstreak_days = 7\n+++\nA week of it.\n";
     const QUIZ: &str = r#"{"quiz_id":"check","module_slug":"a","questions":[{"id":"q1","type":"single_choice","stem":" Why? ","options":[{"id":"a","text":"So"},{"id":"b","text":"No"}],"correct_answer":"a"}]}"#;
 
     fn files(changes: &[(&str, &str)]) -> Vec<File> {
         let mut files = BTreeMap::from([
             ("pathways/path.md", PATHWAY),
             ("courses/one.md", COURSE),
+            ("badges/week.md", BADGE),
             ("modules/a/module.md", MODULE),
             ("modules/a/quizzes/check.json", QUIZ),
         ]);
@@ -412,6 +445,11 @@ mod tests {
         assert_eq!(module.tasks[0].kind, TaskKind::Quiz(quiz.terms.clone()));
         assert_eq!((quiz.terms.passing_score, quiz.questions[0].stem.as_str()), (75, "Why?"));
         assert_eq!(edition.texts[&slug("a")], "# A");
+        let badge = edition.catalog.badge(&slug("week")).unwrap();
+        assert_eq!(
+            (badge.rule, badge.summary.as_str()),
+            (BadgeRule::Streak { days: 7 }, "A week of it.")
+        );
     }
 
     #[track_caller]
@@ -435,8 +473,18 @@ mod tests {
                 "courses/Two.md: its name, without \".md\", must be 1 to 80 lower-case letters, digits and single dashes",
                 "courses/one.md: modules[1]: names missing, which does not exist",
                 "modules/a/quizzes/check.json: quiz_id: must be check, as the file stands",
-                "modules/notes.txt: is no part of a catalogue: those are pathways/*.md, courses/*.md, modules/*/module.md and modules/*/quizzes/*.json",
+                "modules/notes.txt: is no part of a catalogue: those are pathways/*.md, courses/*.md, badges/*.md, modules/*/module.md and modules/*/quizzes/*.json",
                 "pathways/path.md: courses[1]: names nowhere, which does not exist",
+            ],
+        );
+        check(
+            &[
+                ("badges/none.md", "+++\ntitle = \"None\"\n+++\nFor what?\n"),
+                ("badges/week.md", &BADGE.replace('7', "1")),
+            ],
+            &[
+                "badges/none.md: must say either streak_days or by_hand = true",
+                "badges/week.md: days: must be 2 to 366",
             ],
         );
         check(

@@ -4,8 +4,13 @@
 //! images always give the same milestones with the same ids, so a record that comes twice, late or
 //! out of order adds nothing, and the CRM rejects what it was told before.
 
+use std::collections::BTreeMap;
+
+use rollcall_domain::badge::BadgeName;
+use rollcall_domain::enrollment::{Target, TargetKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
+use rollcall_domain::slug::Slug;
 use rollcall_domain::time::{Timestamp, day};
 use sha2::{Digest, Sha256};
 
@@ -18,11 +23,39 @@ pub enum MilestoneKind {
     SignedIn,
     /// The user asked for the deletion of the account.
     DeletionAsked,
+    /// The user joined a course, for the first time.
+    CourseEnrolled,
+    /// The user joined a pathway, for the first time.
+    PathwayEnrolled,
+    /// The user began a module.
+    ModuleStarted,
+    /// The user completed a module.
+    ModuleCompleted,
+    /// The user passed a quiz, for the first time.
+    QuizPassed,
+    /// The user completed a course.
+    CourseCompleted,
+    /// The user completed a pathway.
+    PathwayCompleted,
+    /// The user got a badge.
+    BadgeAwarded,
 }
 
 impl MilestoneKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Joined, Self::SignedIn, Self::DeletionAsked];
+    pub const ALL: [Self; 11] = [
+        Self::Joined,
+        Self::SignedIn,
+        Self::DeletionAsked,
+        Self::CourseEnrolled,
+        Self::PathwayEnrolled,
+        Self::ModuleStarted,
+        Self::ModuleCompleted,
+        Self::QuizPassed,
+        Self::CourseCompleted,
+        Self::PathwayCompleted,
+        Self::BadgeAwarded,
+    ];
 
     /// The name in tables and answers.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +63,14 @@ impl MilestoneKind {
             Self::Joined => "joined",
             Self::SignedIn => "signed_in",
             Self::DeletionAsked => "deletion_asked",
+            Self::CourseEnrolled => "course_enrolled",
+            Self::PathwayEnrolled => "pathway_enrolled",
+            Self::ModuleStarted => "module_started",
+            Self::ModuleCompleted => "module_completed",
+            Self::QuizPassed => "quiz_passed",
+            Self::CourseCompleted => "course_completed",
+            Self::PathwayCompleted => "pathway_completed",
+            Self::BadgeAwarded => "badge_awarded",
         }
     }
 
@@ -37,6 +78,14 @@ impl MilestoneKind {
     pub fn facet(self) -> Facet {
         match self {
             Self::Joined | Self::SignedIn | Self::DeletionAsked => Facet::Identity,
+            Self::CourseEnrolled
+            | Self::PathwayEnrolled
+            | Self::ModuleStarted
+            | Self::ModuleCompleted
+            | Self::QuizPassed
+            | Self::CourseCompleted
+            | Self::PathwayCompleted
+            | Self::BadgeAwarded => Facet::Learning,
         }
     }
 
@@ -46,6 +95,14 @@ impl MilestoneKind {
             Self::Joined => "rollcall_joined",
             Self::SignedIn => "rollcall_signed_in",
             Self::DeletionAsked => "rollcall_deletion_asked",
+            Self::CourseEnrolled => "rollcall_course_enrolled",
+            Self::PathwayEnrolled => "rollcall_pathway_enrolled",
+            Self::ModuleStarted => "rollcall_module_started",
+            Self::ModuleCompleted => "rollcall_module_completed",
+            Self::QuizPassed => "rollcall_quiz_passed",
+            Self::CourseCompleted => "rollcall_course_completed",
+            Self::PathwayCompleted => "rollcall_pathway_completed",
+            Self::BadgeAwarded => "rollcall_badge_awarded",
         }
     }
 }
@@ -61,13 +118,21 @@ pub struct Milestone {
     pub kind: MilestoneKind,
     /// When.
     pub at: Timestamp,
+    /// What it is about, such as a course's slug; empty where there is nothing to name.
+    pub subject: String,
 }
 
 impl Milestone {
     /// A milestone. `occasion` tells it from others of the same kind and user; empty when there can be
     /// only one.
     pub fn new(user: &UserId, kind: MilestoneKind, occasion: &str, at: Timestamp) -> Self {
-        Self { id: id(user, kind, occasion), user: user.clone(), kind, at }
+        let (id, user) = (id(user, kind, occasion), user.clone());
+        Self { id, user, kind, at, subject: String::new() }
+    }
+
+    /// A milestone that happens once for each `subject`.
+    pub fn about(user: &UserId, kind: MilestoneKind, subject: String, at: Timestamp) -> Self {
+        Self { subject: subject.clone(), ..Self::new(user, kind, &subject, at) }
     }
 }
 
@@ -122,6 +187,86 @@ pub fn of_account(
         milestones.push(Milestone::new(user, kind, &occasion, after.updated_at));
     }
     milestones
+}
+
+/// What milestones need to know of an enrolment, a completion or a badge: items that are there since
+/// what they tell happened, and that nothing takes away but their user's leaving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LearningImage {
+    /// Somebody joined something.
+    Enrolled(Target, Timestamp),
+    /// Somebody completed something.
+    Completed(Target, Timestamp),
+    /// Somebody got a badge.
+    Awarded(BadgeName, Timestamp),
+}
+
+/// The milestone of a write of such an item.
+pub fn of_learning(
+    user: &UserId,
+    before: Option<&LearningImage>,
+    after: Option<&LearningImage>,
+) -> Option<Milestone> {
+    use MilestoneKind::{
+        BadgeAwarded, CourseCompleted, CourseEnrolled, PathwayCompleted, PathwayEnrolled,
+    };
+    if before.is_some() {
+        return None;
+    }
+    let (kind, subject, at) = match after? {
+        LearningImage::Enrolled(Target { kind: TargetKind::Course, slug }, at) => {
+            (CourseEnrolled, slug.to_string(), at)
+        }
+        LearningImage::Enrolled(Target { kind: TargetKind::Pathway, slug }, at) => {
+            (PathwayEnrolled, slug.to_string(), at)
+        }
+        LearningImage::Completed(Target { kind: TargetKind::Course, slug }, at) => {
+            (CourseCompleted, slug.to_string(), at)
+        }
+        LearningImage::Completed(Target { kind: TargetKind::Pathway, slug }, at) => {
+            (PathwayCompleted, slug.to_string(), at)
+        }
+        LearningImage::Awarded(BadgeName { kind, slug }, at) => {
+            (BadgeAwarded, format!("{kind} {slug}"), at)
+        }
+    };
+    Some(Milestone::about(user, kind, subject, *at))
+}
+
+/// What milestones need to know of progress in a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleImage {
+    /// Which.
+    pub module: Slug,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// When it was completed.
+    pub completed_at: Option<Timestamp>,
+    /// The quizzes that were passed, and when first.
+    pub quizzes_passed: BTreeMap<Slug, Timestamp>,
+}
+
+/// The milestones of a write of progress in a module.
+pub fn of_module(
+    user: &UserId,
+    before: Option<&ModuleImage>,
+    after: Option<&ModuleImage>,
+) -> Vec<Milestone> {
+    let Some(after) = after else {
+        return Vec::new();
+    };
+    let ModuleImage { module, started_at, completed_at, quizzes_passed } = after;
+    let of_module = |kind, at: &Timestamp| Milestone::about(user, kind, module.to_string(), *at);
+    let started = before.is_none().then(|| of_module(MilestoneKind::ModuleStarted, started_at));
+    let had_completed = before.is_some_and(|before| before.completed_at.is_some());
+    let completed = completed_at.as_ref().filter(|_| !had_completed);
+    let completed = completed.map(|at| of_module(MilestoneKind::ModuleCompleted, at));
+    let had_passed =
+        |quiz: &Slug| before.is_some_and(|before| before.quizzes_passed.contains_key(quiz));
+    let passed = quizzes_passed.iter().filter(|(quiz, _)| !had_passed(quiz)).map(|(quiz, at)| {
+        Milestone::about(user, MilestoneKind::QuizPassed, format!("{module}/{quiz}"), *at)
+    });
+    started.into_iter().chain(passed).chain(completed).collect()
 }
 
 /// A milestone that the CRM was not told yet.
@@ -228,6 +373,63 @@ mod tests {
         let declared: BTreeSet<&str> = EVENTS.iter().map(|event| event.name).collect();
         assert_eq!(events, declared);
         assert_eq!(EVENTS.len(), MilestoneKind::ALL.len());
+    }
+
+    #[test]
+    fn what_was_learned_is_told_when_it_is_first_there() {
+        use MilestoneKind::{ModuleCompleted, ModuleStarted, QuizPassed};
+        let slug = |text: &str| -> Slug { text.parse().unwrap() };
+        let image = |completed: Option<i64>, passed: &[(&str, i64)]| ModuleImage {
+            module: slug("m"),
+            started_at: at(1),
+            completed_at: completed.map(at),
+            quizzes_passed: passed.iter().map(|(quiz, second)| (slug(quiz), at(*second))).collect(),
+        };
+        let told = |before: Option<&ModuleImage>, after: Option<&ModuleImage>| -> Vec<_> {
+            let found = of_module(&user(), before, after).into_iter();
+            found.map(|m| (m.kind, m.subject, m.at.as_second())).collect()
+        };
+        let begun = image(None, &[]);
+        let passed = image(None, &[("q", 2)]);
+        let complete = image(Some(4), &[("q", 2), ("r", 4)]);
+        let of = |kind, subject: &str, second: i64| (kind, subject.to_owned(), second);
+        assert_eq!(told(None, Some(&begun)), [of(ModuleStarted, "m", 1)]);
+        assert_eq!(told(Some(&begun), Some(&passed)), [of(QuizPassed, "m/q", 2)]);
+        assert_eq!(
+            told(Some(&passed), Some(&complete)),
+            [of(QuizPassed, "m/r", 4), of(ModuleCompleted, "m", 4)]
+        );
+        assert_eq!(told(Some(&complete), Some(&complete)), []);
+        assert_eq!(told(Some(&complete), None), []);
+        let target = Target::course(slug("c"));
+        let images = [
+            LearningImage::Enrolled(target.clone(), at(1)),
+            LearningImage::Enrolled(Target::pathway(slug("c")), at(1)),
+            LearningImage::Completed(target, at(1)),
+            LearningImage::Completed(Target::pathway(slug("c")), at(1)),
+            LearningImage::Awarded(
+                BadgeName { kind: rollcall_domain::badge::BadgeKind::Course, slug: slug("c") },
+                at(1),
+            ),
+        ];
+        let of = |image: &LearningImage| of_learning(&user(), None, Some(image)).unwrap();
+        let told: BTreeSet<(MilestoneKind, String)> =
+            images.iter().map(of).map(|milestone| (milestone.kind, milestone.id)).collect();
+        assert_eq!(told.len(), images.len());
+        let subject = of(&images[4]).subject;
+        assert_eq!(subject, "course c");
+        for image in &images {
+            assert_eq!(of_learning(&user(), Some(image), Some(image)), None);
+            assert_eq!(of_learning(&user(), Some(image), None), None);
+        }
+    }
+
+    #[test]
+    fn every_kind_that_names_something_has_an_event_that_says_what() {
+        let with_subject = EVENTS.iter().filter(|event| event.subject.is_some());
+        let learning =
+            MilestoneKind::ALL.into_iter().filter(|kind| kind.facet() == Facet::Learning);
+        assert!(with_subject.map(|event| event.name).eq(learning.map(MilestoneKind::event)));
     }
 
     /// A history of a user's item: seconds between sign-ins, and whether the user asks to leave or

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_domain::badge::Badge;
 use rollcall_domain::catalog::Catalog;
 use rollcall_domain::enrollment::{Enrollment, Target, TargetKind};
 use rollcall_domain::facet::Facet;
@@ -26,6 +27,8 @@ pub struct UserState {
     pub user: User,
     /// What the user learned.
     pub learner: Learner,
+    /// The badges the user has, by name.
+    pub badges: Vec<Badge>,
     /// The published catalogue, for denominators.
     pub catalog: std::sync::Arc<Catalog>,
 }
@@ -45,7 +48,7 @@ pub struct Projected {
 pub fn project(state: &UserState, facet: Facet) -> Projected {
     let (properties, version) = match facet {
         Facet::Identity => (identity(&state.user), state.user.version),
-        Facet::Learning => (learning(&state.learner, &state.catalog), state.learner.version),
+        Facet::Learning => (learning(state), state.learner.version),
     };
     Projected { hash: hash(&properties), properties, version }
 }
@@ -88,7 +91,9 @@ pub fn identity(user: &User) -> Properties {
 }
 
 /// What the user enrolled in and how far they are.
-pub fn learning(learner: &Learner, catalog: &Catalog) -> Properties {
+pub fn learning(state: &UserState) -> Properties {
+    let UserState { learner, badges, catalog, .. } = state;
+    let badges = badges.iter().map(|badge| format!("{} {}", badge.name.kind, badge.name.slug));
     let enrolled = learner.enrollments.values().filter(|enrollment| enrollment.is_active());
     Properties::from([
         (schema::ENROLLED_COURSES, join(courses(enrolled.map(|e| &e.target)), ";")),
@@ -96,6 +101,7 @@ pub fn learning(learner: &Learner, catalog: &Catalog) -> Properties {
         (schema::PROGRESS_SUMMARY, join(progress(learner, catalog), "; ")),
         (schema::MODULES_COMPLETED, learner.modules_completed().to_string()),
         (schema::LAST_LEARNING_AT, learner.last_learning_at().map(instant).unwrap_or_default()),
+        (schema::BADGES, join(badges, ";")),
     ])
 }
 
@@ -217,7 +223,8 @@ mod tests {
             profile_version: 1,
             desk_version: 1,
         };
-        UserState { user, learner, catalog: std::sync::Arc::new(catalog) }
+        let badges = rollcall_domain::badge::earned(&learner, &catalog);
+        UserState { user, learner, badges, catalog: std::sync::Arc::new(catalog) }
     }
 
     #[test]
@@ -245,6 +252,7 @@ mod tests {
                 (schema::PROGRESS_SUMMARY, "one: 2/2; two: 1/2".to_owned()),
                 (schema::MODULES_COMPLETED, "2".to_owned()),
                 (schema::LAST_LEARNING_AT, "1970-01-02T00:00:00.000Z".to_owned()),
+                (schema::BADGES, "first_module a;course one;quick_course one".to_owned()),
             ])
         );
     }

@@ -96,9 +96,12 @@ pub const MODULES_COMPLETED: &str = "rollcall_modules_completed";
 /// When the user last learned something.
 pub const LAST_LEARNING_AT: &str = "rollcall_last_learning_at";
 
+/// Badges the user has.
+pub const BADGES: &str = "rollcall_badges";
+
 /// The schema.
 pub const SCHEMA: Schema = Schema {
-    version: "3",
+    version: "4",
     group: "rollcall",
     group_label: "Rollcall",
     properties: &[
@@ -118,6 +121,7 @@ pub const SCHEMA: Schema = Schema {
         ours(PROGRESS_SUMMARY, "Progress", PropertyKind::LongText, Facet::Learning),
         ours(MODULES_COMPLETED, "Modules completed", PropertyKind::Number, Facet::Learning),
         ours(LAST_LEARNING_AT, "Last learning", PropertyKind::DateTime, Facet::Learning),
+        ours(BADGES, "Badges", PropertyKind::LongText, Facet::Learning),
     ],
 };
 
@@ -130,24 +134,41 @@ pub struct EventDefinition {
     pub label: &'static str,
     /// What it means.
     pub description: &'static str,
+    /// What it is about, for people, if its milestones name something: the label of [`EVENT_SUBJECT`].
+    pub subject: Option<&'static str>,
 }
+
+/// The property of an event that says what it is about.
+pub const EVENT_SUBJECT: &str = "rollcall_subject";
 
 /// The events, one for each kind of milestone.
 pub const EVENTS: &[EventDefinition] = &[
     event("rollcall_joined", "Joined Rollcall", "The account was made."),
     event("rollcall_signed_in", "Signed in to Rollcall", "The first sign-in of a day (UTC)."),
     event("rollcall_deletion_asked", "Asked for deletion", "The user asked to be erased."),
+    about("rollcall_course_enrolled", "Enrolled in a course", "Course"),
+    about("rollcall_pathway_enrolled", "Enrolled in a pathway", "Pathway"),
+    about("rollcall_module_started", "Started a module", "Module"),
+    about("rollcall_module_completed", "Completed a module", "Module"),
+    about("rollcall_quiz_passed", "Passed a quiz", "Module and quiz"),
+    about("rollcall_course_completed", "Completed a course", "Course"),
+    about("rollcall_pathway_completed", "Completed a pathway", "Pathway"),
+    about("rollcall_badge_awarded", "Got a badge", "Badge"),
 ];
 
 /// Changes whenever [`EVENTS`] does; they are then declared again.
-pub const EVENTS_VERSION: &str = "1";
+pub const EVENTS_VERSION: &str = "2";
 
 const fn event(
     name: &'static str,
     label: &'static str,
     description: &'static str,
 ) -> EventDefinition {
-    EventDefinition { name, label, description }
+    EventDefinition { name, label, description, subject: None }
+}
+
+const fn about(name: &'static str, label: &'static str, subject: &'static str) -> EventDefinition {
+    EventDefinition { name, label, description: label, subject: Some(subject) }
 }
 
 const fn ours(

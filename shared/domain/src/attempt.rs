@@ -136,6 +136,7 @@ mod tests {
             last_at: at(100),
             failed_at: failed.map(at),
             evidence_url: None,
+            grading: None,
         }
     }
 

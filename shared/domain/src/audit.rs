@@ -7,10 +7,12 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::catalog::CatalogVersion;
 use crate::facet::Facet;
 use crate::id::{AuditId, DeadLetterId, InvitationId, ReconciliationId, UserId};
 use crate::random::Random;
 use crate::role::Role;
+use crate::slug::Slug;
 use crate::user::Plan;
 
 /// Who acted.
@@ -49,6 +51,8 @@ pub enum Subject {
     CrmSchema,
     /// A comparison of all users with the CRM.
     Reconciliation(ReconciliationId),
+    /// The catalogue of courses.
+    Catalog,
 }
 
 impl fmt::Display for Subject {
@@ -60,6 +64,7 @@ impl fmt::Display for Subject {
             Self::Invitation(invitation) => invitation.fmt(formatter),
             Self::CrmSchema => formatter.write_str("crm-schema"),
             Self::Reconciliation(run) => run.fmt(formatter),
+            Self::Catalog => formatter.write_str("catalog"),
         }
     }
 }
@@ -156,6 +161,46 @@ pub enum Action {
         /// Whether it does.
         verified: bool,
     },
+    /// An instructor graded a task of somebody's.
+    TaskGraded {
+        /// Of which module.
+        module: Slug,
+        /// Which task.
+        task: Slug,
+        /// The score, in percent, of a quiz.
+        score: Option<u32>,
+        /// Whether that is enough.
+        passed: bool,
+    },
+    /// Somebody got a badge by hand.
+    BadgeGranted {
+        /// Which.
+        badge: Slug,
+    },
+    /// A badge that was given by hand was taken back.
+    BadgeTakenBack {
+        /// Which.
+        badge: Slug,
+    },
+    /// Another version of the catalogue is the current one.
+    CatalogPublished {
+        /// Which.
+        version: CatalogVersion,
+    },
+    /// What an earlier system recorded of somebody became theirs.
+    ProgressImported {
+        /// The import's name.
+        import: Slug,
+        /// How many records it wrote.
+        records: usize,
+    },
+    /// What an import wrote was removed.
+    ImportUndone {
+        /// The import's name.
+        import: Slug,
+        /// How many records were removed.
+        records: usize,
+    },
 }
 
 /// What an action's entry says beside its name: texts by their names.
@@ -186,6 +231,12 @@ impl Action {
             Self::RolesGranted { .. } => "roles-granted",
             Self::PlanChanged { .. } => "plan-changed",
             Self::VerificationChanged { .. } => "verification-changed",
+            Self::TaskGraded { .. } => "task-graded",
+            Self::BadgeGranted { .. } => "badge-granted",
+            Self::BadgeTakenBack { .. } => "badge-taken-back",
+            Self::CatalogPublished { .. } => "catalog-published",
+            Self::ProgressImported { .. } => "progress-imported",
+            Self::ImportUndone { .. } => "import-undone",
         }
     }
 
@@ -226,6 +277,21 @@ impl Action {
             }
             Self::VerificationChanged { verified } => {
                 details([("verified", if *verified { "true" } else { "false" })])
+            }
+            Self::TaskGraded { module, task, score, passed } => {
+                let passed = if *passed { "true" } else { "false" };
+                let told =
+                    [("module", module.as_str()), ("task", task.as_str()), ("passed", passed)];
+                let mut told = details(told);
+                told.extend(score.map(|score| ("score".to_owned(), score.to_string())));
+                told
+            }
+            Self::BadgeGranted { badge } | Self::BadgeTakenBack { badge } => {
+                details([("badge", badge.as_str())])
+            }
+            Self::CatalogPublished { version } => details([("version", version.as_str())]),
+            Self::ProgressImported { import, records } | Self::ImportUndone { import, records } => {
+                details([("import", import.as_str()), ("records", &records.to_string())])
             }
         }
     }

@@ -1,15 +1,22 @@
 //! Badges: what somebody has reached, said in a few words. Each follows from what is recorded of a
-//! learner, and from nothing else, so whoever awards may do so late, twice, or in any order.
+//! learner, and from nothing else, so whoever awards may do so late, twice, or in any order; but those
+//! that the catalogue says an instructor gives.
 //!
-//! What is recorded is never taken back, and neither is a badge: more facts only bring more badges.
+//! What is recorded is never taken back, and neither is a badge that follows from it: more facts only
+//! bring more badges.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::civil::Date;
+
+use crate::catalog::{BadgeRule, Catalog};
 use crate::enrollment::{Target, TargetKind};
+use crate::id::UserId;
 use crate::learning::Learner;
 use crate::limits::QUICK_COURSE_SECONDS;
 use crate::slug::Slug;
-use crate::time::{Timestamp, after_seconds};
+use crate::time::{Timestamp, after_seconds, date};
 
 /// The kinds of badge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,11 +29,22 @@ pub enum BadgeKind {
     QuickCourse,
     /// For a pathway.
     Pathway,
+    /// For tasks that were done on days in a row.
+    Streak,
+    /// For what an instructor saw.
+    ByHand,
 }
 
 impl BadgeKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::FirstModule, Self::Course, Self::QuickCourse, Self::Pathway];
+    pub const ALL: [Self; 6] = [
+        Self::FirstModule,
+        Self::Course,
+        Self::QuickCourse,
+        Self::Pathway,
+        Self::Streak,
+        Self::ByHand,
+    ];
 
     /// The name in tables and answers.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +53,8 @@ impl BadgeKind {
             Self::Course => "course",
             Self::QuickCourse => "quick_course",
             Self::Pathway => "pathway",
+            Self::Streak => "streak",
+            Self::ByHand => "by_hand",
         }
     }
 
@@ -55,7 +75,7 @@ impl fmt::Display for BadgeKind {
 pub struct BadgeName {
     /// What kind.
     pub kind: BadgeKind,
-    /// For which module, course or pathway.
+    /// For which module, course or pathway; of the other kinds, the badge's own name.
     pub slug: Slug,
 }
 
@@ -66,13 +86,16 @@ pub struct Badge {
     pub name: BadgeName,
     /// When it was earned: the time of the fact that it follows from.
     pub earned_at: Timestamp,
+    /// Who gave it, if somebody did.
+    pub given_by: Option<UserId>,
 }
 
-/// Every badge that a learner has earned, by name.
-pub fn earned(learner: &Learner) -> Vec<Badge> {
+/// Every badge that a learner has earned by what they did, by name.
+pub fn earned(learner: &Learner, catalog: &Catalog) -> Vec<Badge> {
     let badge = |kind, slug: &Slug, earned_at| Badge {
         name: BadgeName { kind, slug: slug.clone() },
         earned_at,
+        given_by: None,
     };
     let completed = learner.modules.iter().filter_map(|(slug, progress)| {
         let completion = progress.completion.as_ref()?;
@@ -101,8 +124,33 @@ pub fn earned(learner: &Learner) -> Vec<Badge> {
             }
         }
     }
+    for terms in catalog.badges() {
+        let BadgeRule::Streak { days } = terms.rule else { continue };
+        let earned_at = streak(learner, days);
+        badges.extend(earned_at.map(|at| badge(BadgeKind::Streak, &terms.slug, at)));
+    }
     badges.sort_by(|one, other| one.name.cmp(&other.name));
     badges
+}
+
+/// When somebody did a task for the first time on the last of `days` days in a row. Only what the
+/// server saw counts, no time that a browser told.
+fn streak(learner: &Learner, days: u32) -> Option<Timestamp> {
+    let mut first_of: BTreeMap<Date, Timestamp> = BTreeMap::new();
+    let tasks = learner.modules.values().flat_map(|module| module.tasks.values());
+    for at in tasks.filter_map(|task| task.done_at) {
+        first_of.entry(date(at)).and_modify(|first| *first = at.min(*first)).or_insert(at);
+    }
+    let (mut run, mut last): (u32, Option<Date>) = (0, None);
+    for (day, at) in first_of {
+        let follows = last.is_some_and(|last| last.tomorrow().is_ok_and(|next| next == day));
+        run = if follows { run.saturating_add(1) } else { 1 };
+        if run >= days {
+            return Some(at);
+        }
+        last = Some(day);
+    }
+    None
 }
 
 /// The badges that are earned and not `awarded` yet. There is one first module, whichever it was when
@@ -111,7 +159,11 @@ pub fn missing(earned: Vec<Badge>, awarded: &[Badge]) -> Vec<Badge> {
     let has = |name: &BadgeName| {
         awarded.iter().any(|badge| match name.kind {
             BadgeKind::FirstModule => badge.name.kind == BadgeKind::FirstModule,
-            BadgeKind::Course | BadgeKind::QuickCourse | BadgeKind::Pathway => badge.name == *name,
+            BadgeKind::Course
+            | BadgeKind::QuickCourse
+            | BadgeKind::Pathway
+            | BadgeKind::Streak
+            | BadgeKind::ByHand => badge.name == *name,
         })
     };
     earned.into_iter().filter(|badge| !has(&badge.name)).collect()
@@ -123,9 +175,39 @@ mod tests {
     use proptest::sample::subsequence;
 
     use super::*;
-    use crate::catalog::{CatalogVersion, Terms};
+    use crate::catalog::{BadgeTerms, CatalogVersion, Terms};
     use crate::enrollment::enroll;
-    use crate::progress::{Completion, ModuleCompletion, ModuleProgress};
+    use crate::progress::{Completion, ModuleCompletion, ModuleProgress, TaskRecord};
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn earned_of(learner: &Learner) -> Vec<Badge> {
+        let badge = |name: &str, rule| {
+            let (title, summary) = (name.to_owned(), name.to_owned());
+            BadgeTerms { slug: slug(name), title, summary, rule }
+        };
+        let badges = vec![
+            badge("three-days", BadgeRule::Streak { days: 3 }),
+            badge("helper", BadgeRule::ByHand),
+        ];
+        earned(learner, &Catalog::default().with_badges(badges).unwrap())
+    }
+
+    fn with_task(mut learner: Learner, task: &str, done: i64) -> Learner {
+        let begun = ModuleProgress::begun(slug("tasks"), at(0));
+        let progress = learner.modules.entry(slug("tasks")).or_insert(begun);
+        let record = TaskRecord {
+            attempts: 1,
+            best_score: None,
+            done_at: Some(at(done)),
+            last_at: at(done),
+            failed_at: None,
+            evidence_url: None,
+            grading: None,
+        };
+        progress.tasks.insert(slug(task), record);
+        learner
+    }
 
     fn slug(text: &str) -> Slug {
         text.parse().unwrap()
@@ -172,9 +254,9 @@ mod tests {
     fn badges_follow_from_what_is_recorded() {
         let course = Target::course(slug("streams"));
         let nothing = Learner::default();
-        assert_eq!(names(&earned(&nothing)), Vec::<String>::new());
+        assert_eq!(names(&earned_of(&nothing)), Vec::<String>::new());
         let begun = with_module(with_module(nothing, "b", 5), "a", 9);
-        assert_eq!(names(&earned(&begun)), ["first_module b"]);
+        assert_eq!(names(&earned_of(&begun)), ["first_module b"]);
         for (since, completed, quick) in [
             (Some(100), 100 + QUICK_COURSE_SECONDS - 1, true),
             (Some(100), 100 + QUICK_COURSE_SECONDS, false),
@@ -188,29 +270,48 @@ mod tests {
             };
             let mut expected = vec!["first_module b", "course streams"];
             expected.extend(quick.then_some("quick_course streams"));
-            assert_eq!(names(&earned(&learner)), expected, "{since:?} {completed}");
+            assert_eq!(names(&earned_of(&learner)), expected, "{since:?} {completed}");
         }
         let pathway = Target::pathway(slug("streams"));
         let all = with_completion(begun, pathway, 3);
-        assert_eq!(names(&earned(&all)), ["first_module b", "pathway streams"]);
-        assert_eq!(earned(&all)[1].earned_at, at(3));
+        assert_eq!(names(&earned_of(&all)), ["first_module b", "pathway streams"]);
+        assert_eq!(earned_of(&all)[1].earned_at, at(3));
+    }
+
+    #[test]
+    fn a_streak_is_of_days_in_a_row_and_ends_with_the_first_that_is_long_enough() {
+        for (days, expected) in [
+            (vec![0, 1, 2], Some(2)),
+            (vec![0, 1, 3, 4], None),
+            (vec![9, 7, 8, 0, 1], Some(9)),
+            (vec![0, 1, 2, 3], Some(2)),
+            (vec![], None),
+        ] {
+            let learner = days.iter().fold(Learner::default(), |learner, day| {
+                let evening = with_task(learner, &format!("late-{day}"), day * DAY + DAY - 1);
+                with_task(evening, &format!("early-{day}"), day * DAY)
+            });
+            let expected = expected.map(|day: i64| at(day * DAY));
+            let earned = earned_of(&learner).into_iter().map(|badge| badge.earned_at);
+            assert_eq!(earned.collect::<Vec<_>>(), Vec::from_iter(expected), "{days:?}");
+        }
     }
 
     #[test]
     fn nobody_gets_a_second_first_module() {
         let before = with_module(Learner::default(), "b", 5);
-        let awarded = earned(&before);
+        let awarded = earned_of(&before);
         let earlier = with_module(before, "a", 1);
-        assert_eq!(missing(earned(&earlier), &awarded), []);
-        assert_eq!(names(&missing(earned(&earlier), &[])), ["first_module a"]);
+        assert_eq!(missing(earned_of(&earlier), &awarded), []);
+        assert_eq!(names(&missing(earned_of(&earlier), &[])), ["first_module a"]);
     }
 
     proptest! {
         /// However the facts come, and however often somebody looks, the same badges come of it.
         #[test]
         fn facts_in_any_order_and_looks_at_any_time_award_the_same(
-            order in Just(vec![0_usize, 1, 2, 3, 4]).prop_shuffle(),
-            looks in subsequence(vec![0_usize, 1, 2, 3, 4], 0..5),
+            order in Just((0_usize..8).collect::<Vec<_>>()).prop_shuffle(),
+            looks in subsequence((0_usize..8).collect::<Vec<_>>(), 0..8),
         ) {
             let course = Target::course(slug("streams"));
             let fact = |learner: Learner, fact: usize| match fact {
@@ -218,21 +319,24 @@ mod tests {
                 1 => with_module(learner, "b", 2),
                 2 => joined(learner, &course, 1),
                 3 => with_completion(learner, course.clone(), 4),
+                4 => with_task(learner, "x", 1),
+                5 => with_task(learner, "y", DAY + 1),
+                6 => with_task(learner, "z", 2 * DAY + 1),
                 _ => with_completion(learner, Target::pathway(slug("all")), 5),
             };
             let (mut learner, mut awarded) = (Learner::default(), Vec::new());
             for (index, next) in order.into_iter().enumerate() {
-                let before = earned(&learner).len();
+                let before = earned_of(&learner).len();
                 learner = fact(learner, next);
-                prop_assert!(earned(&learner).len() >= before, "nothing is taken back");
-                if looks.contains(&index) || index == 4 {
-                    awarded.extend(missing(earned(&learner), &awarded));
+                prop_assert!(earned_of(&learner).len() >= before, "nothing is taken back");
+                if looks.contains(&index) || index == 7 {
+                    awarded.extend(missing(earned_of(&learner), &awarded));
                 }
             }
-            prop_assert_eq!(missing(earned(&learner), &awarded), vec![]);
+            prop_assert_eq!(missing(earned_of(&learner), &awarded), vec![]);
             let kinds = |kind| awarded.iter().filter(|badge| badge.name.kind == kind).count();
             for kind in BadgeKind::ALL {
-                prop_assert_eq!(kinds(kind), 1, "{}", kind);
+                prop_assert_eq!(kinds(kind), usize::from(kind != BadgeKind::ByHand), "{}", kind);
             }
         }
     }

@@ -10,8 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    CATALOG_ENTRIES_MAX, CHILDREN_MAX, ESTIMATED_MINUTES_MAX, SUMMARY_CHARACTERS_MAX,
-    TAG_CHARACTERS_MAX, TAGS_MAX, TASKS_MAX, TITLE_CHARACTERS_MAX,
+    CATALOG_ENTRIES_MAX, CHILDREN_MAX, ESTIMATED_MINUTES_MAX, STREAK_DAYS_MAX,
+    SUMMARY_CHARACTERS_MAX, TAG_CHARACTERS_MAX, TAGS_MAX, TASKS_MAX, TITLE_CHARACTERS_MAX,
 };
 use crate::quiz::{Quiz, QuizTerms};
 use crate::slug::Slug;
@@ -108,6 +108,32 @@ pub enum TaskKind {
 pub struct LabTerms {
     /// Whether the attestation must name the address of some evidence.
     pub evidence_required: bool,
+}
+
+/// A badge that the catalogue declares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadgeTerms {
+    /// Its name in URLs and records.
+    pub slug: Slug,
+    /// Its name for people.
+    pub title: String,
+    /// What it is for, in a sentence or two.
+    pub summary: String,
+    /// What it takes.
+    pub rule: BadgeRule,
+}
+
+/// What a badge takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadgeRule {
+    /// To do a task for the first time on each of so many days in a row (UTC).
+    Streak {
+        /// How many.
+        days: u32,
+    },
+    /// That an instructor gives it.
+    ByHand,
 }
 
 impl TaskKind {
@@ -217,6 +243,7 @@ pub struct Catalog {
     pathways: BTreeMap<Slug, Pathway>,
     courses: BTreeMap<Slug, Course>,
     modules: BTreeMap<Slug, Module>,
+    badges: BTreeMap<Slug, BadgeTerms>,
 }
 
 /// An entry of a catalogue, by name.
@@ -230,6 +257,8 @@ pub enum EntryName {
     Module(Slug),
     /// A quiz of a module.
     Quiz(QuizName),
+    /// A badge.
+    Badge(Slug),
 }
 
 impl fmt::Display for EntryName {
@@ -239,6 +268,7 @@ impl fmt::Display for EntryName {
             Self::Course(slug) => write!(formatter, "course {slug}"),
             Self::Module(slug) => write!(formatter, "module {slug}"),
             Self::Quiz(name) => write!(formatter, "quiz {}/{}", name.module, name.quiz),
+            Self::Badge(slug) => write!(formatter, "badge {slug}"),
         }
     }
 }
@@ -361,6 +391,7 @@ impl Catalog {
             pathways: unique(pathways, |entry| &entry.slug, EntryName::Pathway, &mut faults),
             courses: unique(courses, |entry| &entry.slug, EntryName::Course, &mut faults),
             modules: unique(modules, |entry| &entry.slug, EntryName::Module, &mut faults),
+            badges: BTreeMap::new(),
         };
         for pathway in catalog.pathways.values() {
             catalog.check_pathway(pathway, &mut faults);
@@ -373,6 +404,23 @@ impl Catalog {
         }
         faults.into_result()?;
         Ok(catalog)
+    }
+
+    /// The same catalogue with these badges, beside those that every module, course and pathway has.
+    pub fn with_badges(mut self, badges: Vec<BadgeTerms>) -> Result<Self, CatalogError> {
+        let mut faults = Faults::default();
+        self.badges = unique(badges, |entry| &entry.slug, EntryName::Badge, &mut faults);
+        for badge in self.badges.values() {
+            let name = EntryName::Badge(badge.slug.clone());
+            check_names(&name, &badge.title, &badge.summary, &mut faults);
+            if let BadgeRule::Streak { days } = badge.rule
+                && !(2..=STREAK_DAYS_MAX).contains(&days)
+            {
+                faults.add(&name, "days", Fault::Range(format!("2 to {STREAK_DAYS_MAX}")));
+            }
+        }
+        faults.into_result()?;
+        Ok(self)
     }
 
     /// The same catalogue, as the version it is published as.
@@ -399,6 +447,16 @@ impl Catalog {
     /// One module.
     pub fn module(&self, slug: &Slug) -> Option<&Module> {
         self.modules.get(slug)
+    }
+
+    /// One of the badges that it declares.
+    pub fn badge(&self, slug: &Slug) -> Option<&BadgeTerms> {
+        self.badges.get(slug)
+    }
+
+    /// All badges that it declares, by slug.
+    pub fn badges(&self) -> impl Iterator<Item = &BadgeTerms> {
+        self.badges.values()
     }
 
     /// All pathways, by slug.
@@ -589,6 +647,7 @@ impl Edition {
         compare(&old.courses, &new.courses, EntryName::Course, &mut differences);
         compare(&modules(older), &modules(self), EntryName::Module, &mut differences);
         compare(&older.quizzes, &self.quizzes, EntryName::Quiz, &mut differences);
+        compare(&old.badges, &new.badges, EntryName::Badge, &mut differences);
         differences
     }
 }

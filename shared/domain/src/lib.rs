@@ -13,6 +13,7 @@ pub mod desk;
 pub mod enrollment;
 pub mod facet;
 pub mod flag;
+pub mod grading;
 pub mod groups;
 pub mod id;
 pub mod idempotency;

@@ -149,6 +149,14 @@ pub const OPTION_CHARACTERS_MAX: usize = 300;
 pub const EXPLANATION_CHARACTERS_MAX: usize = 1_000;
 /// Bytes of all texts of a quiz, so that it fits into one DynamoDB item.
 pub const QUIZ_BYTES_MAX: usize = 300_000;
+/// Characters of why an instructor graded as they did.
+pub const GRADING_REASON_CHARACTERS_MAX: usize = 500;
+/// Days in a row that a badge may ask for.
+pub const STREAK_DAYS_MAX: u32 = 366;
+/// What somebody did before they signed in counts as of this long ago at most.
+pub const ANONYMOUS_SECONDS_MAX: i64 = 90 * 24 * 60 * 60;
+/// Characters of the id that a browser gives an event.
+pub const EVENT_ID_CHARACTERS_MAX: usize = 64;
 /// A course that is completed within this time of joining it earns a badge of its own.
 pub const QUICK_COURSE_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// Courses, pathways or modules one user can have records of.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, CatalogVersion, Module, Task, TaskKind, Terms};
 use crate::enrollment::{Enrollment, Target, TargetKind, admit, enroll};
+use crate::grading::Grading;
 use crate::learning::{Learner, Status};
+use crate::limits::ANONYMOUS_SECONDS_MAX;
 use crate::slug::Slug;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, after_seconds};
 
 /// One user's progress in one module. A module that is part of two courses has one progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub struct TaskRecord {
     pub failed_at: Option<Timestamp>,
     /// The address of some evidence, of a lab.
     pub evidence_url: Option<String>,
+    /// What an instructor last said about it.
+    #[serde(default)]
+    pub grading: Option<Grading>,
 }
 
 impl ModuleProgress {
@@ -242,6 +247,8 @@ pub enum TaskOutcome {
     },
     /// A lab was attested, with the address of some evidence.
     Attested(Option<String>),
+    /// An instructor graded it, which is no attempt.
+    Judged(Grading),
 }
 
 /// The learner as it becomes, and what of it is new.
@@ -250,6 +257,8 @@ struct Draft<'draft> {
     changes: Changes,
     catalog: &'draft Catalog,
     now: Timestamp,
+    /// Whether an event may bring somebody back who has left.
+    rejoins: bool,
 }
 
 /// What `events` change for `learner`, or which event is refused and why; then none counts.
@@ -264,6 +273,52 @@ pub fn record(
         draft.add(event).map_err(|refusal| (index, refusal))?;
     }
     Ok(draft.finish())
+}
+
+/// Something that a learner did before they signed in, as their browser kept it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptEvent {
+    /// How the browser tells it from others.
+    pub id: String,
+    /// When, as the browser says.
+    pub at: Timestamp,
+    /// What.
+    pub event: LearningEvent,
+}
+
+/// What `events` of before a sign-in change for `learner`, and for each event why it does not count,
+/// if it does not: nobody can repeat what they did then, so one that is refused keeps no other out.
+///
+/// Nobody can prove these times: none is later than now, none older than
+/// [`ANONYMOUS_SECONDS_MAX`], and what is recorded already has the time it has. They join nobody again
+/// who has left, so that a browser may send them as often as it likes.
+pub fn record_kept(
+    learner: &Learner,
+    catalog: &Catalog,
+    events: &[KeptEvent],
+    now: Timestamp,
+) -> (Changes, Vec<Result<(), EventRefusal>>) {
+    let oldest = after_seconds(now, -ANONYMOUS_SECONDS_MAX);
+    let mut order: Vec<(usize, &KeptEvent)> = events.iter().enumerate().collect();
+    order.sort_by_key(|(index, kept)| (kept.at, *index));
+    let mut outcomes: BTreeMap<&str, Result<(), EventRefusal>> = BTreeMap::new();
+    let mut draft = Draft { rejoins: false, ..Draft::new(learner, catalog, now) };
+    for (_, kept) in order {
+        if outcomes.contains_key(kept.id.as_str()) {
+            continue;
+        }
+        let before = (draft.after.clone(), draft.changes.clone());
+        draft.now = kept.at.clamp(oldest, now);
+        let outcome = draft.add(&kept.event);
+        if outcome.is_err() {
+            (draft.after, draft.changes) = before;
+        }
+        outcomes.insert(&kept.id, outcome);
+    }
+    draft.now = now;
+    let told = |kept: &KeptEvent| outcomes.get(kept.id.as_str()).cloned().unwrap_or(Ok(()));
+    let outcomes = events.iter().map(told).collect();
+    (draft.finish(), outcomes)
 }
 
 /// What changes for `learner` when a module is begun, as by starting its quiz.
@@ -289,7 +344,8 @@ pub fn perform(
 
 impl<'draft> Draft<'draft> {
     fn new(learner: &Learner, catalog: &'draft Catalog, now: Timestamp) -> Self {
-        Self { after: learner.clone(), changes: Changes::default(), catalog, now }
+        let (after, changes) = (learner.clone(), Changes::default());
+        Self { after, changes, catalog, now, rejoins: true }
     }
 
     fn finish(mut self) -> Changes {
@@ -321,8 +377,13 @@ impl<'draft> Draft<'draft> {
                     }
                     PageKind::Pathway | PageKind::Course | PageKind::Module => {}
                 }
+                // The newest view is the last one, whichever is told first.
                 let viewed = PageView { kind, slug: slug.clone(), viewed_at: self.now };
-                self.changes.viewed = Some(viewed);
+                let is_newer = |last: &PageView| last.viewed_at <= self.now && *last != viewed;
+                if self.after.viewed.as_ref().is_none_or(is_newer) {
+                    self.after.viewed = Some(viewed.clone());
+                    self.changes.viewed = Some(viewed);
+                }
                 Ok(())
             }
         }
@@ -384,7 +445,7 @@ impl<'draft> Draft<'draft> {
         source: Option<&str>,
     ) -> Result<(), String> {
         let existing = self.after.enrollments.get(target);
-        if existing.is_some_and(Enrollment::is_active) {
+        if existing.is_some_and(|existing| existing.is_active() || !self.rejoins) {
             return Ok(());
         }
         if terms.capacity.is_some() {
@@ -456,6 +517,7 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
         last_at: now,
         failed_at: None,
         evidence_url: None,
+        grading: None,
     });
     match outcome {
         TaskOutcome::Graded { score, passed } => {
@@ -475,6 +537,13 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
             record.done_at = Some(now);
             record.last_at = now;
             record.evidence_url.clone_from(evidence);
+        }
+        TaskOutcome::Judged(grading) => {
+            record.best_score = record.best_score.max(grading.score);
+            if grading.passed {
+                record.done_at = record.done_at.or(Some(now));
+            }
+            record.grading = Some(grading.clone());
         }
     }
     record
@@ -705,6 +774,54 @@ mod tests {
         let target = Target::course(slug("closed"));
         let events = [LearningEvent::Enrolled { target, source: None }];
         assert_eq!(record(&learner, &catalog, &events, at(2)).unwrap().enrollments.len(), 1);
+    }
+
+    #[test]
+    fn what_was_done_before_signing_in_counts_once_and_overrides_nothing() {
+        let catalog = catalog();
+        let day = 24 * 60 * 60;
+        let now = at(1_000 * day);
+        let kept = |id: &str, second: i64, event: LearningEvent| KeptEvent {
+            id: id.to_owned(),
+            at: at(second),
+            event,
+        };
+        let course = Target::course(slug("one"));
+        let joined = LearningEvent::Enrolled { target: course.clone(), source: None };
+        let view = |name: &str| LearningEvent::Viewed { kind: PageKind::Module, slug: slug(name) };
+        let events = [
+            kept("late", 2_000 * day, event(ModuleAction::Started, "b", None)),
+            kept("old", day, event(ModuleAction::Completed, "read", None)),
+            kept("joined", 990 * day, joined),
+            kept("gone", 990 * day, event(ModuleAction::Started, "nowhere", None)),
+            kept("undone", 991 * day, event(ModuleAction::Completed, "a", Some("one"))),
+            kept("viewed", 995 * day, view("a")),
+            kept("viewed-before", 994 * day, view("b")),
+            kept("old", 999 * day, event(ModuleAction::Started, "d", None)),
+        ];
+        let mut learner = Learner::default();
+        let (changes, outcomes) = record_kept(&learner, &catalog, &events, now);
+        let refused: Vec<&str> = events
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| outcome.is_err())
+            .map(|(event, _)| event.id.as_str())
+            .collect();
+        assert_eq!(refused, ["gone", "undone"]);
+        apply(&mut learner, changes);
+        assert_eq!(learner.modules.keys().cloned().collect::<Vec<_>>(), slugs(&["b", "read"]));
+        assert_eq!(learner.modules[&slug("b")].started_at, now, "nothing is of the future");
+        let read = learner.modules[&slug("read")].clone();
+        assert_eq!(read.started_at, at((1_000 - 90) * day), "and nothing too old");
+        assert_eq!(learner.enrollments[&course].enrolled_at, at(990 * day));
+        assert_eq!(learner.viewed.as_ref().map(|viewed| viewed.slug.clone()), Some(slug("a")));
+        let (again, _) = record_kept(&learner, &catalog, &events, at(1_001 * day));
+        assert_eq!(again.len(), 0, "{again:?}");
+        // Who has left since stays out.
+        let left = crate::enrollment::withdraw(learner.enrollments.get(&course), now);
+        learner.enrollments.insert(course, left.unwrap().unwrap());
+        let (again, _) = record_kept(&learner, &catalog, &events, at(1_001 * day));
+        assert_eq!(again.enrollments, []);
     }
 
     /// What a learner is said to have done, in the words of the reference model.

@@ -18,6 +18,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether who has this role may do what is for `needed`: administrators may do what instructors
+    /// may, and otherwise each role is for itself.
+    pub fn covers(self, needed: Self) -> bool {
+        self == needed || (self == Self::Admin && needed == Self::Instructor)
+    }
+
     /// The name in tokens, tables and answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,6 +54,22 @@ impl FromStr for Role {
             "instructor" => Ok(Self::Instructor),
             "recruiter" => Ok(Self::Recruiter),
             _ => Err(UnknownRole),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn administrators_may_do_what_instructors_may_and_nobody_else_anything_of_others() {
+        let roles = [Role::Admin, Role::Instructor, Role::Recruiter];
+        for held in roles {
+            for needed in roles {
+                let expected = held == needed || (held, needed) == (Role::Admin, Role::Instructor);
+                assert_eq!(held.covers(needed), expected, "{held} {needed}");
+            }
         }
     }
 }

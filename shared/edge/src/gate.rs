@@ -224,7 +224,8 @@ impl Gate for Operators {
 }
 
 fn demand(caller: &Caller, role: Role) -> Result<(), Problem> {
-    if caller.roles.contains(&role) { Ok(()) } else { Err(Problem::new(&FORBIDDEN)) }
+    let may = caller.roles.iter().any(|held| held.covers(role));
+    if may { Ok(()) } else { Err(Problem::new(&FORBIDDEN)) }
 }
 
 fn misplaced(what: &'static str) -> StartupError {

@@ -8,7 +8,7 @@
 //! {"type":"contacts.changed","timestamp":"2026-11-21T09:00:00Z","data":{"contacts":[
 //!   {"user_id":"usr_…","facets":["identity"],"properties":{"email":"ada@example.org"}}]}}
 //! {"type":"milestones.reached","timestamp":"…","data":{"milestones":[
-//!   {"id":"…","user_id":"usr_…","kind":"joined","at":"…"}]}}
+//!   {"id":"…","user_id":"usr_…","kind":"course_completed","at":"…","subject":"first-steps"}]}}
 //! {"type":"contact.removed","timestamp":"…","data":{"user_id":"usr_…","kind":"erase"}}
 //! ```
 //!

@@ -40,6 +40,8 @@ struct Reached<'a> {
     user_id: &'a str,
     kind: &'static str,
     at: Timestamp,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: &'a str,
 }
 
 impl<'a> Message<'a> {
@@ -60,6 +62,7 @@ impl<'a> Message<'a> {
             user_id: milestone.user.as_str(),
             kind: milestone.kind.as_str(),
             at: milestone.at,
+            subject: &milestone.subject,
         });
         Self { event: Event::MilestonesReached { milestones: milestones.collect() }, timestamp }
     }

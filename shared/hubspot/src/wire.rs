@@ -84,7 +84,15 @@ pub(crate) struct EventCreate {
     description: &'static str,
     primary_object: &'static str,
     include_default_properties: bool,
-    property_definitions: [&'static str; 0],
+    property_definitions: Vec<EventPropertyCreate>,
+}
+
+/// A property of a custom event.
+#[derive(Debug, Serialize)]
+pub(crate) struct EventPropertyCreate {
+    name: &'static str,
+    label: &'static str,
+    r#type: &'static str,
 }
 
 /// One event of `send/batch`.
@@ -106,9 +114,13 @@ impl EventCreate {
             description: event.description,
             primary_object: "CONTACT",
             include_default_properties: false,
-            property_definitions: [],
+            property_definitions: event.subject.into_iter().map(subject).collect(),
         }
     }
+}
+
+fn subject(label: &'static str) -> EventPropertyCreate {
+    EventPropertyCreate { name: schema::EVENT_SUBJECT, label, r#type: "string" }
 }
 
 impl<'a> Inputs<EventInput<'a>> {
@@ -119,10 +131,16 @@ impl<'a> Inputs<EventInput<'a>> {
             object_id: contact,
             occurred_at: milestone.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
             uuid: &milestone.id,
-            properties: Map::new(),
+            properties: about(milestone),
         };
         Self { inputs: told.iter().map(event).collect() }
     }
+}
+
+fn about(milestone: &Milestone) -> Map<String, Value> {
+    let named = (!milestone.subject.is_empty())
+        .then(|| (schema::EVENT_SUBJECT.to_owned(), Value::String(milestone.subject.clone())));
+    named.into_iter().collect()
 }
 
 impl<'a> Inputs<ContactInput<'a>> {

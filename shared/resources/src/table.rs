@@ -120,7 +120,7 @@ impl Table {
 
     /// Whether the table has a stream of new and old images.
     pub const fn has_stream(self) -> bool {
-        matches!(self, Self::Users | Self::Enrollments | Self::Progress | Self::Mail)
+        matches!(self, Self::Users | Self::Enrollments | Self::Progress | Self::Mail | Self::Badges)
     }
 
     /// Whether items carry [`EXPIRES_AT`].

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
 use rollcall_domain::catalog::{
-    Catalog, CatalogVersion, Course, Edition, Module, Pathway, QuizName,
+    BadgeTerms, Catalog, CatalogVersion, Course, Edition, Module, Pathway, QuizName,
 };
 use rollcall_domain::limits::CATALOG_ITEMS_MAX;
 use rollcall_domain::port::{PortError, PortErrorClass};
@@ -52,6 +52,7 @@ enum Content {
     Module(Module),
     Text { module: Slug, text: String },
     Quiz { name: QuizName, quiz: Quiz },
+    Badge(BadgeTerms),
 }
 
 impl Content {
@@ -62,6 +63,7 @@ impl Content {
             Self::Module(entry) => format!("{STRUCTURE}module#{}", entry.slug),
             Self::Text { module, .. } => text_sort(module),
             Self::Quiz { name, .. } => quiz_sort(name),
+            Self::Badge(entry) => format!("{STRUCTURE}badge#{}", entry.slug),
         }
     }
 }
@@ -112,6 +114,7 @@ fn contents(edition: &Edition) -> BTreeMap<String, Content> {
         .map(Content::Pathway)
         .chain(catalog.courses().cloned().map(Content::Course))
         .chain(catalog.modules().cloned().map(Content::Module))
+        .chain(catalog.badges().cloned().map(Content::Badge))
         .chain(texts.map(|(module, text)| Content::Text { module, text }))
         .chain(quizzes.map(|(name, quiz)| Content::Quiz { name, quiz }))
         .map(|content| (content.sort(), content))
@@ -167,7 +170,9 @@ impl Kept {
                     catalog.courses().map(|entry| entry.title.len() + entry.summary.len());
                 let modules =
                     catalog.modules().map(|entry| entry.title.len() + entry.summary.len());
-                pathways.chain(courses).chain(modules).map(|texts| texts + ENTRY_BYTES).sum()
+                let badges = catalog.badges().map(|entry| entry.title.len() + entry.summary.len());
+                let all = pathways.chain(courses).chain(modules).chain(badges);
+                all.map(|texts| texts + ENTRY_BYTES).sum()
             }
             Self::Content(content) => {
                 let text = serde_json::to_vec(content).map_or(usize::MAX, |text| text.len());
@@ -295,12 +300,13 @@ async fn edition(
     let pk = partition(version);
     let items: Vec<AnyItem> = tables.query(Table::Catalog, &pk, prefix, CATALOG_ITEMS_MAX).await?;
     let (mut pathways, mut courses, mut modules) = (Vec::new(), Vec::new(), Vec::new());
-    let mut edition = Edition::default();
+    let (mut badges, mut edition) = (Vec::new(), Edition::default());
     for content in items.into_iter().filter_map(|item| item.content) {
         match content {
             Content::Pathway(entry) => pathways.push(entry),
             Content::Course(entry) => courses.push(entry),
             Content::Module(entry) => modules.push(entry),
+            Content::Badge(entry) => badges.push(entry),
             Content::Text { module, text } => {
                 edition.texts.insert(module, text);
             }
@@ -310,6 +316,7 @@ async fn edition(
         }
     }
     let catalog = Catalog::new(pathways, courses, modules);
+    let catalog = catalog.and_then(|catalog| catalog.with_badges(badges));
     let catalog = catalog.map_err(corrupt("read the catalogue"))?;
     edition.catalog = catalog.published_as(version.clone());
     Ok(edition)

@@ -14,6 +14,7 @@ pub mod enrollments;
 pub mod erasure;
 mod error;
 pub mod flags;
+pub mod grades;
 pub mod idempotency;
 pub mod invitations;
 mod item;

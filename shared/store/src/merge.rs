@@ -24,12 +24,14 @@ use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 use crate::users::{self, TOMBSTONE, TombstoneItem};
-use crate::{crm, enrollments, portfolio};
+use crate::{badges, crm, enrollments, portfolio};
 
 /// Items that one transaction moves: two writes each, of the hundred that DynamoDB allows.
 const MOVED_AT_ONCE_MAX: i32 = 40;
 /// Attempts that are open at a time.
 const OPEN_ATTEMPTS_MAX: i32 = 1_000;
+/// Badges that were given by hand: as many as a catalogue can declare.
+const GIVEN_BADGES_MAX: i32 = 1_000;
 /// Mergers upon mergers that lead to one survivor.
 const CHAIN_MAX: u32 = 20;
 
@@ -86,7 +88,10 @@ capability! {
     Grant::table(Table::Attempts, MOVE),
     Grant::table(Table::Portfolio, MOVE),
     Grant::table(Table::Portfolio, &["dynamodb:UpdateItem"]),
-    Grant::table(Table::Badges, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
+    Grant::table(
+        Table::Badges,
+        &["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Query"],
+    ),
     Grant::table(Table::Edge, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Crm, &["dynamodb:GetItem"]),
@@ -188,6 +193,19 @@ impl MergeFinisher {
         Ok(())
     }
 
+    /// Moves the badges that were given by hand, but those that the survivor has as well. The others
+    /// follow from what was learned and are awarded to the survivor.
+    pub async fn move_given_badges(&self, moving: Moving<'_>) -> Result<(), PortError> {
+        let tables = &self.tables;
+        let given =
+            tables.raw(Table::Badges, moving.from, badges::BY_HAND, GIVEN_BADGES_MAX).await?;
+        for item in given {
+            let part = tables.put_moved(Table::Badges, item, moving.into)?;
+            tables.commit("move a badge", vec![part]).await?;
+        }
+        Ok(())
+    }
+
     /// Moves some pieces of work, more of them than fit on a shelf if it has to be; whether there may
     /// be more.
     pub async fn move_pieces(&self, moving: Moving<'_>, on: Shelf) -> Result<bool, PortError> {
@@ -216,7 +234,7 @@ impl MergeFinisher {
     }
 
     /// Removes what nobody needs any more: counters, what is kept for repeated requests, sessions, and
-    /// badges, which follow from what was learned and are awarded to the survivor.
+    /// badges, which are the survivor's by now or follow from what was learned.
     pub async fn remove_rest(&self, from: &UserId) -> Result<(), PortError> {
         let rest = [Table::Progress, Table::Attempts, Table::Portfolio, Table::Badges, Table::Edge];
         for table in rest {

@@ -67,7 +67,7 @@ impl Change {
     }
 }
 
-/// Reads ranges of the streams of users, enrolments and progress.
+/// Reads ranges of the streams of what the CRM hears about.
 #[derive(Clone, Debug)]
 pub struct StreamReader {
     client: Client,
@@ -83,7 +83,7 @@ const fn read(table: Table) -> Grant {
 impl StreamReader {
     /// The permissions its calls need.
     pub const GRANTS: &'static [Grant] =
-        &[read(Table::Users), read(Table::Enrollments), read(Table::Progress)];
+        &[read(Table::Users), read(Table::Enrollments), read(Table::Progress), read(Table::Badges)];
 
     /// The permissions that reading the stream of progress needs.
     pub const OF_PROGRESS: &'static [Grant] = &[read(Table::Progress)];

@@ -20,6 +20,7 @@ mod linking;
 mod merge;
 mod standing;
 
+use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use rollcall_domain::id::UserId;
 use rollcall_domain::limits::IDENTITIES_PER_USER_MAX;
 use rollcall_domain::port::PortError;
@@ -45,6 +46,7 @@ pub(crate) use self::merge::{
 pub use self::merge::{AccountMerger, Merge, Tombstone};
 pub use self::standing::{ErasureArranger, StandingWriter};
 pub(crate) use self::standing::{due, forget_parts, free_held_names, put_part};
+use crate::error::corrupt;
 use crate::item::key;
 use crate::search;
 use crate::tables::{Tables, capability};
@@ -52,6 +54,17 @@ use crate::tables::{Tables, capability};
 pub(crate) async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
     let item: Option<UserItem> = tables.get(Table::Users, &user_key(user), PROFILE).await?;
     Ok(item.map(User::from))
+}
+
+/// That a user is there and not about to go, as a part of a transaction: whoever is being erased or was
+/// merged into another gets nothing new, so nothing is left behind.
+pub(crate) fn in_use_part(tables: &Tables, user: &UserId) -> Result<TransactWriteItem, PortError> {
+    let check = ConditionCheck::builder()
+        .table_name(tables.name(Table::Users))
+        .set_key(Some(key(&user_key(user), PROFILE)))
+        .condition_expression("attribute_exists(pk) AND attribute_not_exists(closed_at_ms)");
+    let check = check.build().map_err(corrupt("build a transaction"))?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
 }
 
 /// The identities that are listed for a user; more than a user may have are an error.

@@ -614,7 +614,7 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         desk_version: 1,
     };
     let catalog = Arc::new(Catalog::default());
-    (id, UserState { user, learner: Learner::default(), catalog })
+    (id, UserState { user, learner: Learner::default(), badges: Vec::new(), catalog })
 }
 
 fn enrollment(target: Target, now: Timestamp) -> Enrollment {

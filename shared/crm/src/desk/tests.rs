@@ -149,7 +149,8 @@ fn a_letter_knows_its_kind() {
     let facet = letter(1, "a", 1);
     assert_eq!(facet.kind(), Kind::Facet);
     let kind = MilestoneKind::ALL[0];
-    let milestone = Milestone { id: "m".to_owned(), user: user(), kind, at: at(0) };
+    let subject = String::new();
+    let milestone = Milestone { id: "m".to_owned(), user: user(), kind, at: at(0), subject };
     let about = About::Change { user: user(), facet: kind.facet(), milestone: Some(milestone) };
     assert_eq!(Filed { about, ..facet.clone() }.kind(), Kind::Milestone);
     let about = About::Message(QueueMessage {

@@ -224,11 +224,14 @@ impl Teller {
 impl Closing {
     fn refuse(&mut self, row: &MilestoneRow, failure: &Failure, settling: Settling<'_>) {
         let Settling { now, random, function_version } = settling;
-        let Milestone { id, user, kind, at } = &row.milestone;
+        let Milestone { id, user, kind, at, subject } = &row.milestone;
         let function_version = function_version.to_owned();
         let mut cause = Cause::bare(&Properties::new(), failure);
         cause.request.insert("event".to_owned(), kind.event().to_owned());
         cause.request.insert("occurred_at".to_owned(), at.to_string());
+        if !subject.is_empty() {
+            cause.request.insert("subject".to_owned(), subject.clone());
+        }
         if let Some(letter) = self.ledger.milestones_refused.get(id) {
             let id = letter.clone();
             let repeat = DeadLetterChange::Repeat { id, cause, at: now, function_version };

@@ -344,7 +344,13 @@ async fn milestones_are_told_once_in_both_path_families_as_published() {
         let (namespace, _) = portal.crm.events_namespace(TRACE).await.unwrap();
         let at = "2026-11-21T06:00:00Z".parse().unwrap();
         let told: Vec<(Milestone, String)> = MilestoneKind::ALL
-            .map(|kind| (Milestone::new(&user(1), kind, "", at), contacts[0].clone()))
+            .map(|kind| {
+                let subject = match kind.facet() {
+                    Facet::Learning => "first-steps".to_owned(),
+                    Facet::Identity => String::new(),
+                };
+                (Milestone::about(&user(1), kind, subject, at), contacts[0].clone())
+            })
             .to_vec();
         let unknown = portal.crm.tell(&namespace, &told, TRACE).await.outcome;
         let CallOutcome::Refused(failure) = unknown else { panic!("{unknown:?}") };
@@ -364,6 +370,10 @@ async fn milestones_are_told_once_in_both_path_families_as_published() {
             EVENTS.iter().map(|e| format!("{namespace}{}", e.name)).collect::<Vec<_>>()
         );
         assert!(events.iter().all(|event| event.key == format!("id:{}", contacts[0])));
+        let named = events.iter().filter(|event| {
+            event.properties.get("rollcall_subject").map(String::as_str) == Some("first-steps")
+        });
+        assert_eq!(named.count(), MilestoneKind::ALL.len() - 3);
         assert_eq!(portal.hubspot.violations(), []);
         portal.check_published();
     }

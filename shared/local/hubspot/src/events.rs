@@ -132,6 +132,8 @@ pub struct Occurred {
     pub uuid: Option<String>,
     /// When it happened.
     pub occurred_at: Timestamp,
+    /// What it says.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// Definitions and occurrences of one account.
@@ -183,6 +185,7 @@ impl Events {
             key: event.key.clone(),
             uuid: event.uuid.clone(),
             occurred_at: event.occurred_at,
+            properties: event.properties.clone(),
         };
         self.occurrences.values().map(occurred).collect()
     }

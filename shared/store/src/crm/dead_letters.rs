@@ -55,6 +55,8 @@ struct MilestoneItem {
     id: String,
     kind: String,
     at: Timestamp,
+    #[serde(default)]
+    subject: String,
 }
 
 /// The message that was given up; absent when it was something else.
@@ -82,8 +84,9 @@ pub(super) struct DiscardedItem {
 
 impl From<&Milestone> for MilestoneItem {
     fn from(milestone: &Milestone) -> Self {
-        let Milestone { id, kind, at, .. } = milestone;
-        Self { id: id.clone(), kind: kind.as_str().to_owned(), at: *at }
+        let Milestone { id, kind, at, subject, .. } = milestone;
+        let (id, subject) = (id.clone(), subject.clone());
+        Self { id, kind: kind.as_str().to_owned(), at: *at, subject }
     }
 }
 
@@ -130,9 +133,9 @@ impl LetterItem {
         };
         let milestone = match self.milestone.take() {
             None => None,
-            Some(MilestoneItem { id, kind, at }) => {
+            Some(MilestoneItem { id, kind, at, subject }) => {
                 let kind = named(&MilestoneKind::ALL, MilestoneKind::as_str, &kind)?;
-                Some(Milestone { id, user: user.clone(), kind, at })
+                Some(Milestone { id, user: user.clone(), kind, at, subject })
             }
         };
         Ok(About::Change { user, facet, milestone })

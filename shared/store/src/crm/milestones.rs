@@ -23,6 +23,8 @@ pub(super) struct MilestoneItem {
     milestone_id: String,
     kind: String,
     at: Timestamp,
+    #[serde(default)]
+    subject: String,
     attempts: u32,
     first_at: Timestamp,
     due_at: Timestamp,
@@ -32,9 +34,10 @@ impl TryFrom<MilestoneItem> for MilestoneRow {
     type Error = PortError;
 
     fn try_from(item: MilestoneItem) -> Result<Self, PortError> {
-        let MilestoneItem { user_id, milestone_id, at, attempts, first_at, due_at, .. } = item;
-        let kind = named(&MilestoneKind::ALL, MilestoneKind::as_str, &item.kind)?;
-        let milestone = Milestone { id: milestone_id, user: user_id, kind, at };
+        let MilestoneItem { user_id, milestone_id, at, subject, attempts, .. } = item;
+        let MilestoneItem { first_at, due_at, kind, .. } = item;
+        let kind = named(&MilestoneKind::ALL, MilestoneKind::as_str, &kind)?;
+        let milestone = Milestone { id: milestone_id, user: user_id, kind, at, subject };
         Ok(Self { milestone, attempts, first_at, due_at })
     }
 }
@@ -60,12 +63,13 @@ pub(super) fn shards() -> impl Iterator<Item = String> {
 
 /// A row that is made if there is none.
 pub(super) fn kept(new: &MilestoneRow) -> ItemUpdate {
-    let Milestone { id, user, kind, at } = &new.milestone;
+    let Milestone { id, user, kind, at, subject } = &new.milestone;
     row(&new.milestone)
         .set_once("user_id", text(user.as_str()))
         .set_once("milestone_id", text(id))
         .set_once("kind", text(kind.as_str()))
         .set_once("at", text(at.to_string()))
+        .set_once("subject", text(subject))
         .set_once("attempts", number(new.attempts))
         .set_once("first_at", text(new.first_at.to_string()))
         .set_once(CRM_DUE.partition_key, text(shard(user)))

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::try_join3;
+use futures::future::try_join4;
 use rollcall_crm::port::FacetSource;
 use rollcall_crm::projection::UserState;
 use rollcall_domain::id::UserId;
 use rollcall_domain::port::PortError;
 use rollcall_domain::time::Clock;
 
+use crate::badges::BadgeLister;
 use crate::catalog::CatalogReader;
 use crate::learner::LearnerReader;
 use crate::users::UserReader;
@@ -22,6 +23,8 @@ pub struct UserStates {
     pub users: UserReader,
     /// Reads what the user learned.
     pub learners: LearnerReader,
+    /// Lists badges.
+    pub badges: BadgeLister,
     /// Reads the published catalogue.
     pub catalog: CatalogReader,
     /// The time, for the cache.
@@ -31,12 +34,13 @@ pub struct UserStates {
 #[async_trait]
 impl FacetSource for UserStates {
     async fn load(&self, user: &UserId) -> Result<Option<UserState>, PortError> {
-        let loading = try_join3(
+        let loading = try_join4(
             self.users.find(user),
             self.learners.load(user),
+            self.badges.all(user),
             self.catalog.load(self.clock.now()),
         );
-        let (found, learner, catalog) = Box::pin(loading).await?;
-        Ok(found.map(|user| UserState { user, learner, catalog }))
+        let (found, learner, badges, catalog) = Box::pin(loading).await?;
+        Ok(found.map(|user| UserState { user, learner, badges, catalog }))
     }
 }

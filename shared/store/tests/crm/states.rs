@@ -13,6 +13,7 @@ use rollcall_domain::random::SeededRandom;
 use rollcall_domain::time::{Clock, Timestamp};
 use rollcall_domain::user::{Identity, User};
 use rollcall_store::Capability;
+use rollcall_store::badges::BadgeLister;
 use rollcall_store::catalog::{CatalogPublisher, CatalogReader, version_of};
 use rollcall_store::crm::UserStates;
 use rollcall_store::enrollments::EnrollmentWriter;
@@ -44,6 +45,7 @@ async fn a_state_is_everything_that_was_stored_about_a_user() {
     let states = UserStates {
         users: UserReader::new(&tables),
         learners: LearnerReader::new(&tables),
+        badges: BadgeLister::new(&tables),
         catalog: CatalogReader::new(&tables),
         clock: Arc::new(Noon),
     };
