@@ -55,6 +55,11 @@ bench: ## measures what docs/MEASURED.md tells of the sync
 	target/release/drift
 	target/release/simulate --users 1000 --outage-hours 24
 
+statuses: ## measures how fast the routes answer that show progress
+	@$(CARGO_READY)
+	cargo build --quiet --release --package rollcall-tests --bins
+	target/release/statuses
+
 load: ## changes names at RATE=500 a second for SECONDS=60, and waits until HubSpot has them all
 	@$(CARGO_READY)
 	cargo build --quiet --release --package rollcall-tests --bins
@@ -125,4 +130,4 @@ $(DENY):
 	@command -v npm >/dev/null || { echo "npm is missing: install Node 20 or newer"; exit 1; }
 	cd $* && npm ci --no-audit --no-fund
 
-.PHONY: help dev test test-rust test-mistakes simulate bench load drill drill-deployment test-cdk test-browser check check-rust check-cdk check-secrets security sbom generate build clean
+.PHONY: help dev test test-rust test-mistakes simulate bench statuses load drill drill-deployment test-cdk test-browser check check-rust check-cdk check-secrets security sbom generate build clean

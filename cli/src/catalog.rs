@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rollcall_aws::Connection;
 use rollcall_content::FileFault;
-use rollcall_domain::catalog::{Difference, Edition};
-use rollcall_domain::time::Clock;
+use rollcall_domain::catalog::Edition;
 use rollcall_runtime::invocation::chain;
-use rollcall_runtime::system::SystemClock;
-use rollcall_store::catalog::{CatalogPublisher, Publication, version_of};
-use rollcall_store::{Capability, PortError, Tables};
+use rollcall_store::PortError;
+use rollcall_store::catalog::version_of;
+use serde_json::{Value, json};
 
-use crate::{complain, sample, say};
+use crate::api::{self, Api, ApiError, ApiOptions, entries, say_json, text};
+use crate::{complain, say};
 
 /// What to do with a catalogue.
 #[derive(Debug, Subcommand)]
@@ -36,12 +35,9 @@ pub struct Target {
     /// The catalogue's folder.
     #[arg(default_value = "catalog")]
     folder: PathBuf,
-    /// The stage, in the AWS account that the environment names.
-    #[arg(long, default_value = "dev")]
-    stage: String,
-    /// The first port of a local cloud on this machine, in place of AWS.
-    #[arg(long, value_name = "PORT", conflicts_with = "stage")]
-    local: Option<u16>,
+    /// Where the API is.
+    #[command(flatten)]
+    api: ApiOptions,
 }
 
 /// Why a catalogue was not handled.
@@ -49,46 +45,33 @@ pub struct Target {
 enum CatalogCommandError {
     #[error("{} in {}", count(.0.len(), "fault"), .1.display())]
     Faults(Vec<FileFault>, PathBuf),
-    #[error("the environment is wrong: {}", .0.join("; "))]
-    Environment(Vec<String>),
     #[error(transparent)]
     Port(#[from] PortError),
-    #[error("the system does not let this program start")]
-    System(#[source] std::io::Error),
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// Runs one of the commands.
-pub fn run(action: &Action) -> ExitCode {
-    let result = match action {
-        Action::Check { folder } => check(folder),
-        Action::Diff(target) => block_on(diff(target)),
-        Action::Publish(target) => block_on(publish(target)),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if let CatalogCommandError::Faults(faults, _) = &error {
-                for fault in faults {
-                    say(&fault.to_string());
-                }
-            }
-            complain(&chain(&error))
+pub fn run(action: Action) -> ExitCode {
+    match action {
+        Action::Check { folder } => match check(&folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&chain(&error)),
+        },
+        Action::Diff(Target { folder, api }) => {
+            api::run(api, move |api| async move { diff(&api, &folder).await })
+        }
+        Action::Publish(Target { folder, api }) => {
+            api::run(api, move |api| async move { publish(&api, &folder).await })
         }
     }
-}
-
-fn block_on(
-    work: impl Future<Output = Result<(), CatalogCommandError>>,
-) -> Result<(), CatalogCommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(CatalogCommandError::System)?.block_on(work)
 }
 
 fn check(folder: &Path) -> Result<(), CatalogCommandError> {
     let edition = read(folder)?;
     let catalog = &edition.catalog;
     say(&format!(
-        "{}: {}, {}, {}, {}",
+        "{}: {}, {}, {}, {}, {}",
         version_of(&edition)?,
         count(catalog.pathways().count(), "pathway"),
         count(catalog.courses().count(), "course"),
@@ -97,21 +80,25 @@ fn check(folder: &Path) -> Result<(), CatalogCommandError> {
             1 => "1 quiz".to_owned(),
             number => format!("{number} quizzes"),
         },
+        count(catalog.badges().count(), "badge"),
     ));
     Ok(())
 }
 
-async fn diff(target: &Target) -> Result<(), CatalogCommandError> {
-    let edition = read(&target.folder)?;
-    let published = publisher(target)?.current().await?;
-    let differences = edition.differences(&published);
-    for (entry, difference) in &differences {
-        let sign = match difference {
-            Difference::Added => "+",
-            Difference::Removed => "-",
-            Difference::Changed => "~",
+async fn diff(api: &Api, folder: &Path) -> Result<(), CatalogCommandError> {
+    let answer = send(api, folder, true).await?;
+    if api.json {
+        say_json(&answer);
+        return Ok(());
+    }
+    let differences = entries(&answer, "differences");
+    for difference in differences {
+        let sign = match text(difference, "change") {
+            "added" => "+",
+            "removed" => "-",
+            _ => "~",
         };
-        say(&format!("{sign} {entry}"));
+        say(&format!("{sign} {}", text(difference, "entry")));
     }
     if differences.is_empty() {
         say("nothing would change");
@@ -119,29 +106,41 @@ async fn diff(target: &Target) -> Result<(), CatalogCommandError> {
     Ok(())
 }
 
-async fn publish(target: &Target) -> Result<(), CatalogCommandError> {
-    let edition = read(&target.folder)?;
-    match publisher(target)?.publish(&edition, SystemClock.now()).await? {
-        Publication::Published(version) => say(&format!("{version} is the catalogue now")),
-        Publication::Unchanged(version) => say(&format!("{version} was the catalogue already")),
+async fn publish(api: &Api, folder: &Path) -> Result<(), CatalogCommandError> {
+    let answer = send(api, folder, false).await?;
+    if api.json {
+        say_json(&answer);
+        return Ok(());
     }
+    let is_new = answer.get("published").and_then(Value::as_bool) == Some(true);
+    let (version, since) = (text(&answer, "version"), if is_new { "is" } else { "was" });
+    let when = if is_new { "now" } else { "already" };
+    say(&format!("{version} {since} the catalogue {when}"));
     Ok(())
+}
+
+/// Hands the catalogue to the API, if nothing is wrong with it.
+async fn send(api: &Api, folder: &Path, dry_run: bool) -> Result<Value, CatalogCommandError> {
+    read(folder)?;
+    let files = rollcall_content::read(folder).map_err(|faults| faulty(faults, folder))?;
+    let file = |file: &rollcall_content::File| json!({ "path": file.path, "text": file.text });
+    let files: Vec<Value> = files.iter().map(file).collect();
+    let body = json!({ "files": files, "dry_run": dry_run });
+    Ok(api.post("/admin/catalog/versions", Some(&body)).await?)
 }
 
 fn read(folder: &Path) -> Result<Edition, CatalogCommandError> {
     let files = rollcall_content::read(folder);
     let edition = files.and_then(|files| rollcall_content::parse(&files));
-    edition.map_err(|faults| CatalogCommandError::Faults(faults, folder.to_owned()))
+    edition.map_err(|faults| faulty(faults, folder))
 }
 
-fn publisher(target: &Target) -> Result<CatalogPublisher, CatalogCommandError> {
-    let connection = if let Some(port) = target.local {
-        sample::operator(&sample::addresses(port))
-    } else {
-        let environment = rollcall_runtime::aws_environment();
-        Connection::new(environment.map_err(CatalogCommandError::Environment)?)
-    };
-    Ok(CatalogPublisher::new(&Tables::new(&connection, &target.stage)))
+/// Every fault is said, whatever becomes of the command.
+fn faulty(faults: Vec<FileFault>, folder: &Path) -> CatalogCommandError {
+    for fault in &faults {
+        say(&fault.to_string());
+    }
+    CatalogCommandError::Faults(faults, folder.to_owned())
 }
 
 fn count(number: usize, what: &str) -> String {

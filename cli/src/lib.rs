@@ -10,6 +10,7 @@ pub mod crm;
 pub mod dev;
 pub mod generate;
 pub mod grants;
+pub mod import;
 pub mod progress;
 pub mod route_groups;
 pub mod sample;
@@ -57,7 +58,7 @@ enum Command {
     Catalog {
         /// What to do with it.
         #[command(subcommand)]
-        action: catalog::Action,
+        action: Box<catalog::Action>,
     },
     /// Shows and steers the CRM sync.
     Crm {
@@ -69,6 +70,12 @@ enum Command {
     Close(route_groups::Groups),
     /// Opens groups of routes that were closed.
     Open(route_groups::Groups),
+    /// Brings over what people learned elsewhere.
+    Progress {
+        /// What to do.
+        #[command(subcommand)]
+        action: Box<import::Action>,
+    },
     /// Lists the functions' names, one per line.
     Functions,
     /// Runs one function, as the local cloud does.
@@ -85,7 +92,8 @@ pub fn main() -> ExitCode {
         Command::Dev { port, reset, folder } => dev::run(port, reset, &folder),
         Command::Generate { check } => generate::run(check),
         Command::Grants { folder } => grants::run(&folder),
-        Command::Catalog { action } => catalog::run(&action),
+        Command::Catalog { action } => catalog::run(*action),
+        Command::Progress { action } => import::run(*action),
         Command::Crm { action } => crm::run(*action),
         Command::Close(groups) => route_groups::run(groups, false),
         Command::Open(groups) => route_groups::run(groups, true),

@@ -15,6 +15,7 @@ pub(crate) fn example(path: &str) -> String {
         .replace("{slug}", "first-steps")
         .replace("{quiz}", "check")
         .replace("{task}", "check")
+        .replace("{import}", "learn")
         .replace("{fingerprint}", "0123456789abcdef")
         .replace("{id}", "dlt_00000000000070008000000000000000")
 }

@@ -35,7 +35,7 @@ async fn has(browser: &Browser, expected: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn badges_follow_what_was_learned_and_are_nobody_elses() {
+async fn c_11_badges_follow_what_was_learned_and_are_nobody_elses() {
     let world = world().await;
     let (mut ada, lin) = (world.signed_in("ada").await, world.signed_in("lin").await);
     has(&ada, &[]).await;

@@ -10,7 +10,8 @@ use rollcall_store::{Capability, Tables};
 use rollcall_tests::Outcome;
 use serde_json::json;
 
-use crate::{PROGRAM, world};
+use crate::bearer::machine_token;
+use crate::{PROGRAM, operating, world};
 
 fn publisher(cloud: &Cloud) -> CatalogPublisher {
     CatalogPublisher::new(&Tables::new(&sample::operator(&cloud.addresses), "dev"))
@@ -137,33 +138,70 @@ async fn an_author_is_told_every_fault_and_publishes_what_has_none() {
     write("modules/a/module.md", matter);
     write("modules/b/module.md", matter);
     let checked = text(&rollcall(&["check", path]).stdout);
-    assert!(checked.ends_with(": 0 pathways, 1 course, 2 modules, 0 quizzes\n"), "{checked}");
+    assert!(
+        checked.ends_with(": 0 pathways, 1 course, 2 modules, 0 quizzes, 0 badges\n"),
+        "{checked}"
+    );
     let missing = rollcall(&["check", "/nowhere/at/all"]);
     assert!(!missing.status.success());
 
     let world = world().await;
-    // The ports of a test's local cloud are not in a row; the environment names the one it needs.
-    let local = |action: &str| {
-        let url = rollcall_local::Addresses::url(world.cloud.addresses.dynamodb);
-        let output = Command::new(PROGRAM)
-            .args(["catalog", action, path])
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AWS_ENDPOINT_URL_DYNAMODB", url)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        text(&output.stdout)
+    let token = machine_token(&world).await;
+    let said = async |action: &str| {
+        let said = operating::rollcall(&world, &token, &["catalog", action, path]).await;
+        assert!(said.success, "{said:?}");
+        said.output
     };
-    let differences = local("diff");
+    let differences = said("diff").await;
     assert!(
         differences.contains("+ course one\n")
             && differences.contains("- module follow-a-change\n")
+            && differences.contains("- badge helping-hand\n")
     );
-    assert!(local("publish").ends_with(" is the catalogue now\n"));
-    assert!(local("publish").ends_with(" was the catalogue already\n"));
-    assert_eq!(local("diff"), "nothing would change\n");
+    assert!(said("publish").await.ends_with(" is the catalogue now\n"));
+    assert!(said("publish").await.ends_with(" was the catalogue already\n"));
+    assert_eq!(said("diff").await, "nothing would change\n");
+    let mut grace = world.signed_in("grace").await;
+    let log = grace.get("/admin/audit?subject=catalog").await.json();
+    let log = log["entries"].as_array().unwrap();
+    assert_eq!((log.len(), &log[0]["action"]), (1, &json!("catalog-published")), "{log:?}");
+    let refused = operating::rollcall(&world, &token, &["catalog", "publish", "/nowhere"]).await;
+    assert!(!refused.success, "{refused:?}");
     assert_eq!(world.browser().get("/courses").await.json()["courses"][0]["slug"], "one");
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalogue_with_faults_is_refused_with_all_of_them_and_changes_nothing() {
+    let world = world().await;
+    let mut grace = world.signed_in("grace").await;
+    let before = grace.get("/courses").await.json();
+    let matter = "+++\ntitle = \"A\"\nsummary = \"About a.\"\nestimated_minutes = 0\n+++\nText.\n";
+    let course = "+++\ntitle = \"One\"\nmodules = [\"a\", \"b\"]\n+++\nOne.\n";
+    let files = json!([
+        { "path": "modules/a/module.md", "text": matter },
+        { "path": "courses/one.md", "text": course },
+    ]);
+    let refused = grace.post("/admin/catalog/versions", Some(json!({ "files": files }))).await;
+    assert_eq!(refused.status, 422, "{refused:?}");
+    let told: Vec<String> = refused.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            format!("{} {}", error["pointer"].as_str().unwrap(), error["detail"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "file:courses/one.md modules[1]: names b, which does not exist",
+            "file:modules/a/module.md estimated_minutes: must be 1 to 1440",
+        ]
+    );
+    assert_eq!(grace.get("/courses").await.json(), before);
+    let mut ada = world.signed_in("ada").await;
+    let forbidden = ada.post("/admin/catalog/versions", Some(json!({ "files": [] }))).await;
+    assert_eq!(forbidden.status, 403);
     world.finish(Outcome::Clean).await;
 }

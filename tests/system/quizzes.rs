@@ -202,6 +202,31 @@ async fn a_hundred_parallel_submissions_respect_the_limit_of_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_parallel_submissions_one_fails_and_the_others_wait_for_the_cool_down() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let module = "what-a-stream-promises";
+    let start = format!("/modules/{module}/quizzes/check/start");
+    let trying = (0..100).map(|_| {
+        let (mut ada, start) = (ada.clone(), start.clone());
+        async move {
+            let started = ada.post(&start, None).await;
+            let id = started.json()["attempt_id"].as_str().map(ToOwned::to_owned)?;
+            let answer = ada.submit_quiz(module, "check", &id, false).await;
+            assert!([200, 409].contains(&answer.status), "{answer:?}");
+            (answer.status == 200).then_some(id)
+        }
+    });
+    let made: BTreeSet<String> =
+        futures::future::join_all(trying).await.into_iter().flatten().collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    let listed = ada.get(&format!("/modules/{module}/attempts")).await.json();
+    assert_eq!(listed["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(ada.post(&start, None).await.json()["code"], "quiz-cooling-down");
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_quiz_that_failed_waits_for_its_cool_down() {
     let world = world().await;
     let mut ada = world.signed_in("ada").await;
@@ -255,7 +280,7 @@ async fn what_is_no_attempt_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attempts_are_listed_page_by_page() {
+async fn d_14_attempts_are_listed_newest_first_page_by_page() {
     let world = world().await;
     let unlimited = changed(|quiz| quiz.terms.attempts_max = None);
     sample::publish(&world.cloud, &unlimited).await.unwrap();

@@ -57,7 +57,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
         "functions-identity",
         &["domain", "edge", "mail", "oidc", "queue", "resources", "runtime", "secrets", "store"],
     ),
-    ("functions-learning", &["domain", "edge", "resources", "runtime", "store"]),
+    ("functions-learning", &["content", "domain", "edge", "resources", "runtime", "store"]),
     ("functions-ops", &["domain", "edge", "http", "runtime", "store"]),
     ("local-kit", &[]),
     ("local-dynamodb", &["local-kit"]),
@@ -259,7 +259,7 @@ fn every_npm_package_has_an_allowed_licence() {
 }
 
 /// Documents that name tests, between backticks.
-const NAMING_TESTS: [&str; 1] = ["docs/identity-faults.md"];
+const NAMING_TESTS: [&str; 2] = ["docs/identity-faults.md", "docs/learning-faults.md"];
 
 #[test]
 fn every_test_that_a_document_names_exists() {
@@ -277,7 +277,7 @@ fn every_test_that_a_document_names_exists() {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         let names: BTreeSet<&str> =
             text.split('`').skip(1).step_by(2).filter(is_test_name).collect();
-        assert!(names.len() > 50, "{document} names {} tests", names.len());
+        assert!(names.len() > 40, "{document} names {} tests", names.len());
         for name in names {
             let declared = format!("fn {name}(");
             let is_there = texts.iter().any(|text| text.contains(&declared));

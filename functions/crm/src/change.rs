@@ -81,6 +81,12 @@ struct LearningItem {
     earned_at: Option<Timestamp>,
 }
 
+/// By which import an item was written, if its last write was one.
+#[derive(Debug, Default, Deserialize)]
+struct ImportItem {
+    import: Option<Slug>,
+}
+
 /// What milestones need of progress in a module.
 #[derive(Debug, Default, Deserialize)]
 struct ModuleItem {
@@ -109,6 +115,11 @@ pub(crate) fn milestones(
         return Ok(Vec::new());
     };
     let sort_key = keys.sk.as_str();
+    // What an earlier system told is history: no milestone of today comes of it.
+    let written: ImportItem = from_item(after.clone())?;
+    if written.import.is_some() {
+        return Ok(Vec::new());
+    }
     match table {
         Table::Users if sort_key == PROFILE => {
             let (before, after) = (account_image(before)?, account_image(after)?);
@@ -262,6 +273,9 @@ mod tests {
         check(Table::Enrollments, key, &none, &enrollment, &[CourseEnrolled]);
         let badge = json!({ "kind": "course", "slug": "c", "earned_at": at });
         check(Table::Badges, "badge#course#c", &none, &badge, &[BadgeAwarded]);
+        let mut imported = begun.clone();
+        imported["import"] = json!("learn");
+        check(Table::Progress, "module#m", &none, &imported, &[]);
         let places = Keys { pk: "places#course#c".to_owned(), sk: "places".to_owned() };
         let found = milestones(Table::Enrollments, &places, image(&none), image(&enrollment));
         assert_eq!(found.unwrap(), []);

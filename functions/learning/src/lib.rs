@@ -9,6 +9,7 @@ pub mod badge_list;
 pub mod badge_take_back;
 pub mod catalog_get;
 pub mod catalog_list;
+pub mod catalog_publish;
 pub mod course_status;
 pub mod enroll;
 pub mod enrollment_list;
@@ -20,6 +21,7 @@ pub mod module_progress;
 pub mod pathway_status;
 mod problem;
 pub mod progress_get;
+pub mod progress_import;
 pub mod progress_merge;
 pub mod quiz_start;
 pub mod quiz_submit;
@@ -37,6 +39,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &badge_take_back::FUNCTION,
     &catalog_get::FUNCTION,
     &catalog_list::FUNCTION,
+    &catalog_publish::FUNCTION,
     &course_status::FUNCTION,
     &enroll::FUNCTION,
     &enrollment_list::FUNCTION,
@@ -46,6 +49,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &module_progress::FUNCTION,
     &pathway_status::FUNCTION,
     &progress_get::FUNCTION,
+    &progress_import::FUNCTION,
     &progress_merge::FUNCTION,
     &quiz_start::FUNCTION,
     &quiz_submit::FUNCTION,

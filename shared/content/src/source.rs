@@ -452,6 +452,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn d_12_a_task_that_says_nothing_about_it_is_required() {
+        for (said, required) in
+            [("", true), ("required = true\n", true), ("required = false\n", false)]
+        {
+            let module = MODULE.replace("required = false\n", said);
+            let edition = parse(&files(&[("modules/a/module.md", &module)])).unwrap();
+            let module = edition.catalog.module(&"a".parse().unwrap()).unwrap().clone();
+            assert_eq!(module.tasks[1].required, required, "{said:?}");
+            // The one meaning, for who completes and for who counts.
+            assert_eq!(module.required_tasks().count(), 1 + usize::from(required));
+        }
+    }
+
     #[track_caller]
     fn check(changes: &[(&str, &str)], faults: &[&str]) {
         let found = parse(&files(changes)).unwrap_err();

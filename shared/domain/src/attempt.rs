@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn d_07_attempts_of_one_millisecond_are_as_many_as_were_made() {
+        let random = SeededRandom::new(7);
+        let ids: BTreeSet<AttemptId> = (0..1_000).map(|_| AttemptId::new(at(1), &random)).collect();
+        assert_eq!(ids.len(), 1_000);
+        assert!(ids.iter().all(|id| *id < AttemptId::new(at(2), &random)), "ids sort by time");
+    }
+
+    #[test]
     fn every_attempt_has_an_order_of_its_own_that_never_changes() {
         let slug = |text: &str| -> Slug { text.parse().unwrap() };
         let options =

@@ -17,6 +17,7 @@ pub mod grading;
 pub mod groups;
 pub mod id;
 pub mod idempotency;
+pub mod import;
 pub mod invitation;
 pub mod learning;
 pub mod limits;

@@ -155,6 +155,12 @@ pub const GRADING_REASON_CHARACTERS_MAX: usize = 500;
 pub const STREAK_DAYS_MAX: u32 = 366;
 /// What somebody did before they signed in counts as of this long ago at most.
 pub const ANONYMOUS_SECONDS_MAX: i64 = 90 * 24 * 60 * 60;
+/// Records that an import writes of one person at once, so that they fit one transaction.
+pub const IMPORT_RECORDS_AT_ONCE_MAX: usize = 40;
+/// People in one request of an import.
+pub const IMPORT_PEOPLE_MAX: usize = 20;
+/// Bytes of a property of the CRM in which an earlier system kept its tree.
+pub const IMPORT_TREE_BYTES_MAX: usize = 4 * 65_536;
 /// Characters of the id that a browser gives an event.
 pub const EVENT_ID_CHARACTERS_MAX: usize = 64;
 /// A course that is completed within this time of joining it earns a badge of its own.

@@ -722,6 +722,20 @@ mod tests {
     }
 
     #[test]
+    fn d_11_a_lab_takes_no_score_away() {
+        let catalog = catalog();
+        let module = catalog.module(&slug("a")).unwrap();
+        let mut learner = Learner::default();
+        let quiz = TaskOutcome::Graded { score: 90, passed: true };
+        let changes = perform(&learner, &catalog, module, &module.tasks[0], &quiz, at(1));
+        apply(&mut learner, changes);
+        attest(&mut learner, &catalog, "a", "y", at(2));
+        let progress = &learner.modules[&slug("a")];
+        assert_eq!(progress.tasks[&slug("x")].best_score, Some(90));
+        assert!(progress.completion.is_some());
+    }
+
+    #[test]
     fn d_04_the_first_time_of_everything_wins() {
         let catalog = catalog();
         let mut learner = Learner::default();
@@ -968,7 +982,7 @@ mod tests {
         }
 
         #[test]
-        fn reads_and_awards_never_differ(deeds in deeds()) {
+        fn c_02_reads_and_awards_never_differ(deeds in deeds()) {
             let catalog = catalog();
             let mut learner = Learner::default();
             for deed in &deeds {

@@ -24,6 +24,12 @@ pub fn after(timestamp: Timestamp, duration: SignedDuration) -> Timestamp {
     timestamp.checked_add(duration).unwrap_or(Timestamp::MAX)
 }
 
+/// The first instant (UTC) of a day that is written `YYYY-MM-DD`.
+pub fn start_of_day(text: &str) -> Option<Timestamp> {
+    let date = Date::strptime("%Y-%m-%d", text).ok()?;
+    date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|start| start.timestamp())
+}
+
 /// The day of `timestamp` in UTC.
 pub fn date(timestamp: Timestamp) -> Date {
     timestamp.to_zoned(jiff::tz::TimeZone::UTC).date()

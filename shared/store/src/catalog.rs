@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
+use rollcall_domain::audit::Entry;
 use rollcall_domain::catalog::{
     BadgeTerms, Catalog, CatalogVersion, Course, Edition, Module, Pathway, QuizName,
 };
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
+use crate::audit;
 use crate::cache::{Bounds, Cache};
 use crate::error::{corrupt, failed};
 use crate::item::to_item;
@@ -349,10 +351,7 @@ capability! {
 impl CatalogPublisher {
     /// The current version with everything in it; an empty edition before anything was published.
     pub async fn current(&self) -> Result<Edition, PortError> {
-        match current(&self.tables).await? {
-            Some(item) => edition(&self.tables, &item.catalog, "").await,
-            None => Ok(Edition::default()),
-        }
+        whole(&self.tables).await
     }
 
     /// Makes an edition the current version; `Conflict` when somebody else published in between.
@@ -364,56 +363,102 @@ impl CatalogPublisher {
         edition: &Edition,
         now: Timestamp,
     ) -> Result<Publication, PortError> {
-        let contents = contents(edition);
-        let catalog = address(&contents)?;
-        let before = current(&self.tables).await?;
-        if before.as_ref().is_some_and(|item| item.catalog == catalog) {
-            return Ok(Publication::Unchanged(catalog));
-        }
-        self.store(&catalog, contents, now).await?;
-        let version = before.map_or(0, |item| item.version) + 1;
-        let (pk, sk) = (PUBLISHED.to_owned(), CURRENT.to_owned());
-        let item = CurrentItem { pk, sk, catalog: catalog.clone(), version, published_at: now };
-        self.tables.put_version(Table::Catalog, &item, version).await?;
-        Ok(Publication::Published(catalog))
+        publish(&self.tables, edition, now, None).await
+    }
+}
+
+capability! {
+    /// Publishes catalogues, and tells so in the audit log.
+    CatalogEditor,
+    Grant::table(
+        Table::Catalog,
+        &["dynamodb:BatchWriteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
+    ),
+    audit::APPEND,
+}
+
+impl CatalogEditor {
+    /// The current version with everything in it; an empty edition before anything was published.
+    pub async fn current(&self) -> Result<Edition, PortError> {
+        whole(&self.tables).await
     }
 
-    async fn store(
+    /// As [`CatalogPublisher::publish`], with the entry in the same transaction.
+    pub async fn publish(
         &self,
-        version: &CatalogVersion,
-        contents: BTreeMap<String, Content>,
-        now: Timestamp,
-    ) -> Result<(), PortError> {
-        let pk = partition(version);
-        let seal: Option<SealItem> = self.tables.get(Table::Catalog, &pk, SEAL).await?;
-        if seal.is_some() {
+        edition: &Edition,
+        entry: &Entry,
+    ) -> Result<Publication, PortError> {
+        publish(&self.tables, edition, entry.at, Some(entry)).await
+    }
+}
+
+async fn whole(tables: &Tables) -> Result<Edition, PortError> {
+    match current(tables).await? {
+        Some(item) => edition(tables, &item.catalog, "").await,
+        None => Ok(Edition::default()),
+    }
+}
+
+async fn publish(
+    tables: &Tables,
+    edition: &Edition,
+    now: Timestamp,
+    entry: Option<&Entry>,
+) -> Result<Publication, PortError> {
+    let contents = contents(edition);
+    let catalog = address(&contents)?;
+    let before = current(tables).await?;
+    if before.as_ref().is_some_and(|item| item.catalog == catalog) {
+        return Ok(Publication::Unchanged(catalog));
+    }
+    store(tables, &catalog, contents, now).await?;
+    let version = before.map_or(0, |item| item.version) + 1;
+    let (pk, sk) = (PUBLISHED.to_owned(), CURRENT.to_owned());
+    let item = CurrentItem { pk, sk, catalog: catalog.clone(), version, published_at: now };
+    let mut parts = vec![tables.put_version_part(Table::Catalog, &item, version)?];
+    if let Some(entry) = entry {
+        parts.push(audit::part(tables, entry)?);
+    }
+    tables.transact("publish the catalogue", parts).await?;
+    Ok(Publication::Published(catalog))
+}
+
+async fn store(
+    tables: &Tables,
+    version: &CatalogVersion,
+    contents: BTreeMap<String, Content>,
+    now: Timestamp,
+) -> Result<(), PortError> {
+    let pk = partition(version);
+    let seal: Option<SealItem> = tables.get(Table::Catalog, &pk, SEAL).await?;
+    if seal.is_some() {
+        return Ok(());
+    }
+    let items = contents.len();
+    let mut requests = Vec::with_capacity(items);
+    for (sk, content) in contents {
+        requests.push(put(&ContentItem { pk: pk.clone(), sk, content })?);
+    }
+    for batch in requests.chunks(BATCH_ITEMS_MAX) {
+        write(tables, batch.to_vec()).await?;
+    }
+    let seal = SealItem { pk, sk: SEAL.to_owned(), items, sealed_at: now };
+    write(tables, vec![put(&seal)?]).await
+}
+
+async fn write(tables: &Tables, mut batch: Vec<WriteRequest>) -> Result<(), PortError> {
+    let table = tables.name(Table::Catalog);
+    for _try in 0..BATCH_TRIES_MAX {
+        let write = tables.client.batch_write_item().request_items(&table, batch);
+        let answer = write.send().await.map_err(failed("publish the catalogue"))?;
+        batch = answer.unprocessed_items.unwrap_or_default().remove(&table).unwrap_or_default();
+        if batch.is_empty() {
             return Ok(());
         }
-        let items = contents.len();
-        let mut requests = Vec::with_capacity(items);
-        for (sk, content) in contents {
-            requests.push(put(&ContentItem { pk: pk.clone(), sk, content })?);
-        }
-        for batch in requests.chunks(BATCH_ITEMS_MAX) {
-            self.write(batch.to_vec()).await?;
-        }
-        let seal = SealItem { pk, sk: SEAL.to_owned(), items, sealed_at: now };
-        self.write(vec![put(&seal)?]).await
     }
-
-    async fn write(&self, mut batch: Vec<WriteRequest>) -> Result<(), PortError> {
-        let table = self.tables.name(Table::Catalog);
-        for _try in 0..BATCH_TRIES_MAX {
-            let write = self.tables.client.batch_write_item().request_items(&table, batch);
-            let answer = write.send().await.map_err(failed("publish the catalogue"))?;
-            batch = answer.unprocessed_items.unwrap_or_default().remove(&table).unwrap_or_default();
-            if batch.is_empty() {
-                return Ok(());
-            }
-        }
-        let text = "DynamoDB left entries unwritten; publish again";
-        Err(PortError::new("publish the catalogue", PortErrorClass::Throttled, text))
-    }
+    let text = "DynamoDB left entries unwritten; publish again";
+    Err(PortError::new("publish the catalogue", PortErrorClass::Throttled, text))
 }
 
 fn put<T: Serialize>(item: &T) -> Result<WriteRequest, PortError> {

@@ -32,6 +32,9 @@ pub(crate) struct EnrollmentItem {
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
+    /// By which import it was written, if its last write was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    import: Option<Slug>,
 }
 
 impl EnrollmentItem {
@@ -50,7 +53,13 @@ impl EnrollmentItem {
             version,
             updated_at,
             trace_id: trace_id.to_owned(),
+            import: None,
         }
+    }
+
+    /// The same, written by an import.
+    pub(crate) fn of_import(self, import: Option<&Slug>) -> Self {
+        Self { import: import.cloned(), ..self }
     }
 }
 

@@ -5,12 +5,14 @@
 
 use aws_sdk_dynamodb::types::{Delete, TransactWriteItem};
 use jiff::Timestamp;
+use rollcall_domain::audit::Entry;
 use rollcall_domain::catalog::CatalogVersion;
 use rollcall_domain::enrollment::Target;
 use rollcall_domain::id::UserId;
+use rollcall_domain::import::{Undo, Written};
 use rollcall_domain::learning::Learner;
 use rollcall_domain::limits::RECORDS_PER_USER_MAX;
-use rollcall_domain::port::PortError;
+use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::progress::{
     Changes, Completion, ModuleCompletion, ModuleProgress, PageView, TaskRecord,
 };
@@ -23,6 +25,8 @@ use crate::enrollments::{self, EnrollmentItem};
 use crate::error::corrupt;
 use crate::item::key;
 use crate::tables::{Tables, capability};
+use crate::update::Applied;
+use crate::{audit, users};
 
 const HEAD: &str = "learner";
 
@@ -37,6 +41,10 @@ struct Stamp {
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
+    /// By which import the item was written, if its last write was one: what an earlier system told is
+    /// no milestone of today.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    import: Option<Slug>,
 }
 
 /// The items of a user's partition; which one it is shows in the sort key.
@@ -65,6 +73,18 @@ enum Record {
         catalog: CatalogVersion,
         modules: Vec<Slug>,
         completed_at: Timestamp,
+    },
+    /// What an import wrote, for who wants to undo it.
+    Import {
+        at: Timestamp,
+        #[serde(default)]
+        enrollments: Vec<(String, Slug, Timestamp)>,
+        #[serde(default)]
+        started: BTreeMap<Slug, Timestamp>,
+        #[serde(default)]
+        completed: BTreeMap<Slug, Timestamp>,
+        #[serde(default)]
+        completions: Vec<(String, Slug, Timestamp)>,
     },
 }
 
@@ -119,6 +139,7 @@ pub(crate) async fn load(tables: &Tables, user: &UserId) -> Result<Learner, Port
                     Completion { target: target.clone(), version: catalog, modules, completed_at };
                 learner.completions.insert(target, completion);
             }
+            Record::Import { .. } => {}
         }
     }
     Ok(learner)
@@ -144,11 +165,26 @@ pub(crate) fn parts(
     write: Write<'_>,
     changes: &Changes,
 ) -> Result<Vec<TransactWriteItem>, PortError> {
+    parts_of(tables, write, changes, None)
+}
+
+/// As [`parts`], by an import of this name.
+fn parts_of(
+    tables: &Tables,
+    write: Write<'_>,
+    changes: &Changes,
+    import: Option<&Slug>,
+) -> Result<Vec<TransactWriteItem>, PortError> {
     let Write { user, before, now, trace_id } = write;
     let version = before.version + 1;
     let item = |sk: String, record: Record| ProgressItem {
         keys: Keys { pk: partition(user), sk },
-        stamp: Stamp { version, updated_at: now, trace_id: trace_id.to_owned() },
+        stamp: Stamp {
+            version,
+            updated_at: now,
+            trace_id: trace_id.to_owned(),
+            import: import.cloned(),
+        },
         record,
     };
     let viewed = changes.viewed.clone().or_else(|| before.viewed.clone());
@@ -183,7 +219,7 @@ pub(crate) fn parts(
         parts.push(tables.put_part(Table::Progress, &item(sk, record))?);
     }
     for enrollment in &changes.enrollments {
-        let item = EnrollmentItem::new(user, enrollment, trace_id);
+        let item = EnrollmentItem::new(user, enrollment, trace_id).of_import(import);
         let version = enrollment.version;
         parts.push(tables.put_version_part(Table::Enrollments, &item, version)?);
     }
@@ -268,5 +304,149 @@ impl TaskRecorder {
     pub async fn store(&self, write: Write<'_>, changes: &Changes) -> Result<(), PortError> {
         let parts = parts(&self.tables, write, changes)?;
         self.tables.transact("store progress", parts).await
+    }
+}
+
+fn import_key(import: &Slug) -> String {
+    format!("import#{import}")
+}
+
+impl Record {
+    fn of_written(written: &Written) -> Self {
+        let targets = |of: &BTreeMap<Target, Timestamp>| {
+            let target = |(target, at): (&Target, &Timestamp)| {
+                (target.kind.as_str().to_owned(), target.slug.clone(), *at)
+            };
+            of.iter().map(target).collect()
+        };
+        Self::Import {
+            at: written.at,
+            enrollments: targets(&written.enrollments),
+            started: written.started.clone(),
+            completed: written.completed.clone(),
+            completions: targets(&written.completions),
+        }
+    }
+
+    fn into_written(self) -> Result<Written, PortError> {
+        let Self::Import { at, enrollments, started, completed, completions } = self else {
+            return Err(corrupt("decode an import")("another record"));
+        };
+        let targets = |of: Vec<(String, Slug, Timestamp)>| {
+            let target = |(kind, slug, at): (String, Slug, Timestamp)| {
+                let kind = kind.parse().map_err(corrupt("decode an import"))?;
+                Ok((Target { kind, slug }, at))
+            };
+            of.into_iter().map(target).collect::<Result<BTreeMap<_, _>, PortError>>()
+        };
+        let (enrollments, completions) = (targets(enrollments)?, targets(completions)?);
+        Ok(Written { at, enrollments, started, completed, completions })
+    }
+}
+
+capability! {
+    /// Brings over what an earlier system recorded of people, and undoes that.
+    ProgressImporter,
+    Grant::table(Table::Users, &["dynamodb:ConditionCheckItem", "dynamodb:GetItem"]),
+    Grant::table(
+        Table::Enrollments,
+        &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"],
+    ),
+    Grant::table(
+        Table::Progress,
+        &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
+    ),
+    audit::APPEND,
+}
+
+impl ProgressImporter {
+    /// Who has proven an address.
+    pub async fn user(&self, email: &str) -> Result<Option<UserId>, PortError> {
+        users::find_by_email(&self.tables, email).await
+    }
+
+    /// Everything the user did, strongly consistent item by item.
+    pub async fn load(&self, user: &UserId) -> Result<Learner, PortError> {
+        load(&self.tables, user).await
+    }
+
+    /// What an import wrote of the user so far.
+    pub async fn written(
+        &self,
+        user: &UserId,
+        import: &Slug,
+    ) -> Result<Option<Written>, PortError> {
+        let found: Option<ProgressItem> =
+            self.tables.get(Table::Progress, &partition(user), &import_key(import)).await?;
+        found.map(|item| item.record.into_written()).transpose()
+    }
+
+    /// Stores what an import brings, with what it wrote altogether; `false` when the user is about to
+    /// go, `Conflict` when the learner changed since it was loaded.
+    pub async fn store(
+        &self,
+        write: Write<'_>,
+        changes: &Changes,
+        (import, written): (&Slug, &Written),
+        entry: &Entry,
+    ) -> Result<bool, PortError> {
+        let Write { user, before, now, trace_id } = write;
+        let item = ProgressItem {
+            keys: Keys { pk: partition(user), sk: import_key(import) },
+            stamp: Stamp {
+                version: before.version + 1,
+                updated_at: now,
+                trace_id: trace_id.to_owned(),
+                import: Some(import.clone()),
+            },
+            record: Record::of_written(written),
+        };
+        let mut parts = parts_of(&self.tables, write, changes, Some(import))?;
+        parts.push(self.tables.put_part(Table::Progress, &item)?);
+        self.commit("import progress", user, parts, entry).await
+    }
+
+    /// Undoes an import, which is forgotten if that `is_all`; `false` when the user is about to go, `Conflict` when the learner changed
+    /// since it was loaded.
+    pub async fn undo(
+        &self,
+        write: Write<'_>,
+        (undo, is_all): (&Undo, bool),
+        import: &Slug,
+        entry: &Entry,
+    ) -> Result<bool, PortError> {
+        let (tables, user) = (&self.tables, write.user);
+        let mut parts = parts_of(tables, write, &undo.changes, None)?;
+        parts.extend(removal_parts(tables, user, &undo.removed)?);
+        for enrollment in undo.removed.enrollments.values() {
+            parts.push(enrollments::removal_part(tables, user, enrollment)?);
+        }
+        if is_all {
+            let delete = Delete::builder()
+                .table_name(tables.name(Table::Progress))
+                .set_key(Some(key(&partition(user), &import_key(import))));
+            let delete = delete.build().map_err(corrupt("build a transaction"))?;
+            parts.push(TransactWriteItem::builder().delete(delete).build());
+        }
+        self.commit("undo an import", user, parts, entry).await
+    }
+
+    async fn commit(
+        &self,
+        operation: &'static str,
+        user: &UserId,
+        mut parts: Vec<TransactWriteItem>,
+        entry: &Entry,
+    ) -> Result<bool, PortError> {
+        parts.insert(0, users::in_use_part(&self.tables, user)?);
+        parts.push(audit::part(&self.tables, entry)?);
+        match self.tables.commit(operation, parts).await? {
+            Applied::All => Ok(true),
+            Applied::Refused(0) => Ok(false),
+            Applied::Refused(_) => {
+                let text = "the learner changed meanwhile";
+                Err(PortError::new(operation, PortErrorClass::Conflict, text))
+            }
+        }
     }
 }

@@ -91,6 +91,14 @@ async fn find_by_pointer(tables: &Tables, pk: &str, sk: &str) -> Result<Option<U
     Ok(item.map(|pointer| pointer.user_id))
 }
 
+/// Who has proven an address, in the form in which it is stored.
+pub(crate) async fn find_by_email(
+    tables: &Tables,
+    email: &str,
+) -> Result<Option<UserId>, PortError> {
+    find_by_pointer(tables, &email_key(email), CLAIM).await
+}
+
 async fn find_by_identity(
     tables: &Tables,
     issuer: &str,
