@@ -10,6 +10,7 @@ const ORIGINS: Readonly<Record<string, Origin>> = {
   "csrf-key": "generated",
   "cursor-key": "generated",
   "feed-key": "generated",
+  "lab-validator-key": "generated",
   "hubspot-client-secret": "operator",
   "hubspot-token": "operator",
   "oidc-client-secret": "operator",

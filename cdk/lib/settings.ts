@@ -40,6 +40,7 @@ export function settingValues(
     ROLLCALL_CANARY_URL: stage.topics.length > 0 ? `${deployment.site_url}/health` : "none",
     ROLLCALL_CRM: "hubspot",
     ROLLCALL_FEED: "none",
+    ROLLCALL_LAB_VALIDATOR: "none",
     ROLLCALL_HUBSPOT_URL: deployment.hubspot_url,
     ROLLCALL_HUBSPOT_API: deployment.hubspot_api,
     ROLLCALL_HUBSPOT_KEY: deployment.hubspot_key,

@@ -10,6 +10,7 @@ use rollcall_domain::time::Clock;
 use rollcall_edge::bearer;
 use rollcall_functions_crm::settings as crm;
 use rollcall_functions_identity::settings as identity;
+use rollcall_functions_learning::settings::LAB_VALIDATOR;
 use rollcall_functions_ops::canary::CANARY_URL;
 use rollcall_local::kit::LocalClock;
 use rollcall_local::kit::iam::OPERATOR_ACCESS_KEY_ID;
@@ -41,6 +42,9 @@ pub const TOKEN_KEY: &str = "a-key-for-tokens-at-rest-for-local-use-only";
 
 /// The key that signs what goes to another system than HubSpot.
 pub const FEED_KEY: &str = "a-feed-key-for-local-use-only";
+
+/// The key that signs what the validator of labs is asked.
+pub const LAB_VALIDATOR_KEY: &str = "a-lab-validator-key-for-local-use-only";
 
 /// Our client at the local provider.
 pub const CLIENT_ID: &str = "rollcall-web";
@@ -106,6 +110,7 @@ pub fn options(
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
             (SecretName::HubSpotClientSecret, HUBSPOT_CLIENT_SECRET.to_owned()),
             (SecretName::FeedKey, FEED_KEY.to_owned()),
+            (SecretName::LabValidatorKey, LAB_VALIDATOR_KEY.to_owned()),
             (SecretName::TokenKey, TOKEN_KEY.to_owned()),
         ],
         provider: Box::new(move |addresses, folder, clock| {
@@ -252,6 +257,7 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (CANARY_URL.name, format!("{api}/health")),
         (crm::CRM.name, "hubspot".to_owned()),
         (crm::FEED.name, "none".to_owned()),
+        (LAB_VALIDATOR.name, "none".to_owned()),
         (crm::HUBSPOT_URL.name, Addresses::url(addresses.hubspot)),
         (crm::HUBSPOT_API.name, "2026-09".to_owned()),
         (crm::HUBSPOT_CREDENTIAL.name, "token".to_owned()),

@@ -48,7 +48,8 @@ async fn d_04_a_lab_is_attested_once_and_its_first_evidence_stays() {
         |module| {
             for task in &mut module.tasks {
                 if task.slug.as_str() == "watch-a-contact" {
-                    task.kind = TaskKind::Lab(LabTerms { evidence_required: true });
+                    task.kind =
+                        TaskKind::Lab(LabTerms { evidence_required: true, validated: false });
                 }
             }
         },

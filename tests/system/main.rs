@@ -57,6 +57,7 @@ mod search;
 mod sessions;
 mod sign_in;
 mod tidy;
+mod validator;
 mod visible;
 mod watching;
 mod wire;

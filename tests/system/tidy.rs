@@ -57,7 +57,10 @@ const ARROWS: [(&str, &[&str]); 27] = [
         "functions-identity",
         &["domain", "edge", "mail", "oidc", "queue", "resources", "runtime", "secrets", "store"],
     ),
-    ("functions-learning", &["content", "domain", "edge", "resources", "runtime", "store"]),
+    (
+        "functions-learning",
+        &["content", "domain", "edge", "feed", "queue", "resources", "runtime", "secrets", "store"],
+    ),
     ("functions-ops", &["domain", "edge", "http", "runtime", "store"]),
     ("local-kit", &[]),
     ("local-dynamodb", &["local-kit"]),

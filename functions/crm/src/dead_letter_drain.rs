@@ -40,6 +40,7 @@ pub static FUNCTION: Function = Function {
         drained(Queue::UserSweepDead),
         drained(Queue::MailStreamFailuresDead),
         drained(Queue::BadgeStreamFailuresDead),
+        drained(Queue::LabValidationsDead),
     ],
     grants: &[DeadMessageKeeper::GRANTS],
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),

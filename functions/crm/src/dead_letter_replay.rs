@@ -49,17 +49,18 @@ pub static FUNCTION: Function = Function {
 };
 
 /// The queues that messages come from, and go back to.
-const RETURNED_TO: [Queue; 6] = [
+const RETURNED_TO: [Queue; 7] = [
     Queue::CrmDrain,
     Queue::CrmStreamFailures,
     Queue::CrmInbound,
     Queue::UserSweep,
     Queue::MailStreamFailures,
     Queue::BadgeStreamFailures,
+    Queue::LabValidations,
 ];
 
 const RETURNS: [Grant; RETURNED_TO.len()] = {
-    let [drain, streams, inbound, sweep, mail, badges] = RETURNED_TO;
+    let [drain, streams, inbound, sweep, mail, badges, labs] = RETURNED_TO;
     [
         Grant::send(drain),
         Grant::send(streams),
@@ -67,6 +68,7 @@ const RETURNS: [Grant; RETURNED_TO.len()] = {
         Grant::send(sweep),
         Grant::send(mail),
         Grant::send(badges),
+        Grant::send(labs),
     ]
 };
 

@@ -1,8 +1,11 @@
 //! Records that the caller did a lab. The caller's word counts; some labs ask for the address of some
-//! evidence. Attesting again changes nothing and answers what is stored, so a repetition of a request
+//! evidence, and some wait for the word of the stage's validator (`lab_validate.rs`): its answer is asked
+//! for by a message that is on its way before the attestation is stored, so nothing is stored that nobody
+//! asks about. Attesting again changes nothing and answers what is stored, so a repetition of a request
 //! whose process died before its answer was kept has no second effect.
 
-use rollcall_domain::catalog::{QuizName, TaskKind};
+use rollcall_domain::catalog::{Module, QuizName, Task, TaskKind};
+use rollcall_domain::id::UserId;
 use rollcall_domain::learning::{Learner, Status};
 use rollcall_domain::limits::URL_CHARACTERS_MAX;
 use rollcall_domain::progress::{TaskOutcome, perform};
@@ -10,7 +13,10 @@ use rollcall_domain::slug::Slug;
 use rollcall_domain::text;
 use rollcall_edge::problem::{CONFLICT, INVALID, NOT_FOUND};
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
-use rollcall_runtime::declaration::{Idempotency, Operation};
+use rollcall_queue::QueueSender;
+use rollcall_resources::{Grant, Queue};
+use rollcall_runtime::declaration::{HTTP_TIMEOUT_SECONDS, Idempotency, Operation};
+use rollcall_runtime::invocation::chain;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::catalog::CatalogReader;
@@ -19,6 +25,7 @@ use rollcall_store::{Capability, PortError, PortErrorClass};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lab_validate::Pending;
 use crate::target::TaskInput;
 
 /// The declaration.
@@ -30,7 +37,7 @@ pub static FUNCTION: Function = Function {
         path: "/modules/{slug}/labs/{task}/attest",
     })],
     idempotency: Idempotency::Optional,
-    grants: &[CatalogReader::GRANTS, TaskRecorder::GRANTS],
+    grants: &[CatalogReader::GRANTS, TaskRecorder::GRANTS, &[Grant::send(Queue::LabValidations)]],
     operation: Operation {
         request: Some(schema::<Body>),
         success_status: 200,
@@ -44,15 +51,23 @@ pub static FUNCTION: Function = Function {
 
 /// How often a write is tried again when the learner's progress changed in between.
 const ATTEMPTS_MAX: u32 = 20;
+/// The validator is asked so late that the attestation is stored by then, or never: longer than this
+/// function may run.
+const ASKED_AFTER_SECONDS: u32 = HTTP_TIMEOUT_SECONDS + 1;
 
 struct Ports {
     catalog: CatalogReader,
     learners: TaskRecorder,
+    validations: QueueSender,
 }
 
 impl Ports {
     fn new(startup: &Startup) -> Result<Self, StartupError> {
-        Ok(Self { catalog: startup.capability()?, learners: startup.capability()? })
+        Ok(Self {
+            catalog: startup.capability()?,
+            learners: startup.capability()?,
+            validations: startup.queue(Queue::LabValidations)?,
+        })
     }
 }
 
@@ -100,6 +115,8 @@ fn evidence(url: &str) -> Result<String, Problem> {
 struct Output {
     /// The lab.
     task_slug: String,
+    /// `attested`, or `pending` while its validator has not decided.
+    status: &'static str,
     /// When it was first attested (RFC 3339, UTC).
     attested_at: Option<String>,
     /// The address of the evidence that was named then.
@@ -123,38 +140,72 @@ async fn handle(
     if terms.evidence_required && input.evidence_url.is_none() {
         return Err(LabAttestError::EvidenceMissing);
     }
-    let outcome = TaskOutcome::Attested(input.evidence_url);
-    let answer = |learner: &Learner| {
-        let progress = learner.modules.get(&module.slug);
-        let record = progress.and_then(|progress| progress.tasks.get(&task.slug));
-        let output = Output {
-            task_slug: task.slug.to_string(),
-            attested_at: record.and_then(|record| record.done_at).map(|at| at.to_string()),
-            evidence_url: record.and_then(|record| record.evidence_url.clone()),
-            module_complete: learner.module_status(module) == Status::Complete,
-        };
-        Response::json(200, &output)
+    let outcome = if terms.validated {
+        TaskOutcome::Claimed(input.evidence_url)
+    } else {
+        TaskOutcome::Attested(input.evidence_url)
     };
+    let (user, trace_id) = (&caller.user, context.trace_id.as_str());
+    let mut is_announced = !terms.validated;
     for _attempt in 0..ATTEMPTS_MAX {
-        let before = ports.learners.load(&caller.user).await?;
+        let before = ports.learners.load(user).await?;
         let progress = before.modules.get(&module.slug);
         if progress.is_some_and(|progress| progress.is_done(&task.slug)) {
-            return Ok(answer(&before));
+            return Ok(answer(&before, module, task));
+        }
+        if !is_announced {
+            announce(ports, (user, module, task), ASKED_AFTER_SECONDS).await?;
+            is_announced = true;
         }
         let changes = perform(&before, &catalog, module, task, &outcome, context.now);
-        let (user, trace_id) = (&caller.user, context.trace_id.as_str());
         let write = Write { user, before: &before, now: context.now, trace_id };
         match ports.learners.store(write, &changes).await {
             Ok(()) => {
+                if terms.validated
+                    && let Err(error) = announce(ports, (user, module, task), 0).await
+                {
+                    tracing::warn!(error = chain(&error), "a validator is asked later");
+                }
                 let mut after = before.clone();
                 after.modules.extend(changes.modules.into_iter().map(|m| (m.module.clone(), m)));
-                return Ok(answer(&after));
+                return Ok(answer(&after, module, task));
             }
             Err(error) if error.class == PortErrorClass::Conflict => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(LabAttestError::Contended)
+}
+
+/// Has the validator asked: at once, and once more afterwards, until it has decided.
+async fn announce(
+    ports: &Ports,
+    (user, module, task): (&UserId, &Module, &Task),
+    delay_seconds: u32,
+) -> Result<(), PortError> {
+    let pending = Pending {
+        user: user.clone(),
+        module: module.slug.clone(),
+        task: task.slug.clone(),
+        is_first: delay_seconds == 0,
+    };
+    let body = serde_json::to_string(&pending)
+        .map_err(|error| PortError::new("write a message", PortErrorClass::Corrupt, error))?;
+    ports.validations.send(body, delay_seconds).await
+}
+
+fn answer(learner: &Learner, module: &Module, task: &Task) -> Response {
+    let progress = learner.modules.get(&module.slug);
+    let record = progress.and_then(|progress| progress.tasks.get(&task.slug));
+    let is_done = record.is_some_and(|record| record.done_at.is_some());
+    let output = Output {
+        task_slug: task.slug.to_string(),
+        status: if is_done { "attested" } else { "pending" },
+        attested_at: record.and_then(|record| record.done_at).map(|at| at.to_string()),
+        evidence_url: record.and_then(|record| record.evidence_url.clone()),
+        module_complete: learner.module_status(module) == Status::Complete,
+    };
+    Response::json(200, &output)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,7 @@ mod event;
 pub mod event_track;
 pub mod grade_override;
 pub mod lab_attest;
+pub mod lab_validate;
 pub mod module_progress;
 pub mod pathway_status;
 mod problem;
@@ -25,6 +26,7 @@ pub mod progress_import;
 pub mod progress_merge;
 pub mod quiz_start;
 pub mod quiz_submit;
+pub mod settings;
 mod status;
 mod target;
 pub mod unenroll;
@@ -46,6 +48,7 @@ pub static FUNCTIONS: &[&Function] = &[
     &event_track::FUNCTION,
     &grade_override::FUNCTION,
     &lab_attest::FUNCTION,
+    &lab_validate::FUNCTION,
     &module_progress::FUNCTION,
     &pathway_status::FUNCTION,
     &progress_get::FUNCTION,

@@ -2,7 +2,7 @@
 
 use rollcall_domain::catalog::{Task, TaskKind};
 use rollcall_domain::grading::Grading;
-use rollcall_domain::progress::TaskRecord;
+use rollcall_domain::progress::{Review, TaskRecord};
 use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::Operation;
@@ -66,7 +66,7 @@ struct TaskProgressView {
     task_title: String,
     /// Whether the module is complete only with it.
     required: bool,
-    /// `not_started`, `failed`, `passed` or `attested`.
+    /// `not_started`, `failed`, `passed`, `attested`, or of a lab that is validated `pending` or `refused`.
     status: &'static str,
     /// The best score so far, in percent, of a quiz.
     best_score: Option<u32>,
@@ -112,7 +112,11 @@ fn view(task: &Task, record: Option<&TaskRecord>) -> TaskProgressView {
     let status = match record {
         None => "not_started",
         Some(record) if record.done_at.is_some() => done,
-        Some(_) => "failed",
+        Some(record) => match record.review {
+            Some(Review::Pending(_)) => "pending",
+            Some(Review::Refused(_)) => "refused",
+            None => "failed",
+        },
     };
     TaskProgressView {
         task_slug: task.slug.to_string(),

@@ -88,6 +88,8 @@ pub(crate) struct TaskView {
     pub(crate) quiz: Option<QuizTermsView>,
     /// Whether a lab's attestation must name the address of some evidence.
     pub(crate) evidence_required: Option<bool>,
+    /// Whether a lab's attestation counts only when it was accepted.
+    pub(crate) validated: Option<bool>,
 }
 
 /// On which terms a quiz is taken.
@@ -208,9 +210,9 @@ impl ModuleView {
 
 impl From<&Task> for TaskView {
     fn from(task: &Task) -> Self {
-        let (quiz, evidence_required) = match &task.kind {
+        let (quiz, lab) = match &task.kind {
             TaskKind::Quiz(terms) => (Some(QuizTermsView::from(terms)), None),
-            TaskKind::Lab(terms) => (None, Some(terms.evidence_required)),
+            TaskKind::Lab(terms) => (None, Some(terms)),
         };
         Self {
             slug: task.slug.to_string(),
@@ -218,7 +220,8 @@ impl From<&Task> for TaskView {
             title: task.title.clone(),
             required: task.required,
             quiz,
-            evidence_required,
+            evidence_required: lab.map(|terms| terms.evidence_required),
+            validated: lab.map(|terms| terms.validated),
         }
     }
 }

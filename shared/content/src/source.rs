@@ -86,6 +86,8 @@ struct TaskMatter {
     required: bool,
     #[serde(default)]
     evidence_required: bool,
+    #[serde(default)]
+    validated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -256,6 +258,10 @@ impl Draft {
                 let place = format!("tasks[{index}].evidence_required");
                 self.faults.push(FileFault::new(&file.path, place, &"is for labs alone"));
             }
+            if task.kind == KindMatter::Quiz && task.validated {
+                let place = format!("tasks[{index}].validated");
+                self.faults.push(FileFault::new(&file.path, place, &"is for labs alone"));
+            }
         }
         let module = Module {
             slug,
@@ -328,9 +334,10 @@ impl Draft {
     /// A task's kind, with the terms of its quiz; those of a missing quiz are told as a fault later.
     fn kind(&self, module: &Slug, task: &TaskMatter) -> TaskKind {
         match task.kind {
-            KindMatter::Lab => {
-                TaskKind::Lab(LabTerms { evidence_required: task.evidence_required })
-            }
+            KindMatter::Lab => TaskKind::Lab(LabTerms {
+                evidence_required: task.evidence_required,
+                validated: task.validated,
+            }),
             KindMatter::Quiz => {
                 let name = QuizName { module: module.clone(), quiz: task.slug.clone() };
                 let terms = self.quizzes.get(&name).map(|quiz| quiz.terms.clone());
@@ -521,7 +528,7 @@ mod tests {
             &[("modules/a/module.md", &MODULE.replace("required = false", "requird = false"))],
             &[
                 "courses/one.md: modules[0]: names a, which does not exist",
-                "modules/a/module.md: line 15: unknown field `requird`, expected one of `slug`, `kind`, `title`, `required`, `evidence_required`",
+                "modules/a/module.md: line 15: unknown field `requird`, expected one of `slug`, `kind`, `title`, `required`, `evidence_required`, `validated`",
             ],
         );
         check(

@@ -137,6 +137,7 @@ mod tests {
             failed_at: failed.map(at),
             evidence_url: None,
             grading: None,
+            review: None,
         }
     }
 

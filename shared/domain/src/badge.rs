@@ -204,6 +204,7 @@ mod tests {
             failed_at: None,
             evidence_url: None,
             grading: None,
+            review: None,
         };
         progress.tasks.insert(slug(task), record);
         learner

@@ -108,6 +108,9 @@ pub enum TaskKind {
 pub struct LabTerms {
     /// Whether the attestation must name the address of some evidence.
     pub evidence_required: bool,
+    /// Whether the attestation counts only when the stage's validator has accepted it.
+    #[serde(default)]
+    pub validated: bool,
 }
 
 /// A badge that the catalogue declares.
@@ -716,7 +719,7 @@ mod tests {
             slug: slug("t"),
             title: String::new(),
             required: true,
-            kind: TaskKind::Lab(LabTerms { evidence_required: false }),
+            kind: TaskKind::Lab(LabTerms { evidence_required: false, validated: false }),
         };
         let twice = Module::new(slug("a"), "a", vec![task.clone(), task]);
         let quick = Module { estimated_minutes: 0, ..module("b") };

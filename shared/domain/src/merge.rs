@@ -344,6 +344,7 @@ fn task(own: &TaskRecord, theirs: &TaskRecord) -> TaskRecord {
         last_at: own.last_at.max(theirs.last_at),
         failed_at: own.failed_at.max(theirs.failed_at),
         evidence_url: own.evidence_url.clone().or_else(|| theirs.evidence_url.clone()),
+        review: own.review.or(theirs.review),
         grading: match (&own.grading, &theirs.grading) {
             (Some(own), Some(theirs)) if theirs.at > own.at => Some(theirs.clone()),
             (own, theirs) => own.clone().or_else(|| theirs.clone()),
@@ -529,6 +530,7 @@ mod tests {
                 failed_at: times.2.map(at),
                 evidence_url: None,
                 grading: None,
+                review: None,
             }
         })
     }

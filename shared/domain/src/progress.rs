@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, CatalogVersion, Module, Task, TaskKind, Terms};
+use crate::catalog::{Catalog, CatalogVersion, LabTerms, Module, Task, TaskKind, Terms};
 use crate::enrollment::{Enrollment, Target, TargetKind, admit, enroll};
 use crate::grading::Grading;
 use crate::learning::{Learner, Status};
@@ -57,6 +57,19 @@ pub struct TaskRecord {
     /// What an instructor last said about it.
     #[serde(default)]
     pub grading: Option<Grading>,
+    /// Where a lab stands that a validator has to accept, until it does.
+    #[serde(default)]
+    pub review: Option<Review>,
+}
+
+/// Where a lab stands that was attested and that a validator has to accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Review {
+    /// The validator has not decided; since when it is pending.
+    Pending(Timestamp),
+    /// The validator has refused it; when.
+    Refused(Timestamp),
 }
 
 impl ModuleProgress {
@@ -249,6 +262,15 @@ pub enum TaskOutcome {
     Attested(Option<String>),
     /// An instructor graded it, which is no attempt.
     Judged(Grading),
+    /// A lab was attested that a validator has to accept, with the address of some evidence.
+    Claimed(Option<String>),
+    /// The validator decided.
+    Reviewed {
+        /// About what was attested then.
+        since: Timestamp,
+        /// What.
+        accepted: bool,
+    },
 }
 
 /// The learner as it becomes, and what of it is new.
@@ -518,6 +540,7 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
         failed_at: None,
         evidence_url: None,
         grading: None,
+        review: None,
     });
     match outcome {
         TaskOutcome::Graded { score, passed } => {
@@ -545,6 +568,23 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
             }
             record.grading = Some(grading.clone());
         }
+        // What is done or pending stays as it is; what was refused may be attested again.
+        TaskOutcome::Claimed(_)
+            if record.done_at.is_some() || matches!(record.review, Some(Review::Pending(_))) => {}
+        TaskOutcome::Claimed(evidence) => {
+            record.attempts = record.attempts.saturating_add(1);
+            record.last_at = now;
+            record.evidence_url.clone_from(evidence);
+            record.review = Some(Review::Pending(now));
+        }
+        TaskOutcome::Reviewed { since, accepted } => {
+            if record.review == Some(Review::Pending(*since)) {
+                record.review = (!accepted).then_some(Review::Refused(now));
+                if *accepted {
+                    record.done_at = record.done_at.or(Some(now));
+                }
+            }
+        }
     }
     record
 }
@@ -564,7 +604,8 @@ impl Module {
 impl Task {
     /// A lab that is required and needs no evidence.
     pub fn lab(slug: Slug) -> Self {
-        let kind = TaskKind::Lab(crate::catalog::LabTerms { evidence_required: false });
+        let terms = LabTerms { evidence_required: false, validated: false };
+        let kind = TaskKind::Lab(terms);
         Self { title: slug.to_string(), slug, required: true, kind }
     }
 }
@@ -719,6 +760,39 @@ mod tests {
         );
         assert_eq!((record.failed_at, record.last_at), (Some(at(3)), at(4)));
         assert_eq!(learner.module_status(module), Status::Complete);
+    }
+
+    #[test]
+    fn a_validated_lab_is_done_when_what_is_pending_is_accepted() {
+        let catalog = catalog();
+        let module = catalog.module(&slug("b")).unwrap();
+        let task = module.task(&slug("x")).unwrap();
+        let mut learner = Learner::default();
+        let mut act = |outcome: TaskOutcome, second: i64| {
+            let changes = perform(&learner, &catalog, module, task, &outcome, at(second));
+            apply(&mut learner, changes);
+            let progress = &learner.modules[&slug("b")];
+            (progress.tasks[&slug("x")].clone(), progress.completion.is_some())
+        };
+        let claimed = |evidence: &str| TaskOutcome::Claimed(Some(evidence.to_owned()));
+        let reviewed =
+            |second: i64, accepted| TaskOutcome::Reviewed { since: at(second), accepted };
+        let (record, complete) = act(claimed("one"), 1);
+        assert_eq!((record.review, complete), (Some(Review::Pending(at(1))), false));
+        let (record, _) = act(claimed("two"), 2);
+        assert_eq!(record.evidence_url.as_deref(), Some("one"), "what is pending stays");
+        let (record, complete) = act(reviewed(1, false), 3);
+        assert_eq!((record.review, complete), (Some(Review::Refused(at(3))), false));
+        let (record, _) = act(reviewed(1, true), 4);
+        assert_eq!(record.done_at, None, "the word came twice, and the second time differs");
+        let (record, _) = act(claimed("three"), 5);
+        assert_eq!((record.attempts, record.review), (2, Some(Review::Pending(at(5)))));
+        let (record, complete) = act(reviewed(1, true), 6);
+        assert_eq!((record.done_at, complete), (None, false), "of what was attested before");
+        let (record, complete) = act(reviewed(5, true), 7);
+        assert_eq!((record.done_at, record.review, complete), (Some(at(7)), None, true));
+        let (record, _) = act(claimed("four"), 8);
+        assert_eq!(record.evidence_url.as_deref(), Some("three"));
     }
 
     #[test]

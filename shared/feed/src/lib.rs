@@ -24,4 +24,4 @@ mod webhook;
 
 pub use feed::{Delivery, Feed, Transport};
 pub use lines::Lines;
-pub use webhook::{KeySource, Webhook, WebhookError};
+pub use webhook::{AskError, KeySource, Webhook, WebhookError};

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use rollcall_crm::classifier::Failure;
 use rollcall_crm::port::LimitSignal;
 use rollcall_domain::port::PortError;
 use rollcall_domain::secret::Secret;
 use rollcall_domain::time::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Host, Url};
 
 use crate::feed::{Delivery, Transport};
 use crate::signature::signatures;
@@ -58,6 +58,78 @@ impl Webhook {
         }
         Ok(Self { client: rollcall_http::client(IDLE_TIMEOUT)?, url, keys })
     }
+
+    /// As [`Webhook::new`], for an endpoint on the internet or on this machine: it never leads into the
+    /// network between them.
+    pub fn public(url: &str, keys: Arc<dyn KeySource>) -> Result<Self, WebhookError> {
+        let here = Self::new(url, keys)?;
+        if here.url.scheme() == "http" {
+            return Ok(here);
+        }
+        let is_public = match here.url.host() {
+            Some(Host::Domain(name)) => name != "localhost",
+            Some(Host::Ipv4(address)) => rollcall_http::is_public(address.into()),
+            Some(Host::Ipv6(address)) => rollcall_http::is_public(address.into()),
+            None => false,
+        };
+        if !is_public {
+            return Err(WebhookError::Url);
+        }
+        Ok(Self { client: rollcall_http::public_client(IDLE_TIMEOUT)?, ..here })
+    }
+
+    /// Asks the endpoint something, and gives what it answers, of at most `bytes_max` bytes. The same
+    /// text asked again is the same message.
+    ///
+    /// # Errors
+    ///
+    /// [`AskError`]; whether the endpoint has heard the question is then unknown.
+    pub async fn ask(
+        &self,
+        body: Vec<u8>,
+        at: Timestamp,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, AskError> {
+        let id = id(&body, "");
+        let request = self.signed(body, at, id).await.ok_or(AskError::Unsigned)?;
+        let answer = request.send().await.map_err(|_broken| AskError::Broken)?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(AskError::Status(status.as_u16()));
+        }
+        rollcall_http::body(answer, bytes_max).await.map_err(|_broken| AskError::Broken)
+    }
+
+    /// A message as it is sent, or `None` when no key can sign it.
+    async fn signed(&self, body: Vec<u8>, at: Timestamp, id: String) -> Option<RequestBuilder> {
+        let keys = self.keys.keys().await.ok()?;
+        let seconds = at.as_second();
+        let signature = signatures(&keys, &id, seconds, &body)?;
+        let request = self
+            .client
+            .post(self.url.clone())
+            .timeout(CALL_TIMEOUT)
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds.to_string())
+            .header("webhook-signature", signature)
+            .body(body);
+        Some(request)
+    }
+}
+
+/// Why there is no answer to a question. Nothing of what the other side wrote is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// No key can sign.
+    #[error("the question cannot be signed")]
+    Unsigned,
+    /// There was no whole answer.
+    #[error("there was no whole answer")]
+    Broken,
+    /// The other side refused.
+    #[error("the question was answered with status {0}")]
+    Status(u16),
 }
 
 fn may_carry_names(url: &Url) -> bool {
@@ -71,22 +143,10 @@ impl Transport for Webhook {
     const LIMIT_SIGNAL: LimitSignal = LimitSignal::Status;
 
     async fn deliver(&self, body: Vec<u8>, at: Timestamp, trace_id: &str) -> Delivery {
-        let Ok(keys) = self.keys.keys().await else {
+        let id = id(&body, trace_id);
+        let Some(sending) = self.signed(body, at, id).await else {
             return Delivery::NotSent;
         };
-        let (id, seconds) = (id(&body, trace_id), at.as_second());
-        let Some(signature) = signatures(&keys, &id, seconds, &body) else {
-            return Delivery::NotSent;
-        };
-        let sending = self
-            .client
-            .post(self.url.clone())
-            .timeout(CALL_TIMEOUT)
-            .header(CONTENT_TYPE, "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", seconds.to_string())
-            .header("webhook-signature", signature)
-            .body(body);
         match sending.send().await {
             // Nothing that stands in the answer's body decides anything.
             Ok(answer) => delivery(answer.status(), answer.headers()),
@@ -143,6 +203,30 @@ mod tests {
                 headers.insert(RETRY_AFTER, header.parse().unwrap());
             }
             assert_eq!(delivery(StatusCode::from_u16(status).unwrap(), &headers), expected);
+        }
+    }
+
+    #[test]
+    fn a_public_endpoint_is_on_the_internet_or_on_this_machine() {
+        struct NoKeys;
+        #[async_trait]
+        impl KeySource for NoKeys {
+            async fn keys(&self) -> Result<Vec<Secret>, PortError> {
+                Ok(Vec::new())
+            }
+        }
+        for (url, may) in [
+            ("https://validator.example.org/labs", true),
+            ("https://93.184.216.34/labs", true),
+            ("http://127.0.0.1:9000/labs", true),
+            ("http://validator.example.org/labs", false),
+            ("https://10.0.0.7/labs", false),
+            ("https://169.254.169.254/latest", false),
+            ("https://[fd00:ec2::254]/latest", false),
+            ("https://localhost/labs", false),
+            ("file:///etc/passwd", false),
+        ] {
+            assert_eq!(Webhook::public(url, Arc::new(NoKeys)).is_ok(), may, "{url}");
         }
     }
 

@@ -1,12 +1,17 @@
 //! The HTTP client with which adapters call third parties: TLS against roots of our own, no redirects, no
 //! proxies, no second tries, and answers that are bounded in size.
 
+mod public;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use rustls::{ClientConfig, RootCertStore};
+
+use public::PublicOnly;
+pub use public::is_public;
 
 /// Name resolution, TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,8 +37,19 @@ pub enum BodyError {
 ///
 /// Certificates are checked against Mozilla's roots built into the program: reading a platform's store
 /// would cost start-up time, and the sandbox may have none. The caller bounds each call in time.
-#[expect(clippy::disallowed_methods, reason = "the one place where clients are made")]
 pub fn client(idle: Duration) -> Result<Client, ClientError> {
+    builder(idle)?.build().map_err(|_refused| ClientError)
+}
+
+/// As [`client`], for URLs that others chose: names lead to public addresses or nowhere. An address that
+/// stands in a URL itself is the caller's to check, by [`is_public`].
+pub fn public_client(idle: Duration) -> Result<Client, ClientError> {
+    let client = builder(idle)?.dns_resolver(Arc::new(PublicOnly));
+    client.build().map_err(|_refused| ClientError)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where clients are made")]
+fn builder(idle: Duration) -> Result<ClientBuilder, ClientError> {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let tls =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -53,7 +69,7 @@ pub fn client(idle: Duration) -> Result<Client, ClientError> {
     if idle.is_zero() {
         client = client.pool_max_idle_per_host(0);
     }
-    client.build().map_err(|_refused| ClientError)
+    Ok(client)
 }
 
 /// The body of an answer, never more than `bytes_max` in memory.

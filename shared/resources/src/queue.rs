@@ -28,6 +28,10 @@ pub enum Queue {
     BadgeStreamFailures,
     /// What failed in [`Queue::BadgeStreamFailures`] again and again.
     BadgeStreamFailuresDead,
+    /// Where labs were attested that a validator has to accept: ids alone.
+    LabValidations,
+    /// What failed in [`Queue::LabValidations`] again and again.
+    LabValidationsDead,
 }
 
 /// When a message is given up.
@@ -48,7 +52,7 @@ const PERSONAL_RETENTION_SECONDS: u32 = 6 * 24 * 60 * 60;
 
 impl Queue {
     /// Every queue.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CrmDrain,
         Self::CrmDrainDead,
         Self::CrmStreamFailures,
@@ -61,6 +65,8 @@ impl Queue {
         Self::MailStreamFailuresDead,
         Self::BadgeStreamFailures,
         Self::BadgeStreamFailuresDead,
+        Self::LabValidations,
+        Self::LabValidationsDead,
     ];
 
     /// The name without prefix and stage.
@@ -78,6 +84,8 @@ impl Queue {
             Self::MailStreamFailuresDead => "mail-stream-failures-dead",
             Self::BadgeStreamFailures => "badge-stream-failures",
             Self::BadgeStreamFailuresDead => "badge-stream-failures-dead",
+            Self::LabValidations => "lab-validations",
+            Self::LabValidationsDead => "lab-validations-dead",
         }
     }
 
@@ -101,7 +109,9 @@ impl Queue {
             | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
             | Self::BadgeStreamFailures
-            | Self::BadgeStreamFailuresDead => 360,
+            | Self::BadgeStreamFailuresDead
+            | Self::LabValidations
+            | Self::LabValidationsDead => 360,
         }
     }
 
@@ -117,7 +127,9 @@ impl Queue {
             | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
             | Self::BadgeStreamFailures
-            | Self::BadgeStreamFailuresDead => RETENTION_SECONDS,
+            | Self::BadgeStreamFailuresDead
+            | Self::LabValidations
+            | Self::LabValidationsDead => RETENTION_SECONDS,
             Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
         }
     }
@@ -157,12 +169,17 @@ impl Queue {
             Self::BadgeStreamFailures => {
                 Some(Redrive { dead_letter_queue: Self::BadgeStreamFailuresDead, receives_max: 5 })
             }
+            // Every six minutes for half a day: as long as a validator may be away, or think.
+            Self::LabValidations => {
+                Some(Redrive { dead_letter_queue: Self::LabValidationsDead, receives_max: 120 })
+            }
             Self::CrmDrainDead
             | Self::CrmStreamFailuresDead
             | Self::CrmInboundDead
             | Self::UserSweepDead
             | Self::MailStreamFailuresDead
-            | Self::BadgeStreamFailuresDead => None,
+            | Self::BadgeStreamFailuresDead
+            | Self::LabValidationsDead => None,
         }
     }
 }

@@ -15,19 +15,22 @@ pub enum SecretName {
     HubSpotClientSecret,
     /// The key that signs what goes to another system than HubSpot, as Standard Webhooks writes it.
     FeedKey,
+    /// The key that signs what the validator of labs is asked, as Standard Webhooks writes it.
+    LabValidatorKey,
     /// The keys under which tokens of third parties are stored, newest first.
     TokenKey,
 }
 
 impl SecretName {
     /// Every secret.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CsrfKey,
         Self::CursorKey,
         Self::OidcClientSecret,
         Self::HubSpotToken,
         Self::HubSpotClientSecret,
         Self::FeedKey,
+        Self::LabValidatorKey,
         Self::TokenKey,
     ];
 
@@ -40,6 +43,7 @@ impl SecretName {
             Self::HubSpotToken => "hubspot-token",
             Self::HubSpotClientSecret => "hubspot-client-secret",
             Self::FeedKey => "feed-key",
+            Self::LabValidatorKey => "lab-validator-key",
             Self::TokenKey => "token-key",
         }
     }

@@ -61,7 +61,9 @@ async fn measure(arguments: &Arguments) {
             }
         }
         times.sort_unstable();
-        let at = |share: usize| milliseconds(times.get((times.len() * share / 100).min(times.len() - 1)));
+        let at = |share: usize| {
+            milliseconds(times.get((times.len() * share / 100).min(times.len() - 1)))
+        };
         tell(&[route.to_owned(), at(50), at(95), milliseconds(times.last())]);
     }
     world.finish(Outcome::Clean).await;
