@@ -11,7 +11,7 @@ use rollcall_edge::problem::NOT_FOUND;
 use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::{Access, Operation};
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::badges::BadgeGiver;
+use rollcall_store::badges::BadgeTaker;
 use rollcall_store::{Capability, PortError};
 
 use crate::badge_give::Input;
@@ -25,14 +25,14 @@ pub static FUNCTION: Function = Function {
         path: "/admin/users/{id}/badges/{slug}",
     })],
     access: Access::Role(Role::Instructor),
-    grants: &[BadgeGiver::GRANTS],
+    grants: &[BadgeTaker::GRANTS],
     operation: Operation { success_status: 204, problems: &[&NOT_FOUND], ..Operation::EMPTY },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
     ..rollcall_edge::SIGNED_IN
 };
 
 struct Ports {
-    badges: BadgeGiver,
+    badges: BadgeTaker,
     random: Arc<dyn Random>,
 }
 

@@ -155,9 +155,9 @@ pub enum Given {
 }
 
 capability! {
-    /// Gives badges by hand, and takes those back.
+    /// Gives badges by hand.
     BadgeGiver,
-    Grant::table(Table::Badges, &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"]),
+    Grant::table(Table::Badges, &["dynamodb:PutItem", "dynamodb:Query"]),
     Grant::table(Table::Users, &["dynamodb:ConditionCheckItem"]),
     audit::APPEND,
 }
@@ -189,7 +189,14 @@ impl BadgeGiver {
             Applied::Refused(_) => Given::Before,
         })
     }
+}
 
+capability! {
+    /// Takes badges back that were given by hand.
+    BadgeTaker, Grant::table(Table::Badges, &["dynamodb:DeleteItem"]), audit::APPEND
+}
+
+impl BadgeTaker {
     /// Takes a badge back that was given by hand, and tells so in the audit log; `false` when the user
     /// does not have it.
     pub async fn take_back(
