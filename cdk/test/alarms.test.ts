@@ -21,6 +21,7 @@ interface Case {
 }
 
 const QUARTER_HOUR_MS = 900_000;
+const EXPRESSION_CHARACTERS_MAX = 2_048;
 
 const CASES: Readonly<Record<string, Case>> = {
   "api-down": {
@@ -433,6 +434,7 @@ function watchedValue(properties: Resource["Properties"], values: Datapoints): n
   const query = /^SELECT SUM\((\w+)\) FROM SCHEMA\("AWS\/DynamoDB", Operation, TableName\) WHERE /.exec(expression);
   if (query !== null) {
     assert.ok(expression.includes("TableName = 'rollcall-"));
+    assert.ok(expression.length <= EXPRESSION_CHARACTERS_MAX, "CloudWatch takes no longer one");
     return values[String(query[1])];
   }
   const operands = new Map(

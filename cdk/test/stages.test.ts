@@ -192,6 +192,7 @@ test("the edge: firewall, TLS, nothing of the API is cached, files come from a s
     list(at(config, "CacheBehaviors")).map((behaviour) => at(behaviour, "PathPattern")),
     FILES.map((folder) => `/${folder}/*`),
   );
+  assert.equal(at(config, "CustomErrorResponses"), undefined, "an error of the API stays JSON");
   const bucket = only(edge, "AWS::S3::Bucket");
   assert.deepEqual(bucket.Properties["PublicAccessBlockConfiguration"], {
     BlockPublicAcls: true,

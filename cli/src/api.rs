@@ -136,6 +136,7 @@ pub struct Api {
     client: reqwest::Client,
     base: Url,
     token: String,
+    is_local: bool,
     /// Whether answers are printed as they are.
     pub json: bool,
 }
@@ -189,6 +190,7 @@ impl Api {
         let ApiOptions { url, token, local, json } = options;
         let client = client()?;
         let addresses = sample::addresses(local);
+        let is_local = url.is_none();
         let base = match url {
             Some(url) => url,
             None => local_url(addresses.api, "")?,
@@ -200,7 +202,40 @@ impl Api {
             Some(token) => token,
             None => local_token(&client, &addresses).await?,
         };
-        Ok(Self { client, base, token, json })
+        Ok(Self { client, base, token, is_local, json })
+    }
+
+    /// The client, for requests that are not made in the operator's name.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Where the API is.
+    pub(crate) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether that is the local cloud.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// The URL of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Path`].
+    pub(crate) fn url(&self, path: &str) -> Result<Url, ApiError> {
+        self.base.join(path).map_err(|_error| ApiError::Path(path.to_owned()))
+    }
+
+    /// The origin of our own pages, which are where the API is.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Path`].
+    pub(crate) fn origin(&self) -> Result<String, ApiError> {
+        Ok(self.url("/")?.origin().ascii_serialization())
     }
 
     /// Reads something.
@@ -346,7 +381,12 @@ fn wait(answer: &Response) -> Duration {
     Duration::from_secs(seconds).min(WAIT_MAX)
 }
 
-async fn understood(url: &Url, mut answer: Response) -> Result<Value, ApiError> {
+/// What an answer says, or how it refuses.
+///
+/// # Errors
+///
+/// [`ApiError`].
+pub(crate) async fn understood(url: &Url, mut answer: Response) -> Result<Value, ApiError> {
     let status = answer.status();
     let strange = || ApiError::Strange { url: url.clone(), status };
     let mut body = Vec::new();

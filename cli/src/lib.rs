@@ -8,12 +8,16 @@ pub mod catalog;
 pub mod catalogue;
 pub mod crm;
 pub mod dev;
+pub mod doctor;
+pub mod flags;
 pub mod generate;
 pub mod grants;
 pub mod import;
 pub mod progress;
+pub mod release;
 pub mod route_groups;
 pub mod sample;
+pub mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,10 +70,28 @@ enum Command {
         #[command(subcommand)]
         action: Box<crm::Action>,
     },
+    /// Says whether this tree and this machine are ready to run, check and deploy.
+    Doctor(doctor::Options),
+    /// Looks at a running Rollcall from outside, and fails when anything is not as it must be.
+    Verify(Box<verify::Options>),
+    /// Builds, compares, deploys, verifies, and goes back by itself.
+    Deploy(release::DeployOptions),
+    /// Moves calls back to the programs of before; data stay as they are.
+    Rollback(release::RollbackOptions),
+    /// Makes tables as they were at a moment, under other names.
+    Restore(release::RestoreOptions),
+    /// Tells what a stage costs a month, by public prices.
+    Cost(release::CostOptions),
+    /// Shows and sets for whom features are open.
+    Flags {
+        /// What to do.
+        #[command(subcommand)]
+        action: Box<flags::Action>,
+    },
     /// Closes groups of routes: they answer 503 until they are opened again.
-    Close(route_groups::Groups),
+    Close(Box<route_groups::Groups>),
     /// Opens groups of routes that were closed.
-    Open(route_groups::Groups),
+    Open(Box<route_groups::Groups>),
     /// Brings over what people learned elsewhere.
     Progress {
         /// What to do.
@@ -95,8 +117,15 @@ pub fn main() -> ExitCode {
         Command::Catalog { action } => catalog::run(*action),
         Command::Progress { action } => import::run(*action),
         Command::Crm { action } => crm::run(*action),
-        Command::Close(groups) => route_groups::run(groups, false),
-        Command::Open(groups) => route_groups::run(groups, true),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Verify(options) => verify::run(*options),
+        Command::Deploy(options) => release::deploy(&options),
+        Command::Rollback(options) => release::rollback(&options),
+        Command::Restore(options) => release::restore(&options),
+        Command::Cost(options) => release::cost(&options),
+        Command::Flags { action } => flags::run(*action),
+        Command::Close(groups) => route_groups::run(*groups, false),
+        Command::Open(groups) => route_groups::run(*groups, true),
         Command::Functions => {
             let names: Vec<&str> = catalogue::functions().iter().map(|f| f.name).collect();
             say(&names.join("\n"));
@@ -123,4 +152,32 @@ pub(crate) fn complain(text: &str) -> ExitCode {
     use std::io::Write;
     drop(writeln!(std::io::stderr(), "rollcall: {text}"));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of a runbook as the shell would split it, as far as runbooks need it.
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect()
+    }
+
+    #[test]
+    fn every_command_in_the_runbooks_exists() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks");
+        let mut commands = 0;
+        for page in std::fs::read_dir(folder).unwrap() {
+            let path = page.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            for line in text.lines().map(str::trim).filter(|line| line.starts_with("rollcall ")) {
+                // The token comes from the environment.
+                let token = line.contains("--url").then_some("--token=x".to_owned());
+                let parsed = Arguments::try_parse_from(words(line).into_iter().chain(token));
+                assert!(parsed.is_ok(), "{}: {line}: {parsed:?}", path.display());
+                commands += 1;
+            }
+        }
+        assert!(commands > 20, "{commands}");
+    }
 }

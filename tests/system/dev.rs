@@ -111,6 +111,11 @@ async fn one_command_runs_everything_and_one_signal_ends_it() {
         let arguments = ["crm", "status", "--local", &port.to_string()];
         let shown = Command::new(PROGRAM).args(arguments).output().unwrap();
         assert!(shown.status.success(), "an operator needs no token here: {shown:?}");
+        let arguments = ["verify", "--json", "--local", &port.to_string()];
+        let verified = Command::new(PROGRAM).args(arguments).output().unwrap();
+        assert!(verified.status.success(), "the sample user goes the whole way: {verified:?}");
+        let output = String::from_utf8(verified.stdout).unwrap();
+        assert_eq!(output.matches("\"state\":\"ok\"").count(), 10, "{output}");
         dev.signal(signal);
         assert!(dev.end().await);
         assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());

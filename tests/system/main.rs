@@ -20,6 +20,7 @@ mod dead_letters;
 mod dead_messages;
 mod desk;
 mod dev;
+mod disaster;
 mod edge;
 mod erasure;
 mod events;

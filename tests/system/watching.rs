@@ -5,8 +5,8 @@ use rollcall_local::lambda::Outcome as Invoked;
 use rollcall_tests::{Browser, Outcome, World, eventually};
 use serde_json::{Value, json};
 
-use crate::bearer::machine_token;
-use crate::operating::rollcall;
+use crate::bearer::{access_token, machine_token};
+use crate::operating::{Said, rollcall};
 use crate::visible::measured_last;
 use crate::{PROGRAM, world};
 
@@ -117,6 +117,51 @@ async fn a_group_of_routes_is_closed_and_opened_by_a_command_and_everybody_is_to
         entries.iter().map(|entry| entry["details"]["to"].as_str().unwrap()).collect();
     assert_eq!(steps, ["on", "off"]);
     assert!(entries.iter().all(|entry| entry["actor"].as_str().unwrap().starts_with("client:")));
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_looks_at_everything_and_fails_when_anything_is_wrong() {
+    let world = world().await;
+    let (machine, ada) = (machine_token(&world).await, access_token(&world, "ada").await);
+    world.signed_in("ada").await;
+    let arguments = ["verify", "--json", "--user-token", &ada];
+    let said = rollcall(&world, &machine, &arguments).await;
+    let states = |said: &Said| -> Vec<(String, String)> {
+        let lines = said.output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();
+        lines.map(|line| (text(&line, "check"), text(&line, "state"))).collect()
+    };
+    assert!(said.success, "{said:?}");
+    let skipped: Vec<_> = states(&said).into_iter().filter(|(_, state)| state != "ok").collect();
+    let expected = ["certificate", "alarms"].map(|check| (check.to_owned(), "skipped".to_owned()));
+    assert_eq!(skipped, expected);
+    assert!(states(&said).iter().any(|(check, _)| check == "crm-arrival"));
+
+    assert!(rollcall(&world, &machine, &["close", "learning"]).await.success);
+    answers(&world.browser(), "/enrollments", 503).await;
+    let said = rollcall(&world, &machine, &arguments).await;
+    assert!(!said.success, "{said:?}");
+    let failed: Vec<_> = states(&said).into_iter().filter(|(_, state)| state == "failed").collect();
+    let names: Vec<&str> = failed.iter().map(|(check, _)| check.as_str()).collect();
+    assert!(names.contains(&"status") && names.contains(&"enrol"), "{names:?}");
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_sets_flags_from_the_shell_and_a_machine_does_not() {
+    let world = world().await;
+    world.signed_in("grace").await;
+    let (grace, machine) = (access_token(&world, "grace").await, machine_token(&world).await);
+    let said = rollcall(&world, &grace, &["flags", "set", "sign-up", "25%", "--dry-run"]).await;
+    assert_eq!(said.output, "would set sign-up from on to 25%\n");
+    let said = rollcall(&world, &grace, &["flags", "set", "sign-up", "25%", "--json"]).await;
+    assert_eq!(said.json()[0]["value"], "25%");
+    let listed = rollcall(&world, &grace, &["flags", "list", "--json"]).await.json();
+    let flag = listed.iter().find(|flag| flag["name"] == "sign-up").unwrap();
+    assert_eq!(flag["value"], "25%");
+    let refused = rollcall(&world, &machine, &["flags", "set", "sign-up", "on"]).await;
+    assert!(!refused.success && refused.errors.contains("user-required"), "{refused:?}");
     world.finish(Outcome::Clean).await;
 }
 
