@@ -59,7 +59,12 @@ async fn a_stream_record_that_comes_twice_causes_no_second_call() {
     assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
     world.contact_with(&user_id, &[("rollcall_enrolled_courses", "first-steps")]).await;
     quiet(&world).await;
-    let calls = world.cloud.hubspot.calls().len();
+    // The milestone in it is told again, and rejected by its id.
+    let calls = || {
+        let calls = world.cloud.hubspot.calls().into_iter();
+        calls.filter(|call| !call.path.contains("/events/")).count()
+    };
+    let before = calls();
 
     let dynamodb = &world.cloud.dynamodb;
     let table = "rollcall-dev-enrollments";
@@ -76,7 +81,7 @@ async fn a_stream_record_that_comes_twice_causes_no_second_call() {
     };
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["batchItemFailures"], json!([]));
-    assert_eq!(world.cloud.hubspot.calls().len(), calls);
+    assert_eq!(calls(), before);
     world.finish(Outcome::Clean).await;
 }
 

@@ -34,6 +34,21 @@ enum Way {
     Closed,
 }
 
+/// How many of the events of [`EVENTS_VERSION`] the portal was told when it has `declared` of them:
+/// the version itself when that is all.
+fn version_with(declared: usize) -> String {
+    if declared == EVENTS.len() {
+        return EVENTS_VERSION.to_owned();
+    }
+    format!("{EVENTS_VERSION}+{declared}")
+}
+
+/// How many events of [`EVENTS_VERSION`] a portal has that was told some of them.
+fn declared_so_far(version: &str) -> Option<usize> {
+    let declared: usize = version.strip_prefix(EVENTS_VERSION)?.strip_prefix('+')?.parse().ok()?;
+    (declared < EVENTS.len()).then_some(declared)
+}
+
 impl Engine {
     /// Stores milestones, so that they are told whatever happens next.
     pub(super) async fn keep(&self, milestones: Vec<Milestone>, report: &mut Report) {
@@ -101,7 +116,7 @@ impl Engine {
             EventsKind::None => return Ok(Way::Properties),
         }
         let now = self.ports.clock.now();
-        match self.ports.budget.load().await?.budget.events {
+        let (namespace, declared) = match self.ports.budget.load().await?.budget.events {
             EventsAccess::Declared { namespace, version } if version == EVENTS_VERSION => {
                 return Ok(Way::Events(namespace));
             }
@@ -110,28 +125,48 @@ impl Engine {
             {
                 return Ok(Way::Properties);
             }
-            EventsAccess::Unknown
-            | EventsAccess::Declared { .. }
-            | EventsAccess::Missing { .. } => {}
-        }
-        let Some(()) = self.turn_or_stop(report).await? else { return Ok(Way::Closed) };
-        let namespace = match self.ports.crm.events_namespace(trace_id).await {
-            Ok((namespace, quota)) => {
-                self.note(Health::Well, quota).await?;
-                namespace
-            }
-            Err(reply) => return self.no_events(reply, report).await,
+            EventsAccess::Declared { namespace, version } => match declared_so_far(&version) {
+                Some(declared) => (Some(namespace), declared),
+                None => (None, 0),
+            },
+            EventsAccess::Unknown | EventsAccess::Missing { .. } => (None, 0),
         };
-        for event in EVENTS {
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            None => {
+                let Some(()) = self.turn_or_stop(report).await? else { return Ok(Way::Closed) };
+                match self.ports.crm.events_namespace(trace_id).await {
+                    Ok((namespace, quota)) => {
+                        self.note(Health::Well, quota).await?;
+                        namespace
+                    }
+                    Err(reply) => return self.no_events(reply, report).await,
+                }
+            }
+        };
+        self.declare_events(namespace, declared, trace_id, report).await
+    }
+
+    /// Declares the events behind the first `declared`, and remembers each, so that a portal that fails
+    /// now and then is told all of them in the end.
+    async fn declare_events(
+        &self,
+        namespace: String,
+        declared: usize,
+        trace_id: &str,
+        report: &mut Report,
+    ) -> Result<Way, PortError> {
+        for (index, event) in EVENTS.iter().enumerate().skip(declared) {
             let Some(()) = self.turn_or_stop(report).await? else { return Ok(Way::Closed) };
             let reply = self.ports.crm.declare_event(event, trace_id).await;
             let CallOutcome::Answered(_) = reply.outcome else {
                 return self.no_events(reply, report).await;
             };
             self.note(Health::Well, reply.quota).await?;
+            let version = version_with(index + 1);
+            let access = EventsAccess::Declared { namespace: namespace.clone(), version };
+            self.set_events(&access).await?;
         }
-        let version = EVENTS_VERSION.to_owned();
-        self.set_events(&EventsAccess::Declared { namespace: namespace.clone(), version }).await?;
         Ok(Way::Events(namespace))
     }
 
@@ -346,5 +381,23 @@ impl Engine {
     async fn put_off_row(&self, row: &MilestoneRow, report: &mut Report) -> Result<(), PortError> {
         report.first_due = report.first_due.into_iter().chain([row.due_at]).min();
         self.ports.milestones.put_off(row).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portal_that_was_told_some_of_the_events_is_told_the_rest() {
+        for declared in 1..EVENTS.len() {
+            assert_eq!(declared_so_far(&version_with(declared)), Some(declared));
+        }
+        assert_eq!(version_with(EVENTS.len()), EVENTS_VERSION);
+        // All of them, those of another version, and what is none.
+        let all = format!("{EVENTS_VERSION}+{}", EVENTS.len());
+        for other in [EVENTS_VERSION, &all, "1", "1+2", "", "+"] {
+            assert_eq!(declared_so_far(other), None, "{other}");
+        }
     }
 }
