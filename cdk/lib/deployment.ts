@@ -96,6 +96,8 @@ const deployment = z.strictObject({
   ...switches,
   /** Where people use Rollcall; the API trusts this origin and no other. */
   site_url: origin,
+  /** The organisation's name, as it stands on certificates. */
+  issuer_name: z.string().min(1),
   identity,
   /** Who mail comes from; its domain must be verified at SES. */
   mail_from: z.string().regex(MAIL_FROM),

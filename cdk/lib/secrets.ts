@@ -7,6 +7,8 @@ type Origin =
   | "operator";
 
 const ORIGINS: Readonly<Record<string, Origin>> = {
+  // A rotation puts a new text before the old ones: what they have signed is verified with them.
+  "certificate-key": "generated",
   "csrf-key": "generated",
   "cursor-key": "generated",
   "feed-key": "generated",

@@ -27,6 +27,9 @@ export function settingValues(
     ROLLCALL_ORIGINS: origins(deployment).join(" "),
     ROLLCALL_SITE_URL: deployment.site_url,
     ROLLCALL_LANDING_PATH: "/",
+    // Everybody reaches the API through the site.
+    ROLLCALL_CREDENTIALS_URL: deployment.site_url,
+    ROLLCALL_ISSUER_NAME: deployment.issuer_name,
     ROLLCALL_OIDC_ISSUER: provider.issuer,
     ROLLCALL_OIDC_CLIENT_ID: provider.clientId,
     ROLLCALL_OIDC_REDIRECT_URI: callbackUrl(deployment),

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fixture, ofType, SYNTHESES, synthesise } from "./support.ts";
 import { list, at } from "./template.ts";
 
-const MADE_BY_US = ["csrf-key", "cursor-key", "feed-key", "lab-validator-key", "token-key"];
+const MADE_BY_US = ["csrf-key", "cursor-key", "feed-key", "certificate-key", "lab-validator-key", "token-key"];
 
 for (const synthesis of SYNTHESES) {
   const { catalogue, stage, title } = synthesis;

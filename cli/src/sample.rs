@@ -10,6 +10,7 @@ use rollcall_domain::time::Clock;
 use rollcall_edge::bearer;
 use rollcall_functions_crm::settings as crm;
 use rollcall_functions_identity::settings as identity;
+use rollcall_functions_learning::settings as learning;
 use rollcall_functions_learning::settings::LAB_VALIDATOR;
 use rollcall_functions_ops::canary::CANARY_URL;
 use rollcall_local::kit::LocalClock;
@@ -39,6 +40,9 @@ pub const CURSOR_KEY: &str = "a-cursor-key-for-local-use-only";
 
 /// The key under which tokens are stored in the local cloud.
 pub const TOKEN_KEY: &str = "a-key-for-tokens-at-rest-for-local-use-only";
+
+/// The key that signs certificates in the local cloud.
+pub const CERTIFICATE_KEY: &str = "a-certificate-key-for-local-use-only";
 
 /// The key that signs what goes to another system than HubSpot.
 pub const FEED_KEY: &str = "a-feed-key-for-local-use-only";
@@ -110,6 +114,7 @@ pub fn options(
             (SecretName::HubSpotToken, HUBSPOT_TOKEN.to_owned()),
             (SecretName::HubSpotClientSecret, HUBSPOT_CLIENT_SECRET.to_owned()),
             (SecretName::FeedKey, FEED_KEY.to_owned()),
+            (SecretName::CertificateKey, CERTIFICATE_KEY.to_owned()),
             (SecretName::LabValidatorKey, LAB_VALIDATOR_KEY.to_owned()),
             (SecretName::TokenKey, TOKEN_KEY.to_owned()),
         ],
@@ -245,6 +250,8 @@ pub fn settings(addresses: &Addresses) -> BTreeMap<&'static str, String> {
         (RATE_LIMIT_FACTOR.name, "1".to_owned()),
         (rollcall_edge::session::ORIGINS.name, origins(addresses).join(" ")),
         (identity::SITE_URL.name, api.clone()),
+        (learning::CREDENTIALS_URL.name, api.clone()),
+        (learning::ISSUER_NAME.name, "Rollcall Sample Guild".to_owned()),
         (identity::MAIL_FROM.name, format!("Rollcall <mail@{MAIL_DOMAIN}>")),
         (identity::LANDING_PATH.name, "/auth/me".to_owned()),
         (identity::OIDC_ISSUER.name, format!("{provider}/{POOL}")),

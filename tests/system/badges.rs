@@ -60,7 +60,7 @@ async fn c_11_badges_follow_what_was_learned_and_are_nobody_elses() {
 async fn a_badge_comes_although_its_award_keeps_dying() {
     let world = world().await;
     let mut ada = world.signed_in("ada").await;
-    world.cloud.lambda.crash_next("badge-award", 4, CrashPoint::BeforeDelivery).unwrap();
+    world.cloud.lambda.crash_next("award", 4, CrashPoint::BeforeDelivery).unwrap();
     ada.complete_module(MODULES[0]).await;
     has(&ada, &["first_module start-the-local-cloud"]).await;
     assert_eq!(items(&world, Table::Badges).await.len(), 1);
@@ -95,7 +95,7 @@ async fn what_lambda_gave_up_is_read_again_where_the_queue_says() {
         } });
         let message = json!({ "messageId": "given-up", "body": report.to_string() });
         let event = json!({ "Records": [message] }).to_string();
-        let invoked = world.cloud.lambda.invoke("badge-award", event.into(), None).await.unwrap();
+        let invoked = world.cloud.lambda.invoke("award", event.into(), None).await.unwrap();
         let Invoked::Response(body) = invoked.outcome else { panic!("no answer") };
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["batchItemFailures"], json!([]));

@@ -98,7 +98,8 @@ async fn c_23_what_was_read_is_not_sent_again_to_who_has_it() {
 
 /// Updates by which nothing is replaced that somebody read before: they lead to the one state that they
 /// name, from whatever was there.
-const REPLACE_NOTHING: [&str; 4] = ["crm-opt-out", "enroll", "route-group-set", "user-connect"];
+const REPLACE_NOTHING: [&str; 5] =
+    ["certificate-name", "crm-opt-out", "enroll", "route-group-set", "user-connect"];
 
 #[test]
 fn c_23_every_update_that_replaces_something_takes_the_version_that_was_read() {

@@ -10,6 +10,7 @@ use rollcall_tests::{Answer, Browser, Outcome, World, eventually, member};
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
+use crate::certificates::certificate;
 use crate::erasure::{LONG_AGO, erase, items, leave_for_good};
 use crate::labs::changed;
 use crate::linking::{leads_to, twin, user_id};
@@ -201,6 +202,7 @@ async fn everything_of_two_accounts_becomes_one() {
     let mut twins = twins().await;
     let Twins { world, grace, ada, ada_id, twin, twin_id } = &mut twins;
     world.contact_with(twin_id, &[("rollcall_username", "twin_now")]).await;
+    let moved = certificate(twin, "follow-a-change").await;
     let merged = merge(grace, ada_id, twin_id).await;
     assert_eq!((merged.status, &merged.json()["status"]), (202, &json!("merging")), "{merged:?}");
     assert_eq!(twin.get("/auth/me").await.status, 401, "its sessions end");
@@ -213,6 +215,8 @@ async fn everything_of_two_accounts_becomes_one() {
     assert_eq!(status(grace, ada_id, twin_id).await, "merged");
     assert!(go_on(world).await);
     check_survivor(&mut twins).await;
+    let mut ada = twins.world.signed_in("ada").await;
+    assert_eq!(certificate(&mut ada, "follow-a-change").await, moved, "a certificate keeps its id");
     check_remains(&twins).await;
     let Twins { world, mut grace, ada_id, twin_id, .. } = twins;
     for (subject, action) in [(&ada_id, "account-absorbed"), (&twin_id, "merged-into")] {

@@ -48,7 +48,8 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio => return None,
+        | Table::Portfolio
+        | Table::Certificates => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }
@@ -141,7 +142,8 @@ pub(crate) fn milestones(
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio => Ok(Vec::new()),
+        | Table::Portfolio
+        | Table::Certificates => Ok(Vec::new()),
     }
 }
 

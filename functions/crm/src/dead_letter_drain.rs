@@ -39,7 +39,7 @@ pub static FUNCTION: Function = Function {
         drained(Queue::CrmInboundDead),
         drained(Queue::UserSweepDead),
         drained(Queue::MailStreamFailuresDead),
-        drained(Queue::BadgeStreamFailuresDead),
+        drained(Queue::AwardStreamFailuresDead),
         drained(Queue::LabValidationsDead),
     ],
     grants: &[DeadMessageKeeper::GRANTS],

@@ -55,7 +55,7 @@ const RETURNED_TO: [Queue; 7] = [
     Queue::CrmInbound,
     Queue::UserSweep,
     Queue::MailStreamFailures,
-    Queue::BadgeStreamFailures,
+    Queue::AwardStreamFailures,
     Queue::LabValidations,
 ];
 

@@ -125,14 +125,33 @@ async fn finish(ports: &Ports, from: &UserId, invocation: &Invocation) -> Result
     let Some(survivor) = ports.merges.survivor(&merge, now).await? else { return Ok(false) };
     let trace_id = invocation.trace_id.as_str();
     let moving = Moving { from, into: &survivor.id, now, trace_id };
-    let is_moved =
-        learning(ports, moving, invocation).await? && work(ports, moving, invocation).await?;
+    // Certificates first: what was learned brings the survivor one of their own where there is none.
+    let is_moved = certificates(ports, moving, invocation).await?
+        && learning(ports, moving, invocation).await?
+        && work(ports, moving, invocation).await?;
     if !is_moved {
         return Ok(false);
     }
     ports.merges.move_links(&merge, moving).await?;
     ports.merges.remove_rest(from).await?;
     settle(ports, &merge, moving).await
+}
+
+/// Moves certificates; whether all of them are moved.
+async fn certificates(
+    ports: &Ports,
+    moving: Moving<'_>,
+    invocation: &Invocation,
+) -> Result<bool, PortError> {
+    for _step in 0..STEPS_MAX {
+        if !ports.has_time(invocation) {
+            return Ok(false);
+        }
+        if !ports.merges.move_certificates(moving).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Moves what was learned; whether all of it is moved.

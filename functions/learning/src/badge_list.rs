@@ -1,5 +1,5 @@
 //! Lists the caller's badges, the one that was earned last first. Badges are awarded behind the stream
-//! of progress (`badge-award`), so a new one is there within moments.
+//! of progress (`award`), so a new one is there within moments.
 
 use std::cmp::Reverse;
 

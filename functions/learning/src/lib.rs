@@ -1,16 +1,27 @@
-//! The learning context: the catalogue, enrolments, quizzes, labs and progress.
+//! The learning context: the catalogue, enrolments, quizzes, labs, progress, badges and certificates.
 
 use rollcall_runtime::Function;
 
 pub mod attempt_list;
-pub mod badge_award;
+pub mod award;
 pub mod badge_give;
 pub mod badge_list;
 pub mod badge_take_back;
 pub mod catalog_get;
 pub mod catalog_list;
 pub mod catalog_publish;
+pub mod certificate_credential;
+pub mod certificate_get;
+pub mod certificate_image;
+pub mod certificate_list;
+pub mod certificate_name;
+pub mod certificate_pdf;
+pub mod certificate_revoke;
+mod certificate_sheet;
+mod certificate_view;
 pub mod course_status;
+pub mod credential_issuer;
+pub mod credential_status;
 pub mod enroll;
 pub mod enrollment_list;
 mod event;
@@ -24,9 +35,11 @@ mod problem;
 pub mod progress_get;
 pub mod progress_import;
 pub mod progress_merge;
+mod qr;
 pub mod quiz_start;
 pub mod quiz_submit;
 pub mod settings;
+mod signing;
 mod status;
 mod target;
 pub mod unenroll;
@@ -35,14 +48,23 @@ mod view;
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
     &attempt_list::FUNCTION,
-    &badge_award::FUNCTION,
+    &award::FUNCTION,
     &badge_give::FUNCTION,
     &badge_list::FUNCTION,
     &badge_take_back::FUNCTION,
     &catalog_get::FUNCTION,
     &catalog_list::FUNCTION,
     &catalog_publish::FUNCTION,
+    &certificate_credential::FUNCTION,
+    &certificate_get::FUNCTION,
+    &certificate_image::FUNCTION,
+    &certificate_list::FUNCTION,
+    &certificate_name::FUNCTION,
+    &certificate_pdf::FUNCTION,
+    &certificate_revoke::FUNCTION,
     &course_status::FUNCTION,
+    &credential_issuer::FUNCTION,
+    &credential_status::FUNCTION,
     &enroll::FUNCTION,
     &enrollment_list::FUNCTION,
     &event_track::FUNCTION,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::catalog::CatalogVersion;
 use crate::facet::Facet;
-use crate::id::{AuditId, DeadLetterId, InvitationId, ReconciliationId, UserId};
+use crate::id::{AuditId, CertificateId, DeadLetterId, InvitationId, ReconciliationId, UserId};
 use crate::random::Random;
 use crate::role::Role;
 use crate::slug::Slug;
@@ -47,6 +47,8 @@ pub enum Subject {
     Flag(&'static str),
     /// An invitation that an operator sent.
     Invitation(InvitationId),
+    /// A certificate.
+    Certificate(CertificateId),
     /// The CRM's properties and events.
     CrmSchema,
     /// A comparison of all users with the CRM.
@@ -62,6 +64,7 @@ impl fmt::Display for Subject {
             Self::DeadLetter(letter) => letter.fmt(formatter),
             Self::Flag(name) => write!(formatter, "flag:{name}"),
             Self::Invitation(invitation) => invitation.fmt(formatter),
+            Self::Certificate(certificate) => certificate.fmt(formatter),
             Self::CrmSchema => formatter.write_str("crm-schema"),
             Self::Reconciliation(run) => run.fmt(formatter),
             Self::Catalog => formatter.write_str("catalog"),
@@ -156,6 +159,11 @@ pub enum Action {
         /// For what.
         plan: Plan,
     },
+    /// A certificate counts no more.
+    CertificateRevoked {
+        /// Whose it is.
+        user: UserId,
+    },
     /// The organisation vouches for who the user is, or does no more.
     VerificationChanged {
         /// Whether it does.
@@ -230,6 +238,7 @@ impl Action {
             Self::UserReinstated => "user-reinstated",
             Self::RolesGranted { .. } => "roles-granted",
             Self::PlanChanged { .. } => "plan-changed",
+            Self::CertificateRevoked { .. } => "certificate-revoked",
             Self::VerificationChanged { .. } => "verification-changed",
             Self::TaskGraded { .. } => "task-graded",
             Self::BadgeGranted { .. } => "badge-granted",
@@ -258,6 +267,7 @@ impl Action {
             ]),
             Self::DeadMessageReturned { queue } => details([("queue", queue)]),
             Self::FlagSet { from, to } => details([("from", from), ("to", to)]),
+            Self::CertificateRevoked { user } => details([("user_id", user.as_str())]),
             Self::AccountAbsorbed { from } => details([("from", from.as_str())]),
             Self::MergedInto { into } => details([("into", into.as_str())]),
             Self::PersonInvited

@@ -101,6 +101,8 @@ ids! {
     AuditId = "aud";
     /// A piece of work that a user shows.
     PieceId = "pce";
+    /// A certificate.
+    CertificateId = "crt";
     /// A recorded learning event.
     EventId = "evt";
     /// An attempt at a quiz.

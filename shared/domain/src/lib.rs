@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod audit;
 pub mod badge;
 pub mod catalog;
+pub mod certificate;
 pub mod connection;
 pub mod cursor;
 pub mod desk;

@@ -165,5 +165,7 @@ pub const IMPORT_TREE_BYTES_MAX: usize = 4 * 65_536;
 pub const EVENT_ID_CHARACTERS_MAX: usize = 64;
 /// A course that is completed within this time of joining it earns a badge of its own.
 pub const QUICK_COURSE_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// Characters of why a certificate is revoked.
+pub const REVOCATION_REASON_CHARACTERS_MAX: usize = 500;
 /// Courses, pathways or modules one user can have records of.
 pub const RECORDS_PER_USER_MAX: usize = 5000;

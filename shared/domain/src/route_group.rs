@@ -64,8 +64,8 @@ pub fn of(path: &str) -> Option<&'static Flag> {
     Some(match first {
         "auth" => &SIGN_IN,
         "users" => &MEMBERS,
-        "badges" | "courses" | "enrollments" | "events" | "modules" | "pathways" | "progress"
-        | "quizzes" => &LEARNING,
+        "badges" | "certificates" | "courses" | "enrollments" | "events" | "modules"
+        | "pathways" | "progress" | "quizzes" => &LEARNING,
         _ => &OTHER,
     })
 }

@@ -43,6 +43,8 @@ pub struct Response {
     headers: Vec<(Cow<'static, str>, String)>,
     cookies: Vec<String>,
     body: Option<String>,
+    /// Whether the body is bytes, in base64.
+    is_bytes: bool,
 }
 
 impl Response {
@@ -57,6 +59,7 @@ impl Response {
                 ],
                 cookies: Vec::new(),
                 body: Some(text),
+                is_bytes: false,
             },
             Err(error) => {
                 tracing::error!(%error, "failed to encode an answer");
@@ -65,15 +68,30 @@ impl Response {
         }
     }
 
+    /// A text of any other media type.
+    pub fn text(status: u16, content_type: &str, body: String) -> Self {
+        let headers = vec![
+            ("content-type".into(), content_type.to_owned()),
+            ("content-security-policy".into(), JSON_POLICY.to_owned()),
+        ];
+        Self { status, headers, cookies: Vec::new(), body: Some(body), is_bytes: false }
+    }
+
+    /// Bytes of any media type.
+    pub fn bytes(status: u16, content_type: &str, bytes: &[u8]) -> Self {
+        let text = Self::text(status, content_type, STANDARD.encode(bytes));
+        Self { is_bytes: true, ..text }
+    }
+
     /// Nothing (RFC 9110 §15.3.5).
     pub fn no_content() -> Self {
-        Self { status: 204, headers: Vec::new(), cookies: Vec::new(), body: None }
+        Self { status: 204, headers: Vec::new(), cookies: Vec::new(), body: None, is_bytes: false }
     }
 
     /// Sends a browser elsewhere; 302 keeps to GET in practice, 303 by definition.
     pub fn redirect(status: u16, location: &str) -> Self {
         let headers = vec![("location".into(), location.to_owned())];
-        Self { status, headers, cookies: Vec::new(), body: None }
+        Self { status, headers, cookies: Vec::new(), body: None, is_bytes: false }
     }
 
     /// A plain page for people: a heading and a paragraph, both escaped, and a link to sign in.
@@ -86,6 +104,12 @@ impl Response {
         let (path, label) = (escape(path), escape(label));
         let link = format!("<p><a href=\"{path}\">{label}</a></p>");
         Self::html(status, texts, &link, &page_policy("; form-action 'self'"))
+    }
+
+    /// A plain page with a heading and a paragraph, both escaped, and HTML of the caller's own, in which
+    /// whatever others wrote has gone through [`escape`]. It needs no script and loads nothing.
+    pub fn page_with_html(status: u16, texts: (&str, &str), html: &str) -> Self {
+        Self::html(status, texts, html, &page_policy(""))
     }
 
     /// A plain page that asks people before something is done: a heading, a paragraph and a form, all
@@ -114,6 +138,7 @@ impl Response {
             ],
             cookies: Vec::new(),
             body: Some(body),
+            is_bytes: false,
         }
     }
 
@@ -168,6 +193,12 @@ impl Response {
         self.with_header("cache-control", &format!("public, max-age={seconds}"))
     }
 
+    /// That pages of other sites may read, as far as the gateway lets them.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        self.with_header("cross-origin-resource-policy", "cross-origin")
+    }
+
     /// With its entity tag (see [`crate::condition`]), if it has one: what a GET answers, and what
     /// the handler says to have a version. When the caller of a GET has it already, `if_none_match`
     /// says so and the body is left out.
@@ -194,11 +225,11 @@ impl Response {
     }
 
     /// The answer as it may be kept for a repetition of the request; `None` when it may not, since
-    /// it holds cookies, which are secrets, or is too large. A repetition names the first request's
-    /// id, as the body may.
+    /// it holds cookies, which are secrets, or bytes, or is too large. A repetition names the first
+    /// request's id, as the body may.
     pub fn to_kept(&self, request_id: &str) -> Option<KeptAnswer> {
         let bytes = self.body.as_ref().map_or(0, String::len);
-        if !self.cookies.is_empty() || bytes > ANSWER_BYTES_MAX {
+        if !self.cookies.is_empty() || self.is_bytes || bytes > ANSWER_BYTES_MAX {
             return None;
         }
         let own = self.headers.iter().map(|(name, value)| (name.to_string(), value.clone()));
@@ -218,6 +249,7 @@ impl Response {
             headers: headers.collect(),
             cookies: Vec::new(),
             body: kept.body,
+            is_bytes: false,
         }
     }
 
@@ -245,7 +277,7 @@ impl Response {
         response.headers = headers;
         response.cookies = self.cookies;
         response.body = self.body.map(Body::Text);
-        response.is_base64_encoded = false;
+        response.is_base64_encoded = self.is_bytes;
         response
     }
 }
@@ -289,7 +321,7 @@ fn page_policy(rest: &str) -> String {
 }
 
 /// Text as it may stand in HTML.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -23,11 +23,11 @@ pub enum Queue {
     MailStreamFailures,
     /// What failed in [`Queue::MailStreamFailures`] again and again.
     MailStreamFailuresDead,
-    /// Where Lambda reports stream batches of progress for which no badges could be awarded: metadata
+    /// Where Lambda reports stream batches of progress behind which nothing could be awarded: metadata
     /// only.
-    BadgeStreamFailures,
-    /// What failed in [`Queue::BadgeStreamFailures`] again and again.
-    BadgeStreamFailuresDead,
+    AwardStreamFailures,
+    /// What failed in [`Queue::AwardStreamFailures`] again and again.
+    AwardStreamFailuresDead,
     /// Where labs were attested that a validator has to accept: ids alone.
     LabValidations,
     /// What failed in [`Queue::LabValidations`] again and again.
@@ -63,8 +63,8 @@ impl Queue {
         Self::UserSweepDead,
         Self::MailStreamFailures,
         Self::MailStreamFailuresDead,
-        Self::BadgeStreamFailures,
-        Self::BadgeStreamFailuresDead,
+        Self::AwardStreamFailures,
+        Self::AwardStreamFailuresDead,
         Self::LabValidations,
         Self::LabValidationsDead,
     ];
@@ -82,8 +82,8 @@ impl Queue {
             Self::UserSweepDead => "user-sweep-dead",
             Self::MailStreamFailures => "mail-stream-failures",
             Self::MailStreamFailuresDead => "mail-stream-failures-dead",
-            Self::BadgeStreamFailures => "badge-stream-failures",
-            Self::BadgeStreamFailuresDead => "badge-stream-failures-dead",
+            Self::AwardStreamFailures => "award-stream-failures",
+            Self::AwardStreamFailuresDead => "award-stream-failures-dead",
             Self::LabValidations => "lab-validations",
             Self::LabValidationsDead => "lab-validations-dead",
         }
@@ -108,8 +108,8 @@ impl Queue {
             | Self::UserSweepDead
             | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
-            | Self::BadgeStreamFailures
-            | Self::BadgeStreamFailuresDead
+            | Self::AwardStreamFailures
+            | Self::AwardStreamFailuresDead
             | Self::LabValidations
             | Self::LabValidationsDead => 360,
         }
@@ -126,8 +126,8 @@ impl Queue {
             | Self::CrmInboundDead
             | Self::MailStreamFailures
             | Self::MailStreamFailuresDead
-            | Self::BadgeStreamFailures
-            | Self::BadgeStreamFailuresDead
+            | Self::AwardStreamFailures
+            | Self::AwardStreamFailuresDead
             | Self::LabValidations
             | Self::LabValidationsDead => RETENTION_SECONDS,
             Self::UserSweep | Self::UserSweepDead => PERSONAL_RETENTION_SECONDS,
@@ -166,8 +166,8 @@ impl Queue {
             Self::MailStreamFailures => {
                 Some(Redrive { dead_letter_queue: Self::MailStreamFailuresDead, receives_max: 5 })
             }
-            Self::BadgeStreamFailures => {
-                Some(Redrive { dead_letter_queue: Self::BadgeStreamFailuresDead, receives_max: 5 })
+            Self::AwardStreamFailures => {
+                Some(Redrive { dead_letter_queue: Self::AwardStreamFailuresDead, receives_max: 5 })
             }
             // Every six minutes for half a day: as long as a validator may be away, or think.
             Self::LabValidations => {
@@ -178,7 +178,7 @@ impl Queue {
             | Self::CrmInboundDead
             | Self::UserSweepDead
             | Self::MailStreamFailuresDead
-            | Self::BadgeStreamFailuresDead
+            | Self::AwardStreamFailuresDead
             | Self::LabValidationsDead => None,
         }
     }

@@ -15,6 +15,8 @@ pub enum SecretName {
     HubSpotClientSecret,
     /// The key that signs what goes to another system than HubSpot, as Standard Webhooks writes it.
     FeedKey,
+    /// The keys that certificates are signed with, newest first.
+    CertificateKey,
     /// The key that signs what the validator of labs is asked, as Standard Webhooks writes it.
     LabValidatorKey,
     /// The keys under which tokens of third parties are stored, newest first.
@@ -23,13 +25,14 @@ pub enum SecretName {
 
 impl SecretName {
     /// Every secret.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CsrfKey,
         Self::CursorKey,
         Self::OidcClientSecret,
         Self::HubSpotToken,
         Self::HubSpotClientSecret,
         Self::FeedKey,
+        Self::CertificateKey,
         Self::LabValidatorKey,
         Self::TokenKey,
     ];
@@ -43,6 +46,7 @@ impl SecretName {
             Self::HubSpotToken => "hubspot-token",
             Self::HubSpotClientSecret => "hubspot-client-secret",
             Self::FeedKey => "feed-key",
+            Self::CertificateKey => "certificate-key",
             Self::LabValidatorKey => "lab-validator-key",
             Self::TokenKey => "token-key",
         }

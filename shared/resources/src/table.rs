@@ -35,6 +35,8 @@ pub enum Table {
     Portfolio,
     /// Badges, each written once.
     Badges,
+    /// Certificates, and which places of the status lists are taken and revoked.
+    Certificates,
 }
 
 /// A global secondary index; it carries whole items.
@@ -77,10 +79,13 @@ pub const USER_ERASURES: Index =
 /// Sessions that are in use and whose user the provider is to be asked about, by since when.
 pub const SESSION_REFRESHES: Index =
     Index { name: "refreshes", partition_key: "refresh_shard", sort_key: "refresh_at" };
+/// Certificates by their id, which is all that whoever verifies one knows.
+pub const CERTIFICATES_ID: Index =
+    Index { name: "certificate", partition_key: "certificate_id", sort_key: PARTITION_KEY };
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Users,
         Self::Enrollments,
         Self::Progress,
@@ -93,6 +98,7 @@ impl Table {
         Self::Directory,
         Self::Portfolio,
         Self::Badges,
+        Self::Certificates,
     ];
 
     /// The name without prefix and stage.
@@ -110,6 +116,7 @@ impl Table {
             Self::Directory => "directory",
             Self::Portfolio => "portfolio",
             Self::Badges => "badges",
+            Self::Certificates => "certificates",
         }
     }
 
@@ -139,7 +146,8 @@ impl Table {
             | Self::Crm
             | Self::Edge
             | Self::Portfolio
-            | Self::Badges => true,
+            | Self::Badges
+            | Self::Certificates => true,
             // The audit log names people by their ids alone; a mail loses its reader when it is sent.
             // The index of members repeats what profiles say, and goes with them.
             Self::Catalog | Self::Audit | Self::Mail | Self::Directory => false,
@@ -154,6 +162,7 @@ impl Table {
             Self::Mail => &[MAIL_DUE],
             Self::Users => &[USER_ERASURES, USERS_JOINED],
             Self::Edge => &[SESSION_REFRESHES],
+            Self::Certificates => &[CERTIFICATES_ID],
             Self::Enrollments
             | Self::Progress
             | Self::Attempts

@@ -215,9 +215,14 @@ impl CatalogReader {
     /// was published.
     pub async fn load(&self, now: Timestamp) -> Result<Arc<Catalog>, PortError> {
         let version = self.version(now).await?;
+        self.at_version(&version).await
+    }
+
+    /// The structure of a version; empty if there is no such version.
+    pub async fn at_version(&self, version: &CatalogVersion) -> Result<Arc<Catalog>, PortError> {
         let part = Part { version: version.clone(), sort: None };
         let read = Box::pin(async {
-            let catalog = structure(&self.tables, &version).await?;
+            let catalog = structure(&self.tables, version).await?;
             Ok(Some(Kept::Structure(Arc::new(catalog))))
         });
         match self.cache.get(&part, read).await?.as_deref() {

@@ -31,13 +31,14 @@ use crate::{audit, invitations, merge, search, users};
 
 /// Tables whose partitions of a user are removed one item after the other. The CRM's is not among
 /// them: what it remembers is needed to erase the contact, and goes with it.
-pub(crate) const REMOVED: [Table; 6] = [
+pub(crate) const REMOVED: [Table; 7] = [
     Table::Enrollments,
     Table::Progress,
     Table::Attempts,
     Table::Edge,
     Table::Portfolio,
     Table::Badges,
+    Table::Certificates,
 ];
 
 const SWEEP: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:Query"];
@@ -77,6 +78,7 @@ capability! {
     Grant::table(Table::Edge, SWEEP),
     Grant::table(Table::Portfolio, SWEEP),
     Grant::table(Table::Badges, SWEEP),
+    Grant::table(Table::Certificates, SWEEP),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Mail, &["dynamodb:DeleteItem", "dynamodb:GetItem"]),
     Grant::index(Table::Mail, MAIL_DUE.name),

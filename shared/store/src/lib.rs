@@ -9,6 +9,7 @@ pub mod audit;
 pub mod badges;
 pub mod cache;
 pub mod catalog;
+pub mod certificates;
 pub mod crm;
 pub mod enrollments;
 pub mod erasure;

@@ -92,6 +92,10 @@ capability! {
         Table::Badges,
         &["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Query"],
     ),
+    Grant::table(
+        Table::Certificates,
+        &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"],
+    ),
     Grant::table(Table::Edge, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Crm, &["dynamodb:GetItem"]),
@@ -204,6 +208,23 @@ impl MergeFinisher {
             tables.commit("move a badge", vec![part]).await?;
         }
         Ok(())
+    }
+
+    /// Moves some certificates, which keep their ids, so that what was shown to others stays true;
+    /// whether there may be more. Where the survivor has one for the same, that one counts and the
+    /// other goes.
+    pub async fn move_certificates(&self, moving: Moving<'_>) -> Result<bool, PortError> {
+        let (tables, operation) = (&self.tables, "move a certificate");
+        let items = tables.raw(Table::Certificates, moving.from, "", MOVED_AT_ONCE_MAX).await?;
+        let more = !items.is_empty();
+        for item in items {
+            let removed = tables.remove_part(Table::Certificates, &item, moving.from)?;
+            let put = tables.put_moved(Table::Certificates, item, moving.into)?;
+            if tables.commit(operation, vec![removed.clone(), put]).await? == Applied::Refused(1) {
+                tables.commit(operation, vec![removed]).await?;
+            }
+        }
+        Ok(more)
     }
 
     /// Moves some pieces of work, more of them than fit on a shelf if it has to be; whether there may
@@ -366,17 +387,27 @@ impl Tables {
         }
         let mut parts = more;
         for item in items {
-            let sort = item.get(SORT_KEY).and_then(|sort| sort.as_s().ok()).cloned();
-            let delete = Delete::builder()
-                .table_name(self.name(table))
-                .set_key(Some(key(&partition(moving.from), &sort.unwrap_or_default())))
-                .condition_expression("attribute_exists(pk)");
-            let delete = delete.build().map_err(corrupt("build a transaction"))?;
-            parts.push(TransactWriteItem::builder().delete(delete).build());
+            parts.push(self.remove_part(table, &item, moving.from)?);
             parts.push(self.put_moved(table, item, moving.into)?);
         }
         self.transact("move items", parts).await?;
         Ok(true)
+    }
+
+    /// The removal of an item of a user's partition that is there.
+    fn remove_part(
+        &self,
+        table: Table,
+        item: &Attributes,
+        user: &UserId,
+    ) -> Result<TransactWriteItem, PortError> {
+        let sort = item.get(SORT_KEY).and_then(|sort| sort.as_s().ok()).cloned();
+        let delete = Delete::builder()
+            .table_name(self.name(table))
+            .set_key(Some(key(&partition(user), &sort.unwrap_or_default())))
+            .condition_expression("attribute_exists(pk)");
+        let delete = delete.build().map_err(corrupt("build a transaction"))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// An item in another user's partition, if there is none like it.

@@ -56,6 +56,7 @@ capability! {
     Grant::table(Table::Edge, QUERY),
     Grant::table(Table::Portfolio, QUERY),
     Grant::table(Table::Badges, QUERY),
+    Grant::table(Table::Certificates, QUERY),
 }
 
 impl PersonalReader {
