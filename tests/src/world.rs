@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rollcall_cli::sample;
-use rollcall_local::hubspot::Contact;
+use rollcall_functions_crm::settings::HUBSPOT_API;
+use rollcall_local::hubspot::{self, Contact};
 use rollcall_local::provider::User;
 use rollcall_local::{Addresses, Cloud, Options, PortChoice};
 use serde_json::{Value, json};
@@ -18,6 +19,24 @@ pub enum Outcome {
     Clean,
     /// The test broke something on purpose, so errors were logged.
     Troubled,
+}
+
+/// Set to `other` in the environment, HubSpot has no dates in its paths, and does the other thing
+/// wherever its documents disagree about what it does (`make test-switches`).
+const SWITCHES: &str = "ROLLCALL_TEST_SWITCHES";
+
+fn turn_switches(options: &mut Options) {
+    sample::set(options, &HUBSPOT_API, "v3");
+    let (_, portal) = &mut options.hubspot;
+    *portal = hubspot::Settings {
+        email_upsert_blanks_omitted: !portal.email_upsert_blanks_omitted,
+        merge_keeps_primary_id: !portal.merge_keeps_primary_id,
+        archive_ignores_unknown_ids: !portal.archive_ignores_unknown_ids,
+        retry_after_on_429: !portal.retry_after_on_429,
+        error_generation: hubspot::ErrorGeneration::Legacy,
+        search_filter_limits: hubspot::SearchFilterLimits::Sdk,
+        ..portal.clone()
+    };
 }
 
 /// A private local cloud.
@@ -53,6 +72,9 @@ impl World {
         let program = PathBuf::from(program);
         let mut options = sample::options(None, PortChoice::Free, program, users);
         sample::widen_rate_limits(&mut options);
+        if std::env::var(SWITCHES).is_ok_and(|position| position == "other") {
+            turn_switches(&mut options);
+        }
         change(&mut options);
         for (_, secret) in &options.secrets {
             canaries.secret("a secret of the stage", secret);

@@ -101,6 +101,28 @@ async fn what_people_change_of_ours_is_noted_and_written_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_members_whose_contacts_are_merged_the_primary_keeps_it_and_the_other_waits() {
+    let world = world().await;
+    let (mut ada, ada_id, contact) = known(&world, "ada", "Ada").await;
+    let (_, grace_id, other) = known(&world, "grace", "Grace").await;
+    by_hand(&world, "merge", json!({ "primary_id": contact.id, "merged_id": other.id })).await;
+    let mut operator = world.signed_in("grace").await;
+    eventually("the other's address is taken", async || {
+        let shown = operator.get(&format!("/admin/crm/users/{grace_id}")).await.json();
+        let waits = shown["pending"].as_array()?.iter().any(|row| row["reason"] == "transient");
+        (waits && shown["contact_id"].is_null()).then_some(())
+    })
+    .await;
+    assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
+    let learned = ("rollcall_enrolled_courses", "first-steps");
+    world.contact_with(&ada_id, &[("firstname", "Ada"), learned]).await;
+    let contacts = world.cloud.hubspot.contacts();
+    assert!(contacts.iter().all(|held| held.properties.get("rollcall_user_id") != Some(&grace_id)));
+    // What waits has its message in the queue.
+    world.finish(Outcome::Troubled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_the_other_side_wins_a_change_is_only_noted() {
     let world = World::start_with(PROGRAM, Vec::new(), |options| {
         sample::widen_rate_limits(options);
@@ -111,6 +133,9 @@ async fn where_the_other_side_wins_a_change_is_only_noted() {
     let edit = json!({ "id": contact.id, "properties": { "firstname": "Countess" } });
     by_hand(&world, "edit", edit).await;
     noted(&world, &ada_id, "firstname", "theirs").await;
+    let shown = world.signed_in("grace").await.get(&format!("/admin/crm/users/{ada_id}")).await;
+    let shown = &shown.json()["edits"][0];
+    assert_eq!((&shown["what"], &shown["resolution"]), (&json!("firstname"), &json!("theirs")));
     assert_eq!(ada.put("/enrollments/course/first-steps", None).await.status, 200);
     let learned = ("rollcall_enrolled_courses", "first-steps");
     world.contact_with(&ada_id, &[("firstname", "Countess"), learned]).await;

@@ -16,7 +16,7 @@ use rollcall_edge::{Context, FromRequest, HttpRequest, Operator, Problem, Respon
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::crm::{CrmTable, UserSyncReader};
+use rollcall_store::crm::{CrmTable, ForeignEdit, UserSyncReader};
 use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -86,6 +86,8 @@ struct Output {
     pending: Vec<PendingView>,
     /// Milestones that wait.
     milestones: Vec<MilestoneView>,
+    /// What people changed of ours in the CRM, within ninety days.
+    edits: Vec<EditView>,
     /// Whether more milestones wait than are told here.
     has_more: bool,
     /// What was refused, whatever became of it; at most a hundred.
@@ -123,7 +125,8 @@ struct FacetView {
 struct PendingView {
     /// Which.
     facet: &'static str,
-    /// Why: `portal`, `paced`, `busy`, `transient`, `unknown`, `recovered`, `replay` or `removal`.
+    /// Why: `portal`, `paced`, `busy`, `transient`, `unknown`, `recovered`, `replay`,
+    /// `removal` or `drift`.
     reason: &'static str,
     /// How often it was sent in vain.
     attempts: u32,
@@ -146,6 +149,17 @@ struct MilestoneView {
     attempts: u32,
     /// When it is tried next (RFC 3339, UTC).
     due_at: String,
+}
+
+/// Something of ours that somebody changed in the CRM.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EditView {
+    /// A property's name, or `contact` when the whole contact was archived or restored.
+    what: String,
+    /// When, as the CRM said (RFC 3339, UTC).
+    at: String,
+    /// Who won: `ours`, what we hold was written again, or `theirs`.
+    resolution: &'static str,
 }
 
 async fn handle(
@@ -174,6 +188,7 @@ async fn handle(
         facets: Facet::ALL.map(|facet| (facet.as_str(), view(facet, &ledger))).into(),
         pending: sync.pending.into_iter().map(PendingView::from).collect(),
         milestones: sync.milestones.into_iter().map(MilestoneView::from).collect(),
+        edits: sync.edits.into_iter().map(EditView::from).collect(),
         has_more: sync.has_more,
         dead_letters: letters.into_iter().map(LetterView::from).collect(),
         would_send: seen.requests,
@@ -232,6 +247,13 @@ impl From<MilestoneRow> for MilestoneView {
             attempts: row.attempts,
             due_at: row.due_at.to_string(),
         }
+    }
+}
+
+impl From<ForeignEdit> for EditView {
+    fn from(edit: ForeignEdit) -> Self {
+        let resolution = if edit.is_ours_again { "ours" } else { "theirs" };
+        Self { what: edit.what, at: edit.at.to_string(), resolution }
     }
 }
 

@@ -211,6 +211,17 @@ impl Engine {
                 break;
             }
             self.hurry(&rows).await;
+            let (rows, are_repairs) = first(rows);
+            if are_repairs {
+                match self.is_left_over().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        report.error.get_or_insert(error);
+                        break;
+                    }
+                }
+            }
             let mut works = works(rows);
             works.truncate(BATCH_INPUTS_MAX);
             self.run(works, &mut report).await;
@@ -478,6 +489,15 @@ impl Work {
     }
 }
 
+/// What goes first: what people changed. What only puts something right comes when nothing else is due;
+/// whether this is such.
+fn first(rows: Vec<PendingRow>) -> (Vec<PendingRow>, bool) {
+    let is_repair = |row: &PendingRow| row.reason.is_repair();
+    let (repairs, changes): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_repair);
+    let are_repairs = changes.is_empty() && !repairs.is_empty();
+    (if are_repairs { repairs } else { changes }, are_repairs)
+}
+
 /// Rows by user, the longest overdue first.
 fn works(rows: Vec<PendingRow>) -> Vec<Work> {
     let mut works: Vec<Work> = Vec::new();
@@ -495,4 +515,39 @@ fn works(rows: Vec<PendingRow>) -> Vec<Work> {
         }
     }
     works
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_domain::facet::Facet;
+    use rollcall_domain::random::SeededRandom;
+
+    use super::*;
+
+    #[test]
+    fn repairs_go_only_when_no_change_of_anybody_is_due() {
+        let row = |reason: Reason| PendingRow {
+            dirty: Dirty {
+                user: UserId::new(Timestamp::UNIX_EPOCH, &SeededRandom::new(1)),
+                facet: Facet::Identity,
+                trace_id: None,
+            },
+            mark: String::new(),
+            reason,
+            attempts: 0,
+            first_at: Timestamp::UNIX_EPOCH,
+            due_at: Timestamp::UNIX_EPOCH,
+            forced: false,
+        };
+        for (due, goes, are_repairs) in [
+            (vec![], vec![], false),
+            (vec![Reason::Drift, Reason::Replay], vec![Reason::Drift, Reason::Replay], true),
+            (vec![Reason::Drift, Reason::Busy], vec![Reason::Busy], false),
+            (vec![Reason::Removal, Reason::Replay], vec![Reason::Removal], false),
+        ] {
+            let (rows, repairs) = first(due.into_iter().map(row).collect());
+            let rows: Vec<Reason> = rows.into_iter().map(|row| row.reason).collect();
+            assert_eq!((rows, repairs), (goes, are_repairs));
+        }
+    }
 }

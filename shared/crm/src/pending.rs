@@ -60,6 +60,11 @@ impl Reason {
         Self::Drift,
     ];
 
+    /// Whether it puts something right that nobody waits for: such rows take only turns that are left over.
+    pub fn is_repair(self) -> bool {
+        matches!(self, Self::Replay | Self::Drift)
+    }
+
     /// The name in tables and answers.
     pub fn as_str(self) -> &'static str {
         match self {

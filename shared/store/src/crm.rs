@@ -51,7 +51,7 @@ pub use reconcile::{
 };
 pub use removals::ContactErasure;
 pub(crate) use removals::is_removed;
-pub use standing::UserSync;
+pub use standing::{ForeignEdit, UserSync};
 pub use states::UserStates;
 
 use crate::audit;

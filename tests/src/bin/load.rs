@@ -17,6 +17,7 @@ use clap::Parser;
 use rollcall_local::hubspot;
 use rollcall_tests::{Browser, Outcome, World, eventually, member};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -33,6 +34,9 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     members: usize,
 }
+
+/// Connections at once, below what a machine lets one process open.
+const IN_FLIGHT_MAX: usize = 200;
 
 /// An answered change: whose, which of theirs, when it was answered, and how long that took.
 struct Written {
@@ -63,11 +67,15 @@ async fn measure(arguments: &Arguments) {
     let clock = Arc::new(world.cloud.clock.clone());
     let (browsers, begin) = (Arc::new(browsers), Instant::now());
     let mut changing = JoinSet::new();
+    let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     for change in 0..arguments.rate * arguments.seconds {
         let due = begin + Duration::from_secs(1) * change / arguments.rate;
         tokio::time::sleep_until(due).await;
         let (browsers, clock) = (Arc::clone(&browsers), Arc::clone(&clock));
+        let in_flight = Arc::clone(&in_flight);
         changing.spawn(async move {
+            // Waiting here counts as waiting for the answer.
+            let _permit = in_flight.acquire().await.expect("nobody closes it");
             let member = usize::try_from(change).unwrap_or_default() % browsers.len();
             let number = change / u32::try_from(browsers.len()).unwrap_or(1);
             let mut browser = browsers.get(member).expect("a member").0.clone();

@@ -3,7 +3,7 @@
 use rollcall_domain::time::{SignedDuration, Timestamp, after};
 
 use super::{Engine, Mistake, Report};
-use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX};
+use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX, PACER_WAIT_MS_MAX};
 use crate::pending::Reason;
 use crate::port::{Address, Capabilities, LimitSignal, PortError, SchemaPart};
 use crate::portal::{Admission, Budget, Health, Quota};
@@ -148,6 +148,20 @@ impl Engine {
             self.stand_back().await;
         }
         Ok(None)
+    }
+
+    /// Waits until a turn is free that nobody else wants. `false`: not soon.
+    pub(super) async fn is_left_over(&self) -> Result<bool, PortError> {
+        let now = self.ports.clock.now();
+        let soon = after(now, SignedDuration::from_millis(PACER_WAIT_MS_MAX));
+        match self.ports.budget.load().await?.budget.admit_leftover(now) {
+            Admission::Granted { .. } => Ok(true),
+            Admission::Denied { until } if until <= soon => {
+                self.sleep_until(until).await;
+                Ok(true)
+            }
+            Admission::Denied { .. } => Ok(false),
+        }
     }
 
     pub(super) async fn note(&self, health: Health, quota: Quota) -> Result<(), PortError> {

@@ -29,7 +29,9 @@ const OWNERS_MAX: usize = 20;
 /// Sort keys of old ids of a user's contact begin with this.
 const ALIAS: &str = "contact#";
 /// Sort keys of what somebody changed in the CRM begin with this.
-const DRIFT: &str = "drift#";
+pub(super) const DRIFT: &str = "drift#";
+/// How an edit ended that our side won.
+pub(super) const OURS: &str = "ours";
 
 capability! {
     /// Takes in what the CRM tells.
@@ -129,7 +131,7 @@ impl InboundKeeper {
     /// property the last one stays, in whatever order they come.
     pub async fn note(&self, drift: &Drift, marks: &[Mark]) -> Result<(), PortError> {
         let Drift { user, what, at, again } = drift;
-        let resolution = if again.is_empty() { "theirs" } else { "ours" };
+        let resolution = if again.is_empty() { "theirs" } else { OURS };
         let expires_at = after_seconds(*at, DRIFT_KEPT_SECONDS).as_second();
         let noted = ItemUpdate::of(&user_key(user), &format!("{DRIFT}{what}"))
             .set("drift_at", text(sortable(*at)))

@@ -9,7 +9,9 @@ use rollcall_domain::port::PortError;
 use rollcall_domain::time::Timestamp;
 use rollcall_resources::Table;
 use rollcall_resources::table::SORT_KEY;
+use serde::Deserialize;
 
+use super::inbound::{DRIFT, OURS};
 use super::ledger::{Entered, LEDGER, entered};
 use super::milestones::{self, MilestoneItem};
 use super::pending::{self, PendingItem};
@@ -17,7 +19,7 @@ use super::{CrmTable, user_key};
 use crate::error::failed;
 use crate::item::{Attributes, from_item, text};
 
-/// Items of one user that are looked at: the ledger, a row for each facet, and milestones.
+/// Items of one user that are looked at: the ledger, a row for each facet, edits, and milestones.
 const ITEMS_MAX: i32 = 200;
 
 /// Where one user stands.
@@ -31,8 +33,27 @@ pub struct UserSync {
     pub pending: Vec<PendingRow>,
     /// Milestones that wait.
     pub milestones: Vec<MilestoneRow>,
+    /// What somebody changed of ours in the CRM.
+    pub edits: Vec<ForeignEdit>,
     /// Whether more waits than is told here.
     pub has_more: bool,
+}
+
+/// Something of ours that somebody changed in the CRM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignEdit {
+    /// A property's name, or [`rollcall_crm::inbound::WHOLE_CONTACT`].
+    pub what: String,
+    /// When, as the CRM said.
+    pub at: Timestamp,
+    /// Whether what we hold was written again.
+    pub is_ours_again: bool,
+}
+
+#[derive(Deserialize)]
+struct DriftItem {
+    drift_at: Timestamp,
+    resolution: String,
 }
 
 impl CrmTable {
@@ -70,6 +91,10 @@ impl UserSync {
             self.pending.push(from_item::<PendingItem>(item)?.try_into()?);
         } else if sort_key.starts_with(milestones::PREFIX) {
             self.milestones.push(from_item::<MilestoneItem>(item)?.try_into()?);
+        } else if let Some(what) = sort_key.strip_prefix(DRIFT) {
+            let DriftItem { drift_at: at, resolution } = from_item(item)?;
+            let is_ours_again = resolution == OURS;
+            self.edits.push(ForeignEdit { what: what.to_owned(), at, is_ours_again });
         }
         Ok(())
     }

@@ -237,7 +237,7 @@ fn whoever_is_on_the_way_at_the_desk_or_leaving_is_no_finding() {
     model.known.busy = false;
     let hash = model.state[&Facet::Identity].hash.clone();
     let dead_letter = "dlt_00000000000000000000000000000001".parse().unwrap();
-    let refused = Some(crate::ledger::Refused { hash, dead_letter });
+    let refused = Some(Refused { hash, dead_letter });
     let entry = FacetEntry { acknowledged: None, refused };
     model.known.ledger.facets.insert(Facet::Identity, entry);
     assert_eq!(model.compared(), Compared::AtDesk);
