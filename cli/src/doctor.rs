@@ -173,56 +173,56 @@ mod tests {
         type Damage = fn(&Path);
         let cases: [(&str, &str, Damage); 14] = [
             ("generated-files", "docs/openapi.json", |root| {
-                edit(root, "docs/openapi.json", |_| "{}".to_owned())
+                edit(root, "docs/openapi.json", |_| "{}".to_owned());
             }),
             ("generated-files", "cdk/functions.json", |root| {
-                edit(root, "cdk/functions.json", |text| text.replace("256", "128"))
+                edit(root, "cdk/functions.json", |text| text.replace("256", "128"));
             }),
             ("course-catalogue", "first-steps", |root| {
-                edit(root, "catalog/courses/first-steps.md", |_| "nothing".to_owned())
+                edit(root, "catalog/courses/first-steps.md", |_| "nothing".to_owned());
             }),
             ("sample-events", "enroll.json", |root| {
-                edit(root, "events/enroll.json", |text| format!("{text}}}"))
+                edit(root, "events/enroll.json", |text| format!("{text}}}"));
             }),
             ("sample-events", "health.json", |root| {
-                std::fs::remove_file(root.join("events/health.json")).unwrap()
+                std::fs::remove_file(root.join("events/health.json")).unwrap();
             }),
             ("settings", "ROLLCALL_CRM_DRIFT", |root| {
                 edit(root, "cdk/lib/settings.ts", |text| {
                     text.replace("ROLLCALL_CRM_DRIFT", "ROLLCALL_CRM_DRIFFT")
-                })
+                });
             }),
             ("secrets", "token-key", |root| {
                 edit(root, "cdk/lib/secrets.ts", |text| {
                     text.replace("\"token-key\"", "\"tokens-key\"")
-                })
+                });
             }),
             ("runbooks", "api-down.md", |root| {
-                std::fs::remove_file(root.join("docs/runbooks/api-down.md")).unwrap()
+                std::fs::remove_file(root.join("docs/runbooks/api-down.md")).unwrap();
             }),
             ("deployment", "https", |root| {
                 edit(root, "cdk/cdk.json", |text| {
                     text.replace("https://staging.", "http://staging.")
-                })
+                });
             }),
             ("deployment", "without a path", |root| {
                 edit(root, "cdk/cdk.json", |text| {
                     text.replace("staging.rollcall.test\",", "staging.rollcall.test/\",")
-                })
+                });
             }),
             ("deployment", "mail_from", |root| {
-                edit(root, "cdk/cdk.json", |text| text.replace("mail@staging", "mail.staging"))
+                edit(root, "cdk/cdk.json", |text| text.replace("mail@staging", "mail.staging"));
             }),
             ("deployment", "no values of staging", |root| {
-                edit(root, "cdk/cdk.json", |text| text.replace("\"staging\":", "\"stageing\":"))
+                edit(root, "cdk/cdk.json", |text| text.replace("\"staging\":", "\"stageing\":"));
             }),
             ("examples", "identity", |root| {
                 edit(root, "cdk/cdk.json", |text| {
                     text.replace("rollcall-staging-example", "rollcall-staging.example")
-                })
+                });
             }),
             ("programs", "1 of", |root| {
-                std::fs::remove_file(root.join("target/lambda/health/bootstrap")).unwrap()
+                std::fs::remove_file(root.join("target/lambda/health/bootstrap")).unwrap();
             }),
         ];
         for (check, told, damage) in cases {

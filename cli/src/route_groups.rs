@@ -13,8 +13,8 @@ use crate::say;
 #[derive(Debug, Args)]
 pub struct Groups {
     /// The groups: learning, members, sign-in, other, or all.
-    #[arg(required = true, value_parser = ["all", "learning", "members", "other", "sign-in"])]
-    groups: Vec<String>,
+    #[arg(required = true, value_name = "GROUP", value_parser = ["all", "learning", "members", "other", "sign-in"])]
+    names: Vec<String>,
     /// Only says what would be done.
     #[arg(long)]
     dry_run: bool,
@@ -24,16 +24,16 @@ pub struct Groups {
 
 /// Opens or closes groups of routes.
 pub fn run(groups: Groups, open: bool) -> ExitCode {
-    let Groups { groups, dry_run, options } = groups;
-    api::run(options, async move |api: Api| set(&api, &groups, open, dry_run).await)
+    let Groups { names, dry_run, options } = groups;
+    api::run(options, async move |api: Api| set(&api, &names, open, dry_run).await)
 }
 
-async fn set(api: &Api, groups: &[String], open: bool, dry_run: bool) -> Result<(), ApiError> {
+async fn set(api: &Api, names: &[String], open: bool, dry_run: bool) -> Result<(), ApiError> {
     let status = api.get("/status", &[]).await?;
     let known = status.get("groups").and_then(Value::as_array).cloned().unwrap_or_default();
     for group in known {
         let name = api::text(&group, "name");
-        if !groups.iter().any(|chosen| chosen == "all" || *chosen == name) {
+        if !names.iter().any(|chosen| chosen == "all" || *chosen == name) {
             continue;
         }
         if dry_run {

@@ -25,6 +25,14 @@ pub enum Outcome {
 /// wherever its documents disagree about what it does (`make test-switches`).
 const SWITCHES: &str = "ROLLCALL_TEST_SWITCHES";
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a whole run of the tests is set up, and no function"
+)]
+fn are_switches_turned() -> bool {
+    std::env::var(SWITCHES).is_ok_and(|position| position == "other")
+}
+
 fn turn_switches(options: &mut Options) {
     sample::set(options, &HUBSPOT_API, "v3");
     let (_, portal) = &mut options.hubspot;
@@ -72,7 +80,7 @@ impl World {
         let program = PathBuf::from(program);
         let mut options = sample::options(None, PortChoice::Free, program, users);
         sample::widen_rate_limits(&mut options);
-        if std::env::var(SWITCHES).is_ok_and(|position| position == "other") {
+        if are_switches_turned() {
             turn_switches(&mut options);
         }
         change(&mut options);

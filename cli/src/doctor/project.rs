@@ -52,7 +52,7 @@ fn settings(root: &Path) -> Vec<String> {
     let values = read(root, "cdk/lib/settings.ts");
     let mut names: Vec<&str> = catalogue::functions()
         .into_iter()
-        .flat_map(|function| function.all_settings())
+        .flat_map(rollcall_runtime::Function::all_settings)
         .map(|setting| setting.name)
         .collect();
     names.sort_unstable();
@@ -78,7 +78,7 @@ fn runbooks(root: &Path) -> Vec<String> {
         .split("](")
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
-        .filter(|page| page.ends_with(".md"))
+        .filter(|page| Path::new(page).extension().is_some_and(|kind| kind == "md"))
         .collect();
     if pages.is_empty() {
         return vec!["docs/runbooks/README.md lists no page".to_owned()];

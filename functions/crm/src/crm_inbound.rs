@@ -63,8 +63,8 @@ impl Ports {
             "theirs" => Policy::Theirs,
             _ => Policy::Ours,
         };
-        let keeper = startup.capability()?;
-        let store = Keeper { keeper, clock: Arc::clone(&clock), random: Arc::clone(&random) };
+        let table = startup.capability()?;
+        let store = Keeper { table, clock: Arc::clone(&clock), random: Arc::clone(&random) };
         let intake = Intake {
             store: Arc::new(store),
             budget: startup.capability::<PendingMarker>()?.table(),
@@ -109,7 +109,7 @@ async fn take_in(ports: &Ports, body: &str) -> Result<(), CrmInboundError> {
 
 /// The table, and what an erasure means for the account.
 struct Keeper {
-    keeper: InboundKeeper,
+    table: InboundKeeper,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
@@ -117,11 +117,11 @@ struct Keeper {
 #[async_trait]
 impl NoticeStore for Keeper {
     async fn take(&self, notice: &str, delivery: &str, now: Timestamp) -> Result<bool, PortError> {
-        self.keeper.take(notice, delivery, now).await
+        self.table.take(notice, delivery, now).await
     }
 
     async fn owners(&self, contact: &str, now: Timestamp) -> Result<Vec<Owner>, PortError> {
-        self.keeper.owners(contact, now).await
+        self.table.owners(contact, now).await
     }
 
     async fn repoint(
@@ -132,19 +132,19 @@ impl NoticeStore for Keeper {
         marks: &[Mark],
         now: Timestamp,
     ) -> Result<(), PortError> {
-        self.keeper.repoint(user, ids, aliases, marks, now).await?;
+        self.table.repoint(user, ids, aliases, marks, now).await?;
         tracing::info!(user.id = %user, "the contact of a user was merged");
         Ok(())
     }
 
     async fn unlink(&self, user: &UserId, from: &str, marks: &[Mark]) -> Result<(), PortError> {
-        self.keeper.unlink(user, from, marks).await?;
+        self.table.unlink(user, from, marks).await?;
         tracing::info!(user.id = %user, "a user has no contact any more");
         Ok(())
     }
 
     async fn note(&self, drift: &Drift, marks: &[Mark]) -> Result<(), PortError> {
-        self.keeper.note(drift, marks).await?;
+        self.table.note(drift, marks).await?;
         let Drift { user, what, .. } = drift;
         tracing::info!(user.id = %user, what, "something of ours was changed in the CRM");
         Ok(())
@@ -156,7 +156,7 @@ impl NoticeStore for Keeper {
         let mut contended = None;
         for _attempt in 0..STORE_ATTEMPTS_MAX {
             let now = self.clock.now();
-            let account = self.keeper.user(user).await?;
+            let account = self.table.user(user).await?;
             let email = account.as_ref().and_then(|account| account.email.clone());
             let removal = Removal::new(token(random), RemovalKind::Erase, email, now);
             let told = (
@@ -174,7 +174,7 @@ impl NoticeStore for Keeper {
                 created_at: now,
             });
             let leaving = leaving.as_ref().map(|leaving| (leaving, mail.as_ref(), &entry));
-            match self.keeper.erase(user, leaving, &removal).await {
+            match self.table.erase(user, leaving, &removal).await {
                 Ok(()) => {
                     tracing::info!(user.id = %user, "the CRM erased a user");
                     return Ok(());

@@ -105,10 +105,11 @@ fn page(issuer: &Issuer, certificate: &Certificate) -> Result<Response, QrError>
         ("Issued by", &issuer.name),
         ("Certificate", certificate.id.as_str()),
     ];
-    let facts: String = facts
+    let facts: Vec<String> = facts
         .iter()
         .map(|(name, value)| format!("<dt>{}</dt>\n<dd>{}</dd>\n", escape(name), escape(value)))
         .collect();
+    let facts = facts.concat();
     let qr = qr::svg(&url)?;
     let url = escape(&url);
     let html = format!(

@@ -26,7 +26,7 @@ pub(crate) fn svg(text: &str) -> Result<String, QrError> {
     let mut path = String::new();
     for (y, row) in rows.iter().enumerate() {
         for (x, _) in row.iter().enumerate().filter(|(_, is_dark)| **is_dark) {
-            path.push_str(&format!("M{} {}h1v1h-1z", x + QUIET, y + QUIET));
+            path.extend(["M", &(x + QUIET).to_string(), " ", &(y + QUIET).to_string(), "h1v1h-1z"]);
         }
     }
     Ok(format!(

@@ -244,7 +244,7 @@ fn literal(text: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
             '\0'..='\u{1f}' | '\u{7f}' => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(character)));
+                quoted.extend(format!("\\u{:04X}", u32::from(character)).chars());
             }
             _ => quoted.push(character),
         }

@@ -131,8 +131,8 @@ impl Milestone {
     }
 
     /// A milestone that happens once for each `subject`.
-    pub fn about(user: &UserId, kind: MilestoneKind, subject: String, at: Timestamp) -> Self {
-        Self { subject: subject.clone(), ..Self::new(user, kind, &subject, at) }
+    pub fn about(user: &UserId, kind: MilestoneKind, subject: &str, at: Timestamp) -> Self {
+        Self { subject: subject.to_owned(), ..Self::new(user, kind, subject, at) }
     }
 }
 
@@ -230,7 +230,7 @@ pub fn of_learning(
             (BadgeAwarded, format!("{kind} {slug}"), at)
         }
     };
-    Some(Milestone::about(user, kind, subject, *at))
+    Some(Milestone::about(user, kind, &subject, *at))
 }
 
 /// What milestones need to know of progress in a module.
@@ -256,7 +256,7 @@ pub fn of_module(
         return Vec::new();
     };
     let ModuleImage { module, started_at, completed_at, quizzes_passed } = after;
-    let of_module = |kind, at: &Timestamp| Milestone::about(user, kind, module.to_string(), *at);
+    let of_module = |kind, at: &Timestamp| Milestone::about(user, kind, module.as_str(), *at);
     let started = before.is_none().then(|| of_module(MilestoneKind::ModuleStarted, started_at));
     let had_completed = before.is_some_and(|before| before.completed_at.is_some());
     let completed = completed_at.as_ref().filter(|_| !had_completed);
@@ -264,7 +264,7 @@ pub fn of_module(
     let had_passed =
         |quiz: &Slug| before.is_some_and(|before| before.quizzes_passed.contains_key(quiz));
     let passed = quizzes_passed.iter().filter(|(quiz, _)| !had_passed(quiz)).map(|(quiz, at)| {
-        Milestone::about(user, MilestoneKind::QuizPassed, format!("{module}/{quiz}"), *at)
+        Milestone::about(user, MilestoneKind::QuizPassed, &format!("{module}/{quiz}"), *at)
     });
     started.into_iter().chain(passed).chain(completed).collect()
 }

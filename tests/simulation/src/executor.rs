@@ -377,7 +377,9 @@ impl Simulation {
             (Source::Inbound(delivery), Done::Inbound(became)) => match became {
                 Ok(TakenIn { again, .. }) => {
                     let seconds = usize::try_from(LOOK_AGAIN_SECONDS).unwrap();
-                    again.into_iter().for_each(|again| self.world.deliver(again, seconds * 1_000));
+                    if let Some(again) = again {
+                        self.world.deliver(again, seconds * 1_000);
+                    }
                 }
                 Err(_) => self.world.deliver(delivery, MESSAGE_AGAIN_MS),
             },

@@ -131,17 +131,16 @@ impl Engine {
             },
             EventsAccess::Unknown | EventsAccess::Missing { .. } => (None, 0),
         };
-        let namespace = match namespace {
-            Some(namespace) => namespace,
-            None => {
-                let Some(()) = self.turn_or_stop(report).await? else { return Ok(Way::Closed) };
-                match self.ports.crm.events_namespace(trace_id).await {
-                    Ok((namespace, quota)) => {
-                        self.note(Health::Well, quota).await?;
-                        namespace
-                    }
-                    Err(reply) => return self.no_events(reply, report).await,
+        let namespace = if let Some(namespace) = namespace {
+            namespace
+        } else {
+            let Some(()) = self.turn_or_stop(report).await? else { return Ok(Way::Closed) };
+            match self.ports.crm.events_namespace(trace_id).await {
+                Ok((namespace, quota)) => {
+                    self.note(Health::Well, quota).await?;
+                    namespace
                 }
+                Err(reply) => return self.no_events(reply, report).await,
             }
         };
         self.declare_events(namespace, declared, trace_id, report).await

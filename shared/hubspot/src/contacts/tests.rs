@@ -346,8 +346,8 @@ async fn milestones_are_told_once_in_both_path_families_as_published() {
         let told: Vec<(Milestone, String)> = MilestoneKind::ALL
             .map(|kind| {
                 let subject = match kind.facet() {
-                    Facet::Learning => "first-steps".to_owned(),
-                    Facet::Identity => String::new(),
+                    Facet::Learning => "first-steps",
+                    Facet::Identity => "",
                 };
                 (Milestone::about(&user(1), kind, subject, at), contacts[0].clone())
             })
@@ -370,10 +370,10 @@ async fn milestones_are_told_once_in_both_path_families_as_published() {
             EVENTS.iter().map(|e| format!("{namespace}{}", e.name)).collect::<Vec<_>>()
         );
         assert!(events.iter().all(|event| event.key == format!("id:{}", contacts[0])));
-        let named = events.iter().filter(|event| {
+        let learned = events.iter().filter(|event| {
             event.properties.get("rollcall_subject").map(String::as_str) == Some("first-steps")
         });
-        assert_eq!(named.count(), MilestoneKind::ALL.len() - 3);
+        assert_eq!(learned.count(), MilestoneKind::ALL.len() - 3);
         assert_eq!(portal.hubspot.violations(), []);
         portal.check_published();
     }
