@@ -340,7 +340,8 @@ async fn canonical_quads_are_those_of_a_full_processor() {
             "proofPurpose": "assertionMethod",
         }));
     }
-    let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
+    let lines: Vec<String> = documents.iter().map(|document| format!("{document}\n")).collect();
+    let lines = lines.concat();
     let told = peer("quads.js", &[], &lines).await;
     let theirs: Vec<String> =
         told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -60,6 +60,9 @@ fn a_day_without_the_crm_loses_nothing_and_is_caught_up_with_by_itself() {
 
 #[test]
 fn without_faults_nothing_ever_waits_for_long() {
-    let passed = Scenario { chances: Chances::CALM, ..Scenario::stormy(300) }.check();
-    assert!(passed.settled_after_ms <= 10_000, "{passed:?}");
+    // Who comes back into the CRM while something is sent about them waits for that lease to run out.
+    for seed in 300..310 {
+        let passed = Scenario { chances: Chances::CALM, ..Scenario::stormy(seed) }.check();
+        assert!(passed.settled_after_ms <= 25_000, "{passed:?}");
+    }
 }

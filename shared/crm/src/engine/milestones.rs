@@ -187,7 +187,7 @@ impl Engine {
             }
             Fate::Renew => self.renew_or_pause(reply.quota).await?,
             Fate::Ill { health, .. } => self.note(health, reply.quota).await?,
-            Fate::Told | Fate::Again | Fate::Bad(_) => {
+            Fate::Told | Fate::Undeclared | Fate::Again | Fate::Bad(_) => {
                 let health = Health::Ill { reason: PauseReason::Unusable, retry_after: None };
                 self.note(health, reply.quota).await?;
             }
@@ -331,6 +331,13 @@ impl Engine {
                     self.note(health, reply.quota).await?;
                     return Ok(false);
                 }
+                // To halve the batch would cost a call for each of them, and all their leases meanwhile.
+                Fate::Undeclared => {
+                    decide(&Verdict::Later);
+                    self.note(Health::Well, reply.quota).await?;
+                    self.set_events(&EventsAccess::Unknown).await?;
+                    return Ok(true);
+                }
                 Fate::Again | Fate::Bad(_) if batch.len() > 1 => {
                     self.note(Health::Well, reply.quota).await?;
                     let second = batch.split_off(batch.len() / 2);
@@ -340,8 +347,6 @@ impl Engine {
                 Fate::Again => {
                     decide(&Verdict::Later);
                     self.note(Health::Well, reply.quota).await?;
-                    // The definition may have been removed by a person.
-                    self.set_events(&EventsAccess::Unknown).await?;
                 }
                 Fate::Bad(failure) => {
                     decide(&Verdict::Refused(failure));

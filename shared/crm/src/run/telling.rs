@@ -27,6 +27,8 @@ pub(crate) enum Fate {
     NoEvents,
     /// The portal must be left alone; `doubt`: it may have taken it all the same.
     Ill { health: Health, doubt: bool },
+    /// The portal does not know the event: a person may have removed its definition.
+    Undeclared,
     /// It may be taken later.
     Again,
     /// It is refused.
@@ -57,7 +59,7 @@ fn after_refusal(failure: &Failure) -> Fate {
         return Fate::NoEvents;
     }
     if failure.message.contains("does not exist") {
-        return Fate::Again;
+        return Fate::Undeclared;
     }
     match classify(failure) {
         Class::RefreshCredentials => Fate::Renew,
@@ -66,9 +68,8 @@ fn after_refusal(failure: &Failure) -> Fate {
             let retry_after = failure.retry_after;
             Fate::Ill { health: Health::Ill { reason, retry_after }, doubt: false }
         }
-        Class::RetryAfter(Retry::Input | Retry::ByKey) | Class::Sent | Class::FixSchema => {
-            Fate::Again
-        }
+        Class::FixSchema => Fate::Undeclared,
+        Class::RetryAfter(Retry::Input | Retry::ByKey) | Class::Sent => Fate::Again,
         Class::SplitAndRetry | Class::AdoptExistingId | Class::DeadLetter => {
             Fate::Bad(failure.clone())
         }
