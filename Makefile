@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PORT ?= 9000
 SEEDS ?= 100
 FROM ?= 0
+PEOPLE ?= 0
 RATE ?= 500
 SECONDS ?= 60
 # arm64 is what runs in AWS; ARCHITECTURE=x86_64 builds where its standard library cannot be added.
@@ -55,9 +56,9 @@ test-mistakes:
 	@$(CARGO_READY)
 	RUSTFLAGS="--cfg mistakes" cargo test --package rollcall-simulation --test mistakes --target-dir target/mistakes --quiet
 
-simulate: ## lets the CRM sync live through storms: SEEDS=100, FROM=0
+simulate: ## lets the CRM sync live through storms: SEEDS=100, FROM=0, PEOPLE=0
 	@$(CARGO_READY)
-	cargo run --quiet --release --package rollcall-simulation --bin simulate -- --seeds $(SEEDS) --from $(FROM)
+	cargo run --quiet --release --package rollcall-simulation --bin simulate -- --seeds $(SEEDS) --from $(FROM) --people $(PEOPLE)
 
 bench: ## measures what docs/MEASURED.md tells of the sync
 	@$(CARGO_READY)

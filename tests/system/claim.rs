@@ -103,7 +103,12 @@ async fn s_08_a_claim_is_answered_alike_whatever_is_known_of_the_address() {
     let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rollcall-dev";
     assert_eq!(
         uses,
-        [format!("dynamodb:PutItem {arn}-mail"), format!("dynamodb:UpdateItem {arn}-edge")]
+        [
+            format!("dynamodb:PutItem {arn}-mail"),
+            // Whether the routes are open.
+            format!("dynamodb:Query {arn}-catalog"),
+            format!("dynamodb:UpdateItem {arn}-edge"),
+        ]
     );
     world.finish(Outcome::Troubled).await;
 }

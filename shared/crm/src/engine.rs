@@ -134,6 +134,13 @@ pub struct Engine {
     mistake: Option<Mistake>,
 }
 
+/// Whether a turn is free that nobody else wants.
+enum LeftOver {
+    Now,
+    Waited,
+    NotSoon,
+}
+
 enum Opened {
     Candidate(Box<Candidate>),
     Busy(Work),
@@ -213,9 +220,11 @@ impl Engine {
             self.hurry(&rows).await;
             let (rows, are_repairs) = first(rows);
             if are_repairs {
-                match self.is_left_over().await {
-                    Ok(true) => {}
-                    Ok(false) => break,
+                match self.left_over().await {
+                    Ok(LeftOver::Now) => {}
+                    // Who changed something meanwhile goes first, and more may have come to repair.
+                    Ok(LeftOver::Waited) => continue,
+                    Ok(LeftOver::NotSoon) => break,
                     Err(error) => {
                         report.error.get_or_insert(error);
                         break;

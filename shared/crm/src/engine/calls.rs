@@ -2,7 +2,7 @@
 
 use rollcall_domain::time::{SignedDuration, Timestamp, after};
 
-use super::{Engine, Mistake, Report};
+use super::{Engine, LeftOver, Mistake, Report};
 use crate::limits::{BUDGET_RETRY_MS_MAX, BUDGET_TRIES_MAX, PACER_WAIT_MS_MAX};
 use crate::pending::Reason;
 use crate::port::{Address, Capabilities, LimitSignal, PortError, SchemaPart};
@@ -150,17 +150,17 @@ impl Engine {
         Ok(None)
     }
 
-    /// Waits until a turn is free that nobody else wants. `false`: not soon.
-    pub(super) async fn is_left_over(&self) -> Result<bool, PortError> {
+    /// Waits until a turn is free that nobody else wants, if that is soon.
+    pub(super) async fn left_over(&self) -> Result<LeftOver, PortError> {
         let now = self.ports.clock.now();
         let soon = after(now, SignedDuration::from_millis(PACER_WAIT_MS_MAX));
         match self.ports.budget.load().await?.budget.admit_leftover(now) {
-            Admission::Granted { .. } => Ok(true),
+            Admission::Granted { .. } => Ok(LeftOver::Now),
             Admission::Denied { until } if until <= soon => {
                 self.sleep_until(until).await;
-                Ok(true)
+                Ok(LeftOver::Waited)
             }
-            Admission::Denied { .. } => Ok(false),
+            Admission::Denied { .. } => Ok(LeftOver::NotSoon),
         }
     }
 

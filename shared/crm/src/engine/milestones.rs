@@ -310,17 +310,17 @@ impl Engine {
                     }
                 }
             };
-            match Fate::after(&reply.outcome) {
-                Fate::Told => {
-                    decide(&Verdict::Told);
-                    self.note(Health::Well, reply.quota).await?;
-                }
+            let fate = Fate::after(&reply.outcome);
+            if !matches!(fate, Fate::Renew | Fate::Ill { .. }) {
+                self.note(Health::Well, reply.quota).await?;
+            }
+            match fate {
+                Fate::Told => decide(&Verdict::Told),
                 Fate::Renew => {
                     self.renew_or_pause(reply.quota).await?;
                     return Ok(true);
                 }
                 Fate::NoEvents => {
-                    self.note(Health::Well, reply.quota).await?;
                     self.miss_events(report).await?;
                     return Ok(true);
                 }
@@ -334,24 +334,16 @@ impl Engine {
                 // To halve the batch would cost a call for each of them, and all their leases meanwhile.
                 Fate::Undeclared => {
                     decide(&Verdict::Later);
-                    self.note(Health::Well, reply.quota).await?;
                     self.set_events(&EventsAccess::Unknown).await?;
                     return Ok(true);
                 }
                 Fate::Again | Fate::Bad(_) if batch.len() > 1 => {
-                    self.note(Health::Well, reply.quota).await?;
                     let second = batch.split_off(batch.len() / 2);
                     batches.push_front(second);
                     batches.push_front(batch);
                 }
-                Fate::Again => {
-                    decide(&Verdict::Later);
-                    self.note(Health::Well, reply.quota).await?;
-                }
-                Fate::Bad(failure) => {
-                    decide(&Verdict::Refused(failure));
-                    self.note(Health::Well, reply.quota).await?;
-                }
+                Fate::Again => decide(&Verdict::Later),
+                Fate::Bad(failure) => decide(&Verdict::Refused(failure)),
             }
         }
         Ok(true)

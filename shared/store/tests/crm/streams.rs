@@ -1,5 +1,6 @@
 //! Reading again what a failed batch was about.
 
+use rollcall_domain::badge::{Badge, BadgeKind, BadgeName};
 use rollcall_domain::catalog::Terms;
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::learning::Learner;
@@ -8,6 +9,7 @@ use rollcall_domain::random::SeededRandom;
 use rollcall_domain::user::{Identity, User};
 use rollcall_resources::Table;
 use rollcall_store::Capability;
+use rollcall_store::badges::BadgeAwarder;
 use rollcall_store::enrollments::EnrollmentWriter;
 use rollcall_store::learner::{LearnerRecorder, Write};
 use rollcall_store::streams::{Change, Reread, StreamRange, StreamReader};
@@ -20,7 +22,7 @@ use crate::world::World;
 const USERS: usize = 40;
 const READER: &str = "reader";
 
-/// Makes users who enrol in two courses and learn.
+/// Makes users who enrol in two courses, learn and get a badge.
 async fn fill(world: &World) {
     let tables = world.operator();
     let (random, now) = (SeededRandom::new(3), world.clock.now());
@@ -46,6 +48,9 @@ async fn fill(world: &World) {
         let (recorder, learner) = (LearnerRecorder::new(&tables), Learner::default());
         let write = Write { user: &user.id, before: &learner, now, trace_id: "trace" };
         recorder.store(write, &Changes::default()).await.unwrap();
+        let name = BadgeName { kind: BadgeKind::Course, slug: "one".parse().unwrap() };
+        let badge = Badge { name, earned_at: now, given_by: None };
+        BadgeAwarder::new(&tables).award(&user.id, &badge, (now, "trace")).await.unwrap();
     }
 }
 
@@ -89,7 +94,7 @@ async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
     let world = World::start().await;
     fill(&world).await;
     let reader = StreamReader::new(&world.acting_as(READER, StreamReader::GRANTS));
-    for table in [Table::Users, Table::Enrollments, Table::Progress] {
+    for table in [Table::Users, Table::Enrollments, Table::Progress, Table::Badges] {
         let table = table.full_name("dev");
         let (shard_id, records) = fullest(&world, &table);
         let stream_arn = world.database.stream_arn(&table).unwrap();
