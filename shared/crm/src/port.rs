@@ -268,8 +268,8 @@ pub trait MilestoneStore: Send + Sync {
     /// Tries a row again later, if it still waits: stores `attempts` and `due_at` of `row`.
     async fn put_off(&self, row: &MilestoneRow) -> Result<(), PortError>;
 
-    /// Removes a row.
-    async fn settle(&self, milestone: &Milestone) -> Result<(), PortError>;
+    /// Removes a row, unless an operator has made it anew since it was read.
+    async fn settle(&self, row: &MilestoneRow) -> Result<(), PortError>;
 }
 
 /// A budget and the version under which it was read; 0 when there was none.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rollcall_crm::dead_letter::DeadLetterChange;
 use rollcall_crm::ledger::{Lease, LeaseAttempt, Ledger};
-use rollcall_crm::milestone::{Milestone, MilestoneRow};
+use rollcall_crm::milestone::MilestoneRow;
 use rollcall_crm::pending::{Dirty, Mark, PendingRow, Reason, Reschedule};
 use rollcall_crm::port::{
     BudgetStore, Confirmation, FacetSource, LedgerStore, MilestoneStore, Nudge, PendingStore,
@@ -316,7 +316,7 @@ impl MilestoneStore for Memory {
         Ok(())
     }
 
-    async fn settle(&self, _milestone: &Milestone) -> Result<(), PortError> {
+    async fn settle(&self, _row: &MilestoneRow) -> Result<(), PortError> {
         Ok(())
     }
 }

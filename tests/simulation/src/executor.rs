@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
-use rollcall_crm::dead_letter::Status;
+use rollcall_crm::dead_letter::{DeadLetter, Status};
 use rollcall_crm::engine::{Engine, Ports, Report};
 use rollcall_crm::inbound::work::{Delivery, Intake, TakenIn};
 use rollcall_crm::inbound::{LOOK_AGAIN_SECONDS, Policy};
@@ -406,7 +406,13 @@ impl Simulation {
         let now = self.world.now();
         let mark = token(&*self.world.random);
         let mut state = self.world.state();
-        let open = state.letters.values_mut().find(|letter| letter.status == Status::Open);
+        // Nobody reads a letter and replays it before the function that wrote it has put its row away.
+        let closing: BTreeSet<String> = state.waiting.keys().cloned().collect();
+        let is_closing = |letter: &DeadLetter| {
+            letter.milestone.as_ref().is_some_and(|milestone| closing.contains(&milestone.id))
+        };
+        let mut letters = state.letters.values_mut();
+        let open = letters.find(|letter| letter.status == Status::Open && !is_closing(letter));
         let Some(letter) = open else { return };
         letter.status = Status::Replaying;
         if let Some(milestone) = letter.milestone.clone() {

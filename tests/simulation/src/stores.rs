@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rollcall_crm::dead_letter::{DeadLetterChange, Status};
 use rollcall_crm::ledger::{Lease, LeaseAttempt, Ledger};
-use rollcall_crm::milestone::{Milestone, MilestoneRow};
+use rollcall_crm::milestone::MilestoneRow;
 use rollcall_crm::pending::{Mark, PendingRow, Reschedule};
 use rollcall_crm::port::{
     BudgetStore, Confirmation, FacetSource, LedgerStore, MilestoneStore, Nudge, PendingStore,
@@ -206,15 +206,18 @@ impl MilestoneStore for World {
     async fn put_off(&self, row: &MilestoneRow) -> Result<(), PortError> {
         self.store("put off", |state| {
             if let Some(stored) = state.waiting.get_mut(&row.milestone.id) {
-                *stored = row.clone();
+                (stored.attempts, stored.due_at) = (row.attempts, row.due_at);
             }
         })
         .await
     }
 
-    async fn settle(&self, milestone: &Milestone) -> Result<(), PortError> {
+    async fn settle(&self, row: &MilestoneRow) -> Result<(), PortError> {
         self.store("settle", |state| {
-            state.waiting.remove(&milestone.id);
+            let id = &row.milestone.id;
+            if state.waiting.get(id).is_some_and(|stored| stored.first_at == row.first_at) {
+                state.waiting.remove(id);
+            }
         })
         .await
     }

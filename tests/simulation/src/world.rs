@@ -503,8 +503,15 @@ impl World {
                 );
             }
         }
+        // A milestone whose user has no contact waits for one, also when it is told again.
+        let waits = |letter: &DeadLetter| {
+            let row = letter.milestone.as_ref().and_then(|told| state.waiting.get(&told.id));
+            row.is_some_and(|row| state.is_stuck(row))
+        };
         let replaying = state.letters.values().filter(|l| l.status == Status::Replaying);
-        assert_eq!(replaying.count(), 0, "seed {seed}: a replay had no effect");
+        let replaying = replaying.filter(|letter| !waits(letter));
+        let replaying: Vec<_> = replaying.map(|l| (l, state.ledger.get(&l.user))).collect();
+        assert_eq!(replaying, [], "seed {seed}: a replay had no effect");
         let strangers = state.contacts.values().filter(|c| !c.contains_key(schema::USER_ID));
         assert_eq!(ours + strangers.count(), state.contacts.len(), "seed {seed}");
         let limit = 100;

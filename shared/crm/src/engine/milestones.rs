@@ -93,7 +93,7 @@ impl Engine {
             Way::Properties => {
                 // What is left of the milestones is in the properties already.
                 for row in rows {
-                    self.ports.milestones.settle(&row.milestone).await?;
+                    self.ports.milestones.settle(&row).await?;
                 }
                 Ok(true)
             }
@@ -372,8 +372,8 @@ impl Engine {
         }
         report.tally.dead += closing.refused;
         report.tally.told += closing.told;
-        for milestone in &closing.settled {
-            self.ports.milestones.settle(milestone).await?;
+        for row in &closing.settled {
+            self.ports.milestones.settle(row).await?;
         }
         Ok(())
     }

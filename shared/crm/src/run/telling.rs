@@ -112,7 +112,7 @@ pub(crate) struct Closing {
     pub(crate) ledger: Ledger,
     pub(crate) dead_letters: Vec<DeadLetterChange>,
     /// Milestones whose rows are done.
-    pub(crate) settled: Vec<Milestone>,
+    pub(crate) settled: Vec<MilestoneRow>,
     pub(crate) told: usize,
     pub(crate) refused: usize,
 }
@@ -200,9 +200,16 @@ impl Teller {
                             at,
                         });
                     }
-                    closing.settled.push(row.milestone);
+                    closing.settled.push(row);
                 }
-                Some(Verdict::Dropped) => closing.settled.push(row.milestone),
+                Some(Verdict::Dropped) => {
+                    // Its letter is told again by nobody, and goes with the user or stays for a person.
+                    if let Some(letter) = closing.ledger.milestones_refused.get(id) {
+                        let reopen = DeadLetterChange::Reopen { id: letter.clone() };
+                        closing.dead_letters.push(reopen);
+                    }
+                    closing.settled.push(row);
+                }
                 Some(Verdict::Unknown) => closing.later.push(put_off(&row, true)),
                 Some(Verdict::Later) => closing.later.push(put_off(&row, false)),
                 Some(Verdict::Refused(failure)) => {
@@ -214,7 +221,7 @@ impl Teller {
                     }
                     closing.refused += 1;
                     closing.refuse(&row, failure, settling);
-                    closing.settled.push(row.milestone);
+                    closing.settled.push(row);
                 }
             }
         }

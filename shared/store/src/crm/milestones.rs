@@ -1,6 +1,7 @@
 //! The milestones that wait, in parts of their own of the index that lists what is due.
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use futures::future::try_join_all;
 use rollcall_crm::limits::DUE_SHARDS;
 use rollcall_crm::milestone::{Milestone, MilestoneKind, MilestoneRow};
@@ -112,15 +113,24 @@ impl MilestoneStore for CrmTable {
         Ok(())
     }
 
-    async fn settle(&self, milestone: &Milestone) -> Result<(), PortError> {
-        self.tables
+    async fn settle(&self, row: &MilestoneRow) -> Result<(), PortError> {
+        let Milestone { user, .. } = &row.milestone;
+        let sent = self
+            .tables
             .client
             .delete_item()
             .table_name(self.tables.name(Table::Crm))
-            .set_key(Some(key(&user_key(&milestone.user), &sort_key(milestone))))
+            .set_key(Some(key(&user_key(user), &sort_key(&row.milestone))))
+            .condition_expression("attribute_not_exists(first_at) OR first_at = :seen")
+            .expression_attribute_values(":seen", text(row.first_at.to_string()))
             .send()
-            .await
-            .map_err(failed("remove a milestone"))?;
-        Ok(())
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(failed("remove a milestone")(error)),
+            },
+        }
     }
 }

@@ -41,8 +41,11 @@ async fn a_milestone_waits_as_it_was_kept_until_it_is_settled() {
     drainer.put_off(&later).await.unwrap();
     assert_eq!(due(&world, 1_000).await.last(), Some(&later));
     assert_eq!(drainer.next_milestone_due().await.unwrap(), Some(at(10)));
-    for row in &rows {
-        drainer.settle(&row.milestone).await.unwrap();
+    for (left, row) in (1..=rows.len()).rev().zip(&rows) {
+        let older = MilestoneRow { first_at: at(-1), ..row.clone() };
+        drainer.settle(&older).await.unwrap();
+        assert_eq!(due(&world, 1_000).await.len(), left, "it was made anew since then");
+        drainer.settle(row).await.unwrap();
         drainer.put_off(row).await.unwrap();
     }
     assert_eq!(due(&world, 1_000).await, [], "what was settled does not come back");
