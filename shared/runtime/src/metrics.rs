@@ -213,7 +213,7 @@ impl Metric {
     }
 }
 
-/// Writes one metric line; nothing before [`start`].
+/// Writes one metric line; nothing before `start`.
 pub fn emit(now: Timestamp, values: &[(Metric, f64)]) {
     let Some(stage) = STAGE.get().filter(|_| !values.is_empty()) else { return };
     let line = line(stage, log::service(), now, values);
