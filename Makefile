@@ -104,7 +104,6 @@ check-rust: $(DENY)
 	$(DENY) --log-level error check bans licenses sources
 	RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 	$(ROLLCALL) generate --check
-	cargo build --workspace --bins --quiet
 
 check-secrets:
 	scripts/scan-secrets.py
