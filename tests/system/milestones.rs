@@ -91,6 +91,7 @@ async fn r_01_what_was_learned_is_told_once_and_says_what(portal: Portal) {
         "badge_awarded course first-steps".to_owned(),
         "badge_awarded first_module start-the-local-cloud".to_owned(),
         "badge_awarded quick_course first-steps".to_owned(),
+        "certificate_awarded course first-steps".to_owned(),
         "course_completed first-steps".to_owned(),
         "course_enrolled first-steps".to_owned(),
         "pathway_enrolled run-rollcall".to_owned(),
@@ -99,6 +100,7 @@ async fn r_01_what_was_learned_is_told_once_and_says_what(portal: Portal) {
         expected.push(format!("module_started {module}"));
         expected.push(format!("module_completed {module}"));
         expected.push(format!("quiz_passed {module}/check"));
+        expected.push(format!("certificate_awarded module {module}"));
     }
     expected.sort();
     let subjects = || {
@@ -146,18 +148,24 @@ async fn milestones_of_a_batch_that_was_given_up_are_recovered(portal: Portal) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_badge_whose_batch_was_given_up_is_recovered() {
+async fn badges_and_certificates_whose_batches_were_given_up_are_recovered() {
     let world = Portal::DatedWithEvents.world().await;
     let mut ada = world.signed_in("ada").await;
     let ada_id = user_id(&mut ada).await;
     hears(&world, &ada_id, &["joined", "signed_in"]).await;
-    let mut grace = world.signed_in("grace").await;
-    drained(&world).await;
     world.cloud.lambda.crash_next("crm-sync", 200, CrashPoint::BeforeDelivery).unwrap();
-    let badge = format!("/admin/users/{ada_id}/badges/helping-hand");
-    assert_eq!(grace.post(&badge, None).await.status, 200);
-    world.contact_with(&ada_id, &[("rollcall_badges", "by_hand helping-hand")]).await;
-    hears(&world, &ada_id, &["badge_awarded", "joined", "signed_in"]).await;
+    let module = "start-the-local-cloud";
+    ada.complete_module(module).await;
+    let badge = format!("first_module {module}");
+    let certificate = format!("module {module}");
+    let recovered =
+        [("rollcall_badges", badge.as_str()), ("rollcall_certificates", certificate.as_str())];
+    world.contact_with(&ada_id, &recovered).await;
+    let learned = ["module_completed", "module_started", "quiz_passed"];
+    let mut all = ["badge_awarded", "certificate_awarded", "joined", "signed_in"].to_vec();
+    all.extend(learned);
+    all.sort_unstable();
+    hears(&world, &ada_id, &all).await;
     world.finish(Outcome::Troubled).await;
 }
 

@@ -169,8 +169,12 @@ async fn while_a_validator_says_nothing_an_attestation_is_pending_and_asked_agai
         assert!(!asked_again(&world, &ada_id).await, "{code} {text}");
         assert_eq!(status(&mut ada).await, "pending", "{code} {text}");
     }
-    // Attesting what is pending changes nothing of it.
-    assert_eq!(attest(&mut ada, "https://example.org/2").await["status"], "pending");
+    // Attesting what is pending changes nothing of it, and has nobody asked more often.
+    for _again in 0..20 {
+        assert_eq!(attest(&mut ada, "https://example.org/2").await["status"], "pending");
+    }
+    let waiting = world.cloud.messages.depth("rollcall-dev-lab-validations");
+    assert!(waiting.visible + waiting.in_flight + waiting.delayed <= 2, "{waiting:?}");
     validator.says(200, r#"{"outcome":"accepted"}"#);
     assert!(asked_again(&world, &ada_id).await);
     becomes(&ada, "attested").await;

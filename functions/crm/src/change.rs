@@ -8,6 +8,8 @@ use rollcall_crm::milestone::{
 };
 use rollcall_crm::pending::Dirty;
 use rollcall_domain::badge::{BadgeKind, BadgeName};
+use rollcall_domain::catalog::CatalogVersion;
+use rollcall_domain::certificate::{CertificateKind, CertificateName};
 use rollcall_domain::enrollment::Target;
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
@@ -40,7 +42,9 @@ pub(crate) fn table_of(stream_arn: &str, stage: &str) -> Option<Table> {
 pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option<Dirty> {
     let facet = match table {
         Table::Users => Facet::Identity,
-        Table::Enrollments | Table::Progress | Table::Badges => Facet::Learning,
+        Table::Enrollments | Table::Progress | Table::Badges | Table::Certificates => {
+            Facet::Learning
+        }
         Table::Attempts
         | Table::Catalog
         | Table::Crm
@@ -48,8 +52,7 @@ pub(crate) fn dirty(table: Table, key: &str, trace_id: Option<String>) -> Option
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio
-        | Table::Certificates => return None,
+        | Table::Portfolio => return None,
     };
     Some(Dirty { user: user(key)?, facet, trace_id })
 }
@@ -72,7 +75,7 @@ struct StandingItem {
     erase_at: Option<Timestamp>,
 }
 
-/// What milestones need of an enrolment, a completion or a badge.
+/// What milestones need of an enrolment, a completion, a badge or a certificate.
 #[derive(Debug, Default, Deserialize)]
 struct LearningItem {
     kind: Option<String>,
@@ -80,12 +83,18 @@ struct LearningItem {
     enrolled_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
     earned_at: Option<Timestamp>,
+    awarded_at: Option<Timestamp>,
+    #[serde(default)]
+    catalog: CatalogVersion,
 }
 
-/// By which import an item was written, if its last write was one.
+/// By which import an item was written, if its last write was one, and whether it follows from what
+/// one wrote.
 #[derive(Debug, Default, Deserialize)]
 struct ImportItem {
     import: Option<Slug>,
+    #[serde(default)]
+    is_history: bool,
 }
 
 /// What milestones need of progress in a module.
@@ -94,6 +103,8 @@ struct ModuleItem {
     slug: Option<Slug>,
     started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
+    #[serde(default)]
+    completed_catalog: CatalogVersion,
     #[serde(default)]
     tasks: BTreeMap<Slug, TaskItem>,
 }
@@ -118,7 +129,7 @@ pub(crate) fn milestones(
     let sort_key = keys.sk.as_str();
     // What an earlier system told is history: no milestone of today comes of it.
     let written: ImportItem = from_item(after.clone())?;
-    if written.import.is_some() {
+    if written.import.is_some() || written.is_history {
         return Ok(Vec::new());
     }
     match table {
@@ -130,7 +141,7 @@ pub(crate) fn milestones(
             let (before, after) = (module_image(before)?, module_image(after)?);
             Ok(of_module(&user, before.as_ref(), after.as_ref()))
         }
-        Table::Enrollments | Table::Progress | Table::Badges => {
+        Table::Enrollments | Table::Progress | Table::Badges | Table::Certificates => {
             let (before, after) = (learning_image(before)?, learning_image(after)?);
             Ok(of_learning(&user, before.as_ref(), after.as_ref()).into_iter().collect())
         }
@@ -142,20 +153,19 @@ pub(crate) fn milestones(
         | Table::Audit
         | Table::Mail
         | Table::Directory
-        | Table::Portfolio
-        | Table::Certificates => Ok(Vec::new()),
+        | Table::Portfolio => Ok(Vec::new()),
     }
 }
 
 fn module_image(item: Item) -> Result<Option<ModuleImage>, serde_dynamo::Error> {
-    let ModuleItem { slug, started_at, completed_at, tasks } = from_item(item)?;
+    let ModuleItem { slug, started_at, completed_at, completed_catalog, tasks } = from_item(item)?;
     let passed = tasks.into_iter().filter(|(_, task)| task.best_score.is_some());
     let quizzes_passed = passed.filter_map(|(quiz, task)| Some((quiz, task.done_at?))).collect();
     let begun = slug.zip(started_at);
     Ok(begun.map(|(module, started_at)| ModuleImage {
         module,
         started_at,
-        completed_at,
+        completed_at: completed_at.filter(|_| !completed_catalog.is_elsewhere()),
         quizzes_passed,
     }))
 }
@@ -166,14 +176,18 @@ fn learning_image(item: Item) -> Result<Option<LearningImage>, serde_dynamo::Err
     let LearningItem { kind: Some(kind), slug: Some(slug), .. } = item else {
         return Ok(None);
     };
+    let certificate = item.awarded_at.zip(CertificateKind::named(&kind));
     let badge = item.earned_at.zip(BadgeKind::named(&kind));
     let target = kind.parse().ok().map(|kind| Target { kind, slug: slug.clone() });
-    Ok(if let Some((earned_at, kind)) = badge {
+    Ok(if let Some((awarded_at, kind)) = certificate {
+        Some(LearningImage::Certified(CertificateName { kind, slug }, awarded_at))
+    } else if let Some((earned_at, kind)) = badge {
         Some(LearningImage::Awarded(BadgeName { kind, slug }, earned_at))
     } else if let Some((target, enrolled_at)) = target.clone().zip(item.enrolled_at) {
         Some(LearningImage::Enrolled(target, enrolled_at))
     } else {
-        let completed = target.zip(item.completed_at);
+        let here = item.completed_at.filter(|_| !item.catalog.is_elsewhere());
+        let completed = target.zip(here);
         completed.map(|(target, completed_at)| LearningImage::Completed(target, completed_at))
     })
 }
@@ -242,8 +256,8 @@ mod tests {
     #[test]
     fn what_was_learned_gives_milestones_as_it_is_stored() {
         use MilestoneKind::{
-            BadgeAwarded, CourseEnrolled, ModuleCompleted, ModuleStarted, PathwayCompleted,
-            QuizPassed,
+            BadgeAwarded, CertificateAwarded, CourseEnrolled, ModuleCompleted, ModuleStarted,
+            PathwayCompleted, QuizPassed,
         };
         let none = json!({});
         let at = "2026-11-21T06:00:00Z";
@@ -275,6 +289,21 @@ mod tests {
         check(Table::Enrollments, key, &none, &enrollment, &[CourseEnrolled]);
         let badge = json!({ "kind": "course", "slug": "c", "earned_at": at });
         check(Table::Badges, "badge#course#c", &none, &badge, &[BadgeAwarded]);
+        // What an earlier system told is no news, whoever writes it again.
+        let elsewhere = CatalogVersion::elsewhere().to_string();
+        let mut told = json!({ "kind": "course", "slug": "c", "completed_at": at });
+        told["catalog"] = json!(elsewhere);
+        check(Table::Progress, "completion#course#c", &none, &told, &[]);
+        told = json!({ "kind": "course", "slug": "c", "earned_at": at, "is_history": true });
+        check(Table::Badges, "badge#course#c", &none, &told, &[]);
+        let mut told = begun.clone();
+        told["completed_at"] = json!(at);
+        told["completed_catalog"] = json!(elsewhere);
+        check(Table::Progress, "module#m", &begun, &told, &[]);
+        let certificate =
+            json!({ "kind": "course", "slug": "c", "earned_at": at, "awarded_at": at });
+        let key = "certificate#course#c";
+        check(Table::Certificates, key, &none, &certificate, &[CertificateAwarded]);
         let mut imported = begun.clone();
         imported["import"] = json!("learn");
         check(Table::Progress, "module#m", &none, &imported, &[]);

@@ -27,6 +27,7 @@ use rollcall_secrets::SecretReader;
 use rollcall_store::Capability;
 use rollcall_store::crm::BudgetSharer;
 use rollcall_store::invitations::{Answer, ClaimAnswerer, TakenClaim, WaitingClaim, claim_of};
+use rollcall_store::streams::StreamRecord;
 use rollcall_store::users::UserReader;
 use rollcall_store::vault::Keyring;
 use serde::Deserialize;
@@ -105,25 +106,7 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Record {
     event_name: String,
-    dynamodb: Change,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: Keys,
-    sequence_number: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Keys {
-    pk: Text,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Text {
-    s: String,
+    dynamodb: StreamRecord,
 }
 
 async fn handle(
@@ -149,9 +132,9 @@ async fn handle(
 }
 
 fn new_claim(record: Record) -> Option<(WaitingClaim, String)> {
-    let Change { keys, sequence_number } = record.dynamodb;
-    let id = claim_of(&keys.pk.s).filter(|_| record.event_name == "INSERT")?;
-    Some((WaitingClaim { id, attempts: 0 }, sequence_number))
+    let told = record.dynamodb;
+    let id = claim_of(told.partition_key()).filter(|_| record.event_name == "INSERT")?;
+    Some((WaitingClaim { id, attempts: 0 }, told.sequence_number))
 }
 
 async fn answer(

@@ -30,7 +30,16 @@ pub static FUNCTION: Function = Function {
         Trigger::Queue(QueueTrigger { queue: Queue::CrmDrain, batch_size: 10 }),
         Trigger::Schedule { every_minutes: 1 },
     ],
-    grants: &[PendingDrainer::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3], CALLS, FEED_KEY],
+    grants: &[
+        PendingDrainer::GRANTS,
+        STATES[0],
+        STATES[1],
+        STATES[2],
+        STATES[3],
+        STATES[4],
+        CALLS,
+        FEED_KEY,
+    ],
     settings: settings::SENDERS,
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT

@@ -26,7 +26,15 @@ pub static FUNCTION: Function = Function {
     name: "crm-reconcile",
     purpose: "Compares all users with the CRM, page by page.",
     triggers: &[Trigger::Schedule { every_minutes: 1 }],
-    grants: &[ReconcileWorker::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3], CALLS],
+    grants: &[
+        ReconcileWorker::GRANTS,
+        STATES[0],
+        STATES[1],
+        STATES[2],
+        STATES[3],
+        STATES[4],
+        CALLS,
+    ],
     settings: settings::ALL,
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),
     ..Function::EVENT

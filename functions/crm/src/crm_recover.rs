@@ -22,7 +22,6 @@ use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::Capability;
 use rollcall_store::crm::PendingMarker;
 use rollcall_store::streams::{Change as Record, Reread, StreamRange, StreamReader};
-use serde::Deserialize;
 
 use crate::change::{Keys, dirty, milestones, table_of};
 use crate::waiting::Waiting;
@@ -57,23 +56,6 @@ impl Ports {
     }
 }
 
-/// What Lambda tells about records it gave up ("Retain discarded batch records for a DynamoDB event
-/// source in Lambda").
-#[derive(Debug, Deserialize)]
-struct GivenUp {
-    #[serde(rename = "DDBStreamBatchInfo")]
-    batch: BatchInfo,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchInfo {
-    shard_id: String,
-    start_sequence_number: String,
-    end_sequence_number: String,
-    stream_arn: String,
-}
-
 /// A message that fails comes again, and ends in the dead-letter queue for an operator to see.
 async fn handle(
     ports: &Ports,
@@ -91,16 +73,9 @@ async fn handle(
 }
 
 async fn recover(ports: &Ports, body: &str) -> Result<(), CrmRecoverError> {
-    let GivenUp { batch } = serde_json::from_str(body)?;
-    let BatchInfo { shard_id, start_sequence_number, end_sequence_number, stream_arn } = batch;
-    let Some(table) = table_of(&stream_arn, &ports.stage) else {
-        return Err(CrmRecoverError::Stream { arn: stream_arn });
-    };
-    let range = StreamRange {
-        stream_arn,
-        shard_id,
-        first: start_sequence_number,
-        last: end_sequence_number,
+    let range = StreamRange::of_report(body)?;
+    let Some(table) = table_of(&range.stream_arn, &ports.stage) else {
+        return Err(CrmRecoverError::Stream { arn: range.stream_arn });
     };
     match ports.streams.reread(&range).await? {
         Reread::Changed(records) => {

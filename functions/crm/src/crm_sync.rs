@@ -1,4 +1,5 @@
-//! Takes the streams of users, enrolments, progress and badges, and brings what changed to the CRM.
+//! Takes the streams of users, enrolments, progress, badges and certificates, and brings what changed
+//! to the CRM.
 //!
 //! A record only says which user and facet changed; the engine reads their state, so a record that
 //! comes twice or late does no harm. Milestones alone come from its images, and their ids make one that
@@ -32,14 +33,24 @@ use crate::{report, settings};
 /// The declaration.
 pub static FUNCTION: Function = Function {
     name: "crm-sync",
-    purpose: "Brings changes of users, enrolments, progress and badges to the CRM.",
+    purpose: "Brings changes of users, enrolments, progress, badges and certificates to the CRM.",
     triggers: &[
         stream(Table::Users),
         stream(Table::Enrollments),
         stream(Table::Progress),
         stream(Table::Badges),
+        stream(Table::Certificates),
     ],
-    grants: &[ChangeSender::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3], CALLS, FEED_KEY],
+    grants: &[
+        ChangeSender::GRANTS,
+        STATES[0],
+        STATES[1],
+        STATES[2],
+        STATES[3],
+        STATES[4],
+        CALLS,
+        FEED_KEY,
+    ],
     settings: settings::SENDERS,
     reserved_concurrency: Some(CONCURRENCY),
     start: |startup| Ok(rollcall_runtime::event(Ports::new(startup)?, handle)),

@@ -31,7 +31,7 @@ pub static FUNCTION: Function = Function {
     name: "crm-user-get",
     purpose: "Shows where one user stands with the CRM.",
     triggers: &[Trigger::Http(Route { method: Method::Get, path: "/admin/crm/users/{id}" })],
-    grants: &[UserSyncReader::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3]],
+    grants: &[UserSyncReader::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3], STATES[4]],
     settings: settings::ALL,
     operation: Operation {
         success_status: 200,

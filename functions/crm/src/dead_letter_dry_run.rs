@@ -31,7 +31,7 @@ pub static FUNCTION: Function = Function {
         method: Method::Get,
         path: "/admin/dead-letters/{id}/dry-run",
     })],
-    grants: &[DeadLetterPreviewer::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3]],
+    grants: &[DeadLetterPreviewer::GRANTS, STATES[0], STATES[1], STATES[2], STATES[3], STATES[4]],
     settings: settings::ALL,
     operation: Operation {
         success_status: 200,

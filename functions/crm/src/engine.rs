@@ -22,6 +22,7 @@ use rollcall_secrets::SecretReader;
 use rollcall_store::Capability;
 use rollcall_store::badges::BadgeLister;
 use rollcall_store::catalog::CatalogReader;
+use rollcall_store::certificates::CertificateLister;
 use rollcall_store::crm::{CrmTable, UserStates};
 use rollcall_store::learner::LearnerReader;
 use rollcall_store::users::UserReader;
@@ -34,8 +35,13 @@ use crate::token::{StoredApp, StoredToken};
 use crate::waiting::DrainQueue;
 
 /// What the engine may do besides what it may do with the table `crm`.
-pub(crate) const STATES: [&[Grant]; 4] =
-    [UserReader::GRANTS, LearnerReader::GRANTS, CatalogReader::GRANTS, BadgeLister::GRANTS];
+pub(crate) const STATES: [&[Grant]; 5] = [
+    UserReader::GRANTS,
+    LearnerReader::GRANTS,
+    CatalogReader::GRANTS,
+    BadgeLister::GRANTS,
+    CertificateLister::GRANTS,
+];
 /// To wake the drain, and to call the CRM.
 pub(crate) const CALLS: &[Grant] = &[Grant::send(Queue::CrmDrain), CREDENTIALS[0], CREDENTIALS[1]];
 /// To prove to HubSpot who calls.
@@ -113,6 +119,7 @@ pub(crate) fn states(startup: &Startup) -> Result<UserStates, StartupError> {
         users: startup.capability()?,
         learners: startup.capability()?,
         badges: startup.capability()?,
+        certificates: startup.capability()?,
         catalog: startup.capability()?,
         clock: startup.clock(),
     })

@@ -2,7 +2,6 @@
 //! it is. Shown as letters show requests, by names and hashes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rollcall_crm::dead_letter::sketch;
 use rollcall_crm::desk::requests;
@@ -66,14 +65,7 @@ impl From<Input> for RequestView {
 
 impl Outlook {
     pub(crate) fn new(startup: &Startup) -> Result<Self, StartupError> {
-        let source = UserStates {
-            users: startup.capability()?,
-            learners: startup.capability()?,
-            badges: startup.capability()?,
-            catalog: startup.capability()?,
-            clock: Arc::clone(&startup.clock()),
-        };
-        Ok(Self { source, key: engine::key(startup)? })
+        Ok(Self { source: engine::states(startup)?, key: engine::key(startup)? })
     }
 
     /// What would be sent about `facets`; `forced`: as after a replay.

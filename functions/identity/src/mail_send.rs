@@ -27,6 +27,7 @@ use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_secrets::SecretReader;
 use rollcall_store::Capability;
 use rollcall_store::mail::{MailSender, Taken, Waiting, id_of};
+use rollcall_store::streams::StreamRecord;
 use rollcall_store::vault::Keyring;
 use serde::Deserialize;
 
@@ -100,25 +101,7 @@ struct Event {
 struct Record {
     /// Only records of the stream have it.
     event_name: Option<String>,
-    dynamodb: Option<Change>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: Keys,
-    sequence_number: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Keys {
-    pk: Text,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Text {
-    s: String,
+    dynamodb: Option<StreamRecord>,
 }
 
 /// A new mail, and where the stream told of it.
@@ -149,9 +132,10 @@ async fn handle(
 }
 
 fn new_mail(record: Record) -> Option<New> {
-    let Change { keys, sequence_number } = record.dynamodb?;
-    let id = id_of(&keys.pk.s).filter(|_| record.event_name.as_deref() == Some("INSERT"))?;
-    Some(New { waiting: Waiting { id, attempts: 0 }, sequence_number })
+    let told = record.dynamodb?;
+    let id =
+        id_of(told.partition_key()).filter(|_| record.event_name.as_deref() == Some("INSERT"))?;
+    Some(New { waiting: Waiting { id, attempts: 0 }, sequence_number: told.sequence_number })
 }
 
 /// What became of one mail.

@@ -27,7 +27,7 @@ use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_store::badges::BadgeAwarder;
 use rollcall_store::catalog::CatalogReader;
 use rollcall_store::certificates::CertificateAwarder;
-use rollcall_store::streams::{Change as StreamChange, Reread, StreamRange, StreamReader};
+use rollcall_store::streams::{Change, Reread, StreamRange, StreamReader, StreamRecord};
 use rollcall_store::{Capability, PortError};
 use serde::Deserialize;
 
@@ -95,45 +95,11 @@ struct Event {
 #[serde(rename_all = "camelCase")]
 struct Record {
     /// Only records of the stream have it.
-    dynamodb: Option<Change>,
+    dynamodb: Option<StreamRecord>,
     /// Only messages have it.
     body: Option<String>,
     /// Only messages have it.
     message_id: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Change {
-    keys: Keys,
-    sequence_number: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Keys {
-    pk: Text,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Text {
-    s: String,
-}
-
-/// What Lambda tells about records it gave up.
-#[derive(Debug, Deserialize)]
-struct GivenUp {
-    #[serde(rename = "DDBStreamBatchInfo")]
-    batch: BatchInfo,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchInfo {
-    shard_id: String,
-    start_sequence_number: String,
-    end_sequence_number: String,
-    stream_arn: String,
 }
 
 /// Whose progress changed, and how the record or message is named when it fails.
@@ -152,7 +118,7 @@ async fn handle(
     for record in event.records {
         let changed = match record {
             Record { dynamodb: Some(change), .. } => {
-                let users = user_of(&change.keys.pk.s).into_iter().collect();
+                let users = user_of(change.partition_key()).into_iter().collect();
                 Changed { users, name: change.sequence_number }
             }
             Record { body, message_id, .. } => {
@@ -192,18 +158,11 @@ fn user_of(partition_key: &str) -> Option<UserId> {
 /// The users of records that were given up. When the stream has forgotten them, the message is kept for
 /// an operator.
 async fn given_up(ports: &Ports, body: &str) -> Result<BTreeSet<UserId>, AwardError> {
-    let GivenUp { batch } = serde_json::from_str(body)?;
-    let BatchInfo { shard_id, start_sequence_number, end_sequence_number, stream_arn } = batch;
-    let range = StreamRange {
-        stream_arn,
-        shard_id,
-        first: start_sequence_number,
-        last: end_sequence_number,
-    };
+    let range = StreamRange::of_report(body)?;
     let Reread::Changed(changes) = ports.streams.reread(&range).await? else {
         return Err(AwardError::Gone);
     };
-    let keys = changes.iter().filter_map(StreamChange::partition_key);
+    let keys = changes.iter().filter_map(Change::partition_key);
     Ok(keys.filter_map(|key| user_of(&key)).collect())
 }
 

@@ -88,7 +88,8 @@ async fn handle(
         return Err(BadgeGiveError::OwnWork);
     }
     let name = BadgeName { kind: BadgeKind::ByHand, slug: terms.slug.clone() };
-    let new = Badge { name, earned_at: now, given_by: Some(caller.user.clone()) };
+    let given_by = Some(caller.user.clone());
+    let new = Badge { name, earned_at: now, given_by, is_history: false };
     let action = Action::BadgeGranted { badge };
     let told = (Actor::User(caller.user.clone()), action, Subject::User(user.clone()));
     let entry = Entry::new(told, &context.trace_id, now, &*ports.random);

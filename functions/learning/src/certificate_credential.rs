@@ -61,7 +61,7 @@ async fn handle(
     input: Input,
 ) -> Result<Response, CertificateCredentialError> {
     let found = ports.certificates.find(&input.id).await?;
-    let certificate = found.ok_or(CertificateCredentialError::NotFound)?.certificate;
+    let certificate = found.ok_or(CertificateCredentialError::NotFound)?;
     let credential = badge::credential(&ports.signer.issuer, &certificate);
     let valid_from = Some(certificate.earned.earned_at);
     let signed = ports.signer.answer(credential, valid_from, input.form, context.now).await?;

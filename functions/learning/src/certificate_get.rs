@@ -72,8 +72,8 @@ async fn handle(
         None => None,
     };
     let response = match (found, input.wants_json) {
-        (Some(held), true) => Response::json(200, &CertificateView::from(&held.certificate)),
-        (Some(held), false) => page(&ports.issuer, &held.certificate)?,
+        (Some(certificate), true) => Response::json(200, &CertificateView::from(&certificate)),
+        (Some(certificate), false) => page(&ports.issuer, &certificate)?,
         (None, true) => return Err(CertificateGetError::NotFound),
         (None, false) => unknown(),
     };

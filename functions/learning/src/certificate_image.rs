@@ -2,9 +2,8 @@
 //! can verify it (Open Badges 3.0 §5.3.1). It is drawn from what is stored now, as the PDF is.
 
 use rollcall_credentials::badge;
-use rollcall_domain::id::CertificateId;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Context, Problem, Response};
 use rollcall_print::png;
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -12,7 +11,7 @@ use rollcall_store::certificates::CertificateFinder;
 use rollcall_store::{Capability, PortError};
 
 use crate::certificate_sheet::{SheetError, drawn};
-use crate::certificate_view::certificate;
+use crate::certificate_view::CertificateInput;
 use crate::signing::{self, Signer, SigningError};
 
 /// The declaration.
@@ -38,21 +37,13 @@ impl Ports {
     }
 }
 
-struct Input(CertificateId);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        certificate(request).map(Self)
-    }
-}
-
 async fn handle(
     ports: &Ports,
     context: &Context,
-    Input(id): Input,
+    CertificateInput(id): CertificateInput,
 ) -> Result<Response, CertificateImageError> {
     let found = ports.certificates.find(&id).await?;
-    let certificate = found.ok_or(CertificateImageError::NotFound)?.certificate;
+    let certificate = found.ok_or(CertificateImageError::NotFound)?;
     let credential = badge::credential(&ports.signer.issuer, &certificate);
     let signed = ports.signer.proven(credential, context.now).await?.to_string();
     let file = drawn(&ports.signer.issuer, &certificate, |sheet| png::draw(sheet, &signed))?;

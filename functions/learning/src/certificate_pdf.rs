@@ -2,9 +2,8 @@
 //! what the holder wants now, and one that is revoked says so.
 
 use rollcall_credentials::Issuer;
-use rollcall_domain::id::CertificateId;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Context, Problem, Response};
 use rollcall_print::pdf;
 use rollcall_runtime::declaration::Operation;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -12,7 +11,7 @@ use rollcall_store::certificates::CertificateFinder;
 use rollcall_store::{Capability, PortError};
 
 use crate::certificate_sheet::{SheetError, drawn};
-use crate::certificate_view::certificate;
+use crate::certificate_view::CertificateInput;
 use crate::{settings, signing};
 
 /// The declaration.
@@ -41,21 +40,13 @@ impl Ports {
     }
 }
 
-struct Input(CertificateId);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        certificate(request).map(Self)
-    }
-}
-
 async fn handle(
     ports: &Ports,
     _context: &Context,
-    Input(id): Input,
+    CertificateInput(id): CertificateInput,
 ) -> Result<Response, CertificatePdfError> {
     let found = ports.certificates.find(&id).await?;
-    let certificate = found.ok_or(CertificatePdfError::NotFound)?.certificate;
+    let certificate = found.ok_or(CertificatePdfError::NotFound)?;
     let file = drawn(&ports.issuer, &certificate, pdf::draw)?;
     let name = format!("inline; filename=\"certificate-{}.pdf\"", certificate.earned.name.slug);
     Ok(Response::bytes(200, "application/pdf", &file).with_header("content-disposition", &name))

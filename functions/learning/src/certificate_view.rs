@@ -3,7 +3,7 @@
 use rollcall_domain::certificate::Certificate;
 use rollcall_domain::id::CertificateId;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{HttpRequest, Problem};
+use rollcall_edge::{FromRequest, HttpRequest, Problem};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -33,6 +33,16 @@ pub(crate) struct CertificateView {
     pub(crate) earned_at: String,
     /// Since when it counts no more (RFC 3339, UTC).
     pub(crate) revoked_at: Option<String>,
+}
+
+/// The certificate that a path names, for routes that need nothing else.
+#[derive(Debug)]
+pub(crate) struct CertificateInput(pub(crate) CertificateId);
+
+impl FromRequest for CertificateInput {
+    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
+        certificate(request).map(Self)
+    }
 }
 
 /// The certificate that a path names. What cannot be one is not found, as what does not exist.

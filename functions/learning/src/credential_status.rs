@@ -1,5 +1,6 @@
 //! Publishes a status list: which credentials count no more (W3C Bitstring Status List 1.0), itself a
-//! signed credential in the same two forms. Lists that no certificate has a place in are not there.
+//! signed credential in the same two forms. The first is there from the beginning, each other
+//! one since a certificate has a place in it.
 
 use rollcall_credentials::status_list;
 use rollcall_edge::problem::{INTERNAL, NOT_FOUND};

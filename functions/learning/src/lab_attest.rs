@@ -150,7 +150,9 @@ async fn handle(
     for _attempt in 0..ATTEMPTS_MAX {
         let before = ports.learners.load(user).await?;
         let progress = before.modules.get(&module.slug);
-        if progress.is_some_and(|progress| progress.is_done(&task.slug)) {
+        let record = progress.and_then(|progress| progress.tasks.get(&task.slug));
+        // Whoever attests again and again has the validator asked no more often.
+        if record.is_some_and(|lab| lab.done_at.is_some() || lab.is_asked_about(context.now)) {
             return Ok(answer(&before, module, task));
         }
         if !is_announced {

@@ -38,6 +38,7 @@ pub mod progress_merge;
 mod qr;
 pub mod quiz_start;
 pub mod quiz_submit;
+mod recording;
 pub mod settings;
 mod signing;
 mod status;

@@ -137,7 +137,7 @@ pub(crate) struct BadgeView {
 
 impl BadgeView {
     pub(crate) fn new(catalog: &Catalog, badge: Badge) -> Self {
-        let Badge { name, earned_at, given_by: _ } = badge;
+        let Badge { name, earned_at, given_by: _, is_history: _ } = badge;
         let slug = &name.slug;
         let title = match name.kind {
             BadgeKind::FirstModule => catalog.module(slug).map(|module| &module.title),

@@ -7,6 +7,7 @@ use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::flag::{Flag, Rollout};
 use rollcall_domain::random::Random;
 use rollcall_domain::role::Role;
+use rollcall_domain::route_group;
 use rollcall_edge::condition::{IfMatch, PRECONDITION_FAILED, entity_tag};
 use rollcall_edge::problem::{CONFLICT, INVALID, NOT_FOUND};
 use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
@@ -56,7 +57,8 @@ impl Ports {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    /// `off`, `internal` (whoever has a role), a share from `1%` to `99%`, or `on`.
+    /// `off`, `internal` (whoever has a role), a share from `1%` to `99%`, or `on`; a group of routes
+    /// is `off` or `on`.
     value: String,
 }
 
@@ -76,6 +78,10 @@ impl FromRequest for Input {
         let rollout = body.value.parse();
         let rollout =
             rollout.map_err(|error| Problem::invalid("/value", "invalid-value", &error))?;
+        if route_group::is_one(flag) && !matches!(rollout, Rollout::On | Rollout::Off) {
+            let detail = "a group of routes is on or off";
+            return Err(Problem::invalid("/value", "invalid-value", &detail));
+        }
         let if_match = request.header("if-match").map(|_| IfMatch::from_request(request));
         Ok(Self { flag, rollout, if_match: if_match.transpose()? })
     }

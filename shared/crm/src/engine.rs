@@ -35,9 +35,6 @@ mod removals;
 
 pub use mistake::Mistake;
 
-/// The status of a call that was refused for its rate (RFC 6585 §4).
-const RATE_LIMITED: u16 = 429;
-
 /// What the engine works with.
 #[derive(Clone)]
 pub struct Ports {
@@ -70,10 +67,8 @@ pub struct Report {
     pub tally: Tally,
     /// Calls made to the CRM.
     pub calls: usize,
-    /// Of those, the ones that were refused for their rate.
-    pub calls_limited: usize,
-    /// Of those, the ones that were refused as a whole for anything else.
-    pub calls_refused: usize,
+    /// Of those, the ones that were refused as a whole, by HTTP status.
+    pub refusals: BTreeMap<u16, usize>,
     /// Of those, the ones that got no answer that can be understood.
     pub calls_lost: usize,
     /// Users whose changes are not stored anywhere yet: they must be asked for again.
@@ -97,8 +92,9 @@ impl Report {
     fn add(&mut self, other: Self) {
         self.tally.add(other.tally);
         self.calls += other.calls;
-        self.calls_limited += other.calls_limited;
-        self.calls_refused += other.calls_refused;
+        for (status, calls) in other.refusals {
+            *self.refusals.entry(status).or_default() += calls;
+        }
         self.calls_lost += other.calls_lost;
         self.failed.extend(other.failed);
         self.error = self.error.take().or(other.error);
@@ -110,10 +106,9 @@ impl Report {
     fn heard(&mut self, outcome: &CallOutcome) {
         match outcome {
             CallOutcome::Answered(_) => {}
-            CallOutcome::Refused(failure) if failure.status == RATE_LIMITED => {
-                self.calls_limited += 1;
+            CallOutcome::Refused(failure) => {
+                *self.refusals.entry(failure.status).or_default() += 1;
             }
-            CallOutcome::Refused(_) => self.calls_refused += 1,
             CallOutcome::NotSent | CallOutcome::Unknown => self.calls_lost += 1,
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use rollcall_domain::badge::BadgeName;
+use rollcall_domain::certificate::CertificateName;
 use rollcall_domain::enrollment::{Target, TargetKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::id::UserId;
@@ -39,11 +40,13 @@ pub enum MilestoneKind {
     PathwayCompleted,
     /// The user got a badge.
     BadgeAwarded,
+    /// The user got a certificate.
+    CertificateAwarded,
 }
 
 impl MilestoneKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Joined,
         Self::SignedIn,
         Self::DeletionAsked,
@@ -55,6 +58,7 @@ impl MilestoneKind {
         Self::CourseCompleted,
         Self::PathwayCompleted,
         Self::BadgeAwarded,
+        Self::CertificateAwarded,
     ];
 
     /// The name in tables and answers.
@@ -71,6 +75,7 @@ impl MilestoneKind {
             Self::CourseCompleted => "course_completed",
             Self::PathwayCompleted => "pathway_completed",
             Self::BadgeAwarded => "badge_awarded",
+            Self::CertificateAwarded => "certificate_awarded",
         }
     }
 
@@ -85,7 +90,8 @@ impl MilestoneKind {
             | Self::QuizPassed
             | Self::CourseCompleted
             | Self::PathwayCompleted
-            | Self::BadgeAwarded => Facet::Learning,
+            | Self::BadgeAwarded
+            | Self::CertificateAwarded => Facet::Learning,
         }
     }
 
@@ -103,6 +109,7 @@ impl MilestoneKind {
             Self::CourseCompleted => "rollcall_course_completed",
             Self::PathwayCompleted => "rollcall_pathway_completed",
             Self::BadgeAwarded => "rollcall_badge_awarded",
+            Self::CertificateAwarded => "rollcall_certificate_awarded",
         }
     }
 }
@@ -189,7 +196,7 @@ pub fn of_account(
     milestones
 }
 
-/// What milestones need to know of an enrolment, a completion or a badge: items that are there since
+/// What milestones need to know of an enrolment, a completion, a badge or a certificate: items that are there since
 /// what they tell happened, and that nothing takes away but their user's leaving.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LearningImage {
@@ -199,6 +206,8 @@ pub enum LearningImage {
     Completed(Target, Timestamp),
     /// Somebody got a badge.
     Awarded(BadgeName, Timestamp),
+    /// Somebody got a certificate.
+    Certified(CertificateName, Timestamp),
 }
 
 /// The milestone of a write of such an item.
@@ -208,7 +217,8 @@ pub fn of_learning(
     after: Option<&LearningImage>,
 ) -> Option<Milestone> {
     use MilestoneKind::{
-        BadgeAwarded, CourseCompleted, CourseEnrolled, PathwayCompleted, PathwayEnrolled,
+        BadgeAwarded, CertificateAwarded, CourseCompleted, CourseEnrolled, PathwayCompleted,
+        PathwayEnrolled,
     };
     if before.is_some() {
         return None;
@@ -229,6 +239,7 @@ pub fn of_learning(
         LearningImage::Awarded(BadgeName { kind, slug }, at) => {
             (BadgeAwarded, format!("{kind} {slug}"), at)
         }
+        LearningImage::Certified(name, at) => (CertificateAwarded, name.to_string(), at),
     };
     Some(Milestone::about(user, kind, &subject, *at))
 }

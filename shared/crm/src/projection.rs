@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rollcall_domain::badge::Badge;
 use rollcall_domain::catalog::Catalog;
+use rollcall_domain::certificate::Certificate;
 use rollcall_domain::enrollment::{Enrollment, Target, TargetKind};
 use rollcall_domain::facet::Facet;
 use rollcall_domain::learning::{Learner, Status};
@@ -29,6 +30,8 @@ pub struct UserState {
     pub learner: Learner,
     /// The badges the user has, by name.
     pub badges: Vec<Badge>,
+    /// The certificates the user has, by name.
+    pub certificates: Vec<Certificate>,
     /// The published catalogue, for denominators.
     pub catalog: std::sync::Arc<Catalog>,
 }
@@ -92,8 +95,10 @@ pub fn identity(user: &User) -> Properties {
 
 /// What the user enrolled in and how far they are.
 pub fn learning(state: &UserState) -> Properties {
-    let UserState { learner, badges, catalog, .. } = state;
+    let UserState { learner, badges, certificates, catalog, .. } = state;
     let badges = badges.iter().map(|badge| format!("{} {}", badge.name.kind, badge.name.slug));
+    let valid = certificates.iter().filter(|certificate| certificate.revocation.is_none());
+    let certificates = valid.map(|certificate| certificate.earned.name.to_string());
     let enrolled = learner.enrollments.values().filter(|enrollment| enrollment.is_active());
     Properties::from([
         (schema::ENROLLED_COURSES, join(courses(enrolled.map(|e| &e.target)), ";")),
@@ -102,6 +107,7 @@ pub fn learning(state: &UserState) -> Properties {
         (schema::MODULES_COMPLETED, learner.modules_completed().to_string()),
         (schema::LAST_LEARNING_AT, learner.last_learning_at().map(instant).unwrap_or_default()),
         (schema::BADGES, join(badges, ";")),
+        (schema::CERTIFICATES, join(certificates, ";")),
     ])
 }
 
@@ -153,6 +159,7 @@ fn join(entries: impl Iterator<Item = String>, separator: &str) -> String {
 #[cfg(test)]
 mod tests {
     use rollcall_domain::catalog::{Course, Module, Task};
+    use rollcall_domain::certificate::StatusPlace;
     use rollcall_domain::id::UserId;
     use rollcall_domain::profile::Profile;
     use rollcall_domain::progress::{
@@ -224,7 +231,14 @@ mod tests {
             desk_version: 1,
         };
         let badges = rollcall_domain::badge::earned(&learner, &catalog);
-        UserState { user, learner, badges, catalog: std::sync::Arc::new(catalog) }
+        let certificates = rollcall_domain::certificate::earned(&learner);
+        let random = SeededRandom::new(2);
+        let certificates = certificates.into_iter().map(|earned| {
+            let place = StatusPlace::draw(1, &random);
+            Certificate::award(earned, [&catalog; 2], place, at(86_400), &random)
+        });
+        let certificates = certificates.collect();
+        UserState { user, learner, badges, certificates, catalog: std::sync::Arc::new(catalog) }
     }
 
     #[test]
@@ -253,8 +267,19 @@ mod tests {
                 (schema::MODULES_COMPLETED, "2".to_owned()),
                 (schema::LAST_LEARNING_AT, "1970-01-02T00:00:00.000Z".to_owned()),
                 (schema::BADGES, "first_module a;course one;quick_course one".to_owned()),
+                (schema::CERTIFICATES, "module a;module b;course one".to_owned()),
             ])
         );
+    }
+
+    #[test]
+    fn a_certificate_that_was_revoked_is_told_no_more() {
+        let mut state = state();
+        let last = state.certificates.remove(2);
+        state.certificates.push(last.revoke("awarded in error", at(90_000)).unwrap());
+        let properties = project(&state, Facet::Learning).properties;
+        let told = properties.get(schema::CERTIFICATES).map(String::as_str);
+        assert_eq!(told, Some("module a;module b"));
     }
 
     #[test]

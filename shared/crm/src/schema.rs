@@ -95,13 +95,14 @@ pub const PROGRESS_SUMMARY: &str = "rollcall_progress_summary";
 pub const MODULES_COMPLETED: &str = "rollcall_modules_completed";
 /// When the user last learned something.
 pub const LAST_LEARNING_AT: &str = "rollcall_last_learning_at";
-
 /// Badges the user has.
 pub const BADGES: &str = "rollcall_badges";
+/// Certificates the user has, but those that were revoked.
+pub const CERTIFICATES: &str = "rollcall_certificates";
 
 /// The schema.
 pub const SCHEMA: Schema = Schema {
-    version: "4",
+    version: "5",
     group: "rollcall",
     group_label: "Rollcall",
     properties: &[
@@ -122,6 +123,7 @@ pub const SCHEMA: Schema = Schema {
         ours(MODULES_COMPLETED, "Modules completed", PropertyKind::Number, Facet::Learning),
         ours(LAST_LEARNING_AT, "Last learning", PropertyKind::DateTime, Facet::Learning),
         ours(BADGES, "Badges", PropertyKind::LongText, Facet::Learning),
+        ours(CERTIFICATES, "Certificates", PropertyKind::LongText, Facet::Learning),
     ],
 };
 
@@ -154,10 +156,11 @@ pub const EVENTS: &[EventDefinition] = &[
     about("rollcall_course_completed", "Completed a course", "Course"),
     about("rollcall_pathway_completed", "Completed a pathway", "Pathway"),
     about("rollcall_badge_awarded", "Got a badge", "Badge"),
+    about("rollcall_certificate_awarded", "Got a certificate", "Certificate"),
 ];
 
 /// Changes whenever [`EVENTS`] does; they are then declared again.
-pub const EVENTS_VERSION: &str = "2";
+pub const EVENTS_VERSION: &str = "3";
 
 const fn event(
     name: &'static str,

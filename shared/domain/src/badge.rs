@@ -88,38 +88,41 @@ pub struct Badge {
     pub earned_at: Timestamp,
     /// Who gave it, if somebody did.
     pub given_by: Option<UserId>,
+    /// Whether the fact is one that an earlier system told: history, and no news to anybody.
+    pub is_history: bool,
 }
 
 /// Every badge that a learner has earned by what they did, by name.
 pub fn earned(learner: &Learner, catalog: &Catalog) -> Vec<Badge> {
-    let badge = |kind, slug: &Slug, earned_at| Badge {
+    let badge = |kind, slug: &Slug, earned_at, is_history| Badge {
         name: BadgeName { kind, slug: slug.clone() },
         earned_at,
         given_by: None,
+        is_history,
     };
     let completed = learner.modules.iter().filter_map(|(slug, progress)| {
         let completion = progress.completion.as_ref()?;
-        Some((completion.completed_at, slug))
+        Some((completion.completed_at, slug, completion.version.is_elsewhere()))
     });
     let mut badges: Vec<Badge> = completed
         .min()
-        .map(|(completed_at, slug)| badge(BadgeKind::FirstModule, slug, completed_at))
+        .map(|(at, slug, is_history)| badge(BadgeKind::FirstModule, slug, at, is_history))
         .into_iter()
         .collect();
     for (target, completion) in &learner.completions {
         let Target { kind, slug } = target;
-        let at = completion.completed_at;
+        let (at, is_history) = (completion.completed_at, completion.version.is_elsewhere());
         match kind {
-            TargetKind::Pathway => badges.push(badge(BadgeKind::Pathway, slug, at)),
+            TargetKind::Pathway => badges.push(badge(BadgeKind::Pathway, slug, at, is_history)),
             TargetKind::Course => {
-                badges.push(badge(BadgeKind::Course, slug, at));
+                badges.push(badge(BadgeKind::Course, slug, at, is_history));
                 let joined = learner.enrollments.get(target);
                 let is_quick = joined.is_some_and(|joined| {
                     joined.enrolled_at <= at
                         && at < after_seconds(joined.enrolled_at, QUICK_COURSE_SECONDS)
                 });
                 if is_quick {
-                    badges.push(badge(BadgeKind::QuickCourse, slug, at));
+                    badges.push(badge(BadgeKind::QuickCourse, slug, at, is_history));
                 }
             }
         }
@@ -127,7 +130,7 @@ pub fn earned(learner: &Learner, catalog: &Catalog) -> Vec<Badge> {
     for terms in catalog.badges() {
         let BadgeRule::Streak { days } = terms.rule else { continue };
         let earned_at = streak(learner, days);
-        badges.extend(earned_at.map(|at| badge(BadgeKind::Streak, &terms.slug, at)));
+        badges.extend(earned_at.map(|at| badge(BadgeKind::Streak, &terms.slug, at, false)));
     }
     badges.sort_by(|one, other| one.name.cmp(&other.name));
     badges

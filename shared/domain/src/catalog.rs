@@ -195,6 +195,16 @@ impl CatalogVersion {
         Self(format!("cat_{}", digits.collect::<String>()))
     }
 
+    /// What stands for the version of what was completed elsewhere: by none of ours.
+    pub fn elsewhere() -> Self {
+        Self::of_digest(&[0xff; 32])
+    }
+
+    /// Whether what has this version was completed elsewhere.
+    pub fn is_elsewhere(&self) -> bool {
+        *self == Self::elsewhere()
+    }
+
     /// The version as text.
     pub fn as_str(&self) -> &str {
         &self.0

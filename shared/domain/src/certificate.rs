@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, CatalogVersion};
 use crate::enrollment::TargetKind;
 use crate::id::CertificateId;
 use crate::learning::Learner;
+use crate::progress::ModuleCompletion;
 use crate::random::Random;
 use crate::slug::Slug;
 use crate::time::Timestamp;
@@ -59,6 +60,12 @@ pub struct CertificateName {
     pub kind: CertificateKind,
     /// Which one.
     pub slug: Slug,
+}
+
+impl fmt::Display for CertificateName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.kind, self.slug)
+    }
 }
 
 /// What somebody has earned a certificate for.
@@ -221,10 +228,11 @@ fn texts(catalog: &Catalog, name: &CertificateName) -> Option<(String, String)> 
 
 /// Everything that a learner has earned a certificate for, by name: each course and pathway that is
 /// recorded as complete, and each module that was completed by its tasks (faults C1 and C3: courses
-/// could not be certified, pathways never were). A module that its reader just calls read is none.
+/// could not be certified, pathways never were). A module that its reader just calls read is none, and
+/// what was completed elsewhere is certified by nobody here: we have seen no evidence of it.
 pub fn earned(learner: &Learner) -> Vec<Earned> {
     let modules = learner.modules.iter().filter_map(|(slug, progress)| {
-        let completion = progress.completion.as_ref().filter(|done| !done.tasks.is_empty())?;
+        let completion = progress.completion.as_ref().filter(|done| is_evident(done))?;
         Some(Earned {
             name: CertificateName { kind: CertificateKind::Module, slug: slug.clone() },
             catalog: completion.version.clone(),
@@ -232,7 +240,12 @@ pub fn earned(learner: &Learner) -> Vec<Earned> {
             earned_at: completion.completed_at,
         })
     });
-    let wholes = learner.completions.values().map(|completion| {
+    let own = learner.completions.values().filter(|done| !done.version.is_elsewhere());
+    let made_here = |slug: &Slug| {
+        let completion = learner.modules.get(slug).and_then(|module| module.completion.as_ref());
+        completion.is_none_or(|done| !done.version.is_elsewhere())
+    };
+    let wholes = own.map(|completion| {
         let kind = match completion.target.kind {
             TargetKind::Course => CertificateKind::Course,
             TargetKind::Pathway => CertificateKind::Pathway,
@@ -240,13 +253,18 @@ pub fn earned(learner: &Learner) -> Vec<Earned> {
         Earned {
             name: CertificateName { kind, slug: completion.target.slug.clone() },
             catalog: completion.version.clone(),
-            evidence: completion.modules.clone(),
+            evidence: completion.modules.iter().filter(|slug| made_here(slug)).cloned().collect(),
             earned_at: completion.completed_at,
         }
     });
     let mut earned: Vec<Earned> = modules.chain(wholes).collect();
     earned.sort_by(|one, other| one.name.cmp(&other.name));
     earned
+}
+
+/// Whether there is evidence of ours that a module was completed.
+fn is_evident(completion: &ModuleCompletion) -> bool {
+    !completion.tasks.is_empty() && !completion.version.is_elsewhere()
 }
 
 /// What is earned and not `awarded` yet. What was awarded and revoked is awarded.
@@ -261,7 +279,7 @@ mod tests {
     use super::*;
     use crate::catalog::{Course, Module, Task};
     use crate::enrollment::Target;
-    use crate::progress::{Completion, ModuleCompletion, ModuleProgress};
+    use crate::progress::{Completion, ModuleProgress};
     use crate::random::SeededRandom;
     use crate::user::Identity;
 

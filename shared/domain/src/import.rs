@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogVersion, Course};
 use crate::enrollment::{Enrollment, Target, TargetKind};
 use crate::learning::Learner;
 use crate::limits::{ENROLLMENT_SOURCE_CHARACTERS_MAX, IMPORT_RECORDS_AT_ONCE_MAX};
@@ -272,7 +272,7 @@ impl Reader<'_> {
 
 /// What becomes ours of somebody's past, as far as one write can hold it; nothing when all of it is.
 pub fn bring(learner: &Learner, past: &Past, catalog: &Catalog, now: Timestamp) -> Changes {
-    let version = catalog.version();
+    let version = CatalogVersion::elsewhere();
     let mut after = learner.clone();
     let mut changes = Changes::default();
     for (slug, told) in &past.modules {
@@ -306,14 +306,16 @@ pub fn bring(learner: &Learner, past: &Past, catalog: &Catalog, now: Timestamp) 
             let completion = Completion {
                 target: target.clone(),
                 version: version.clone(),
-                modules: modules_of(catalog, target),
+                modules: after.complete_of(catalog, courses_of(catalog, target)),
                 completed_at: *at,
             };
             after.completions.insert(target.clone(), completion.clone());
             changes.completions.push(completion);
         }
     }
-    changes.completions.extend(after.missing_completions(catalog, now));
+    let followed = after.missing_completions(catalog, now).into_iter();
+    let followed = followed.map(|completion| Completion { version: version.clone(), ..completion });
+    changes.completions.extend(followed);
     changes.modules.truncate(IMPORT_RECORDS_AT_ONCE_MAX);
     let left = IMPORT_RECORDS_AT_ONCE_MAX - changes.modules.len();
     changes.enrollments.truncate(left);
@@ -322,16 +324,18 @@ pub fn bring(learner: &Learner, past: &Past, catalog: &Catalog, now: Timestamp) 
     changes
 }
 
-fn modules_of(catalog: &Catalog, target: &Target) -> Vec<Slug> {
-    let of_course =
-        |slug: &Slug| catalog.course(slug).map(|course| course.modules.clone()).unwrap_or_default();
-    match target.kind {
-        TargetKind::Course => of_course(&target.slug),
+fn courses_of<'catalog>(
+    catalog: &'catalog Catalog,
+    target: &Target,
+) -> impl Iterator<Item = &'catalog Course> {
+    let slugs = match target.kind {
+        TargetKind::Course => vec![target.slug.clone()],
         TargetKind::Pathway => {
-            let courses = catalog.pathway(&target.slug).map(|pathway| pathway.courses.as_slice());
-            courses.unwrap_or_default().iter().flat_map(of_course).collect()
+            let courses = catalog.pathway(&target.slug).map(|pathway| pathway.courses.clone());
+            courses.unwrap_or_default()
         }
-    }
+    };
+    slugs.into_iter().filter_map(|slug| catalog.course(&slug))
 }
 
 /// What of a past is not ours: each thing by its name.

@@ -5,7 +5,7 @@
 //! optional and have required tasks; counted in a pathway are its courses that have such modules.
 //! What was complete once stays so, whatever becomes of the catalogue (fault D3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, Course, Module, Pathway};
 use crate::enrollment::{Enrollment, Target, TargetKind};
@@ -103,7 +103,7 @@ impl Learner {
         let (mut modules, mut modules_completed, mut modules_total) = (Vec::new(), 0, 0);
         for module in course.modules.iter().filter_map(|slug| catalog.module(slug)) {
             let status = self.module_status(module);
-            if module.is_counted() && !course.optional.contains(&module.slug) {
+            if course.counts(module) {
                 modules_total += 1;
                 modules_completed += usize::from(status == Status::Complete);
             }
@@ -160,17 +160,32 @@ impl Learner {
         };
         for course in catalog.courses() {
             if self.course_status(catalog, course).status == Status::Complete {
-                add(Target::course(course.slug.clone()), course.modules.clone());
+                add(Target::course(course.slug.clone()), self.complete_of(catalog, [course]));
             }
         }
         for pathway in catalog.pathways() {
             if self.pathway_status(catalog, pathway).status == Status::Complete {
                 let courses = pathway.courses.iter().filter_map(|slug| catalog.course(slug));
-                let modules = courses.flat_map(|course| course.modules.clone()).collect();
-                add(Target::pathway(pathway.slug.clone()), modules);
+                add(Target::pathway(pathway.slug.clone()), self.complete_of(catalog, courses));
             }
         }
         missing
+    }
+
+    /// The modules of some courses that count and are complete, each once.
+    pub(crate) fn complete_of<'catalog>(
+        &self,
+        catalog: &'catalog Catalog,
+        courses: impl IntoIterator<Item = &'catalog Course>,
+    ) -> Vec<Slug> {
+        let counted = courses.into_iter().flat_map(|course| {
+            let modules = course.modules.iter().filter_map(|slug| catalog.module(slug));
+            modules.filter(|module| course.counts(module))
+        });
+        let complete = counted.filter(|module| self.module_status(module) == Status::Complete);
+        let mut seen = BTreeSet::new();
+        let each = complete.filter(|module| seen.insert(&module.slug));
+        each.map(|module| module.slug.clone()).collect()
     }
 
     /// How many modules the user has completed, each counted once.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, CatalogVersion, LabTerms, Module, Task, TaskKind, Terms};
+use crate::catalog::{Catalog, CatalogVersion, Course, LabTerms, Module, Task, TaskKind, Terms};
 use crate::enrollment::{Enrollment, Target, TargetKind, admit, enroll};
 use crate::grading::Grading;
 use crate::learning::{Learner, Status};
-use crate::limits::ANONYMOUS_SECONDS_MAX;
+use crate::limits::{ANONYMOUS_SECONDS_MAX, REVIEW_SECONDS_MAX};
 use crate::slug::Slug;
 use crate::time::{Timestamp, after_seconds};
 
@@ -70,6 +70,17 @@ pub enum Review {
     Pending(Timestamp),
     /// The validator has refused it; when.
     Refused(Timestamp),
+}
+
+impl TaskRecord {
+    /// Whether the validator is being asked about it. Who is asked in vain for
+    /// [`REVIEW_SECONDS_MAX`] is asked again only when it is attested again.
+    pub fn is_asked_about(&self, now: Timestamp) -> bool {
+        match self.review {
+            Some(Review::Pending(since)) => now < after_seconds(since, REVIEW_SECONDS_MAX),
+            Some(Review::Refused(_)) | None => false,
+        }
+    }
 }
 
 impl ModuleProgress {
@@ -278,7 +289,10 @@ struct Draft<'draft> {
     after: Learner,
     changes: Changes,
     catalog: &'draft Catalog,
+    /// When what is recorded happened.
     now: Timestamp,
+    /// When we hear of it; later than `now` where a browser kept it. Who may enrol is decided as of then.
+    heard_at: Timestamp,
     /// Whether an event may bring somebody back who has left.
     rejoins: bool,
 }
@@ -312,8 +326,9 @@ pub struct KeptEvent {
 /// if it does not: nobody can repeat what they did then, so one that is refused keeps no other out.
 ///
 /// Nobody can prove these times: none is later than now, none older than
-/// [`ANONYMOUS_SECONDS_MAX`], and what is recorded already has the time it has. They join nobody again
-/// who has left, so that a browser may send them as often as it likes.
+/// [`ANONYMOUS_SECONDS_MAX`], and what is recorded already has the time it has. Whether somebody may
+/// enrol is decided as of now, and nobody is joined again who has left, so that a browser may send
+/// them as often as it likes.
 pub fn record_kept(
     learner: &Learner,
     catalog: &Catalog,
@@ -367,7 +382,7 @@ pub fn perform(
 impl<'draft> Draft<'draft> {
     fn new(learner: &Learner, catalog: &'draft Catalog, now: Timestamp) -> Self {
         let (after, changes) = (learner.clone(), Changes::default());
-        Self { after, changes, catalog, now, rejoins: true }
+        Self { after, changes, catalog, now, heard_at: now, rejoins: true }
     }
 
     fn finish(mut self) -> Changes {
@@ -473,7 +488,8 @@ impl<'draft> Draft<'draft> {
         if terms.capacity.is_some() {
             return Err("its places are limited".to_owned());
         }
-        admit(terms, self.catalog, &self.after, self.now).map_err(|refusal| refusal.to_string())?;
+        admit(terms, self.catalog, &self.after, self.heard_at)
+            .map_err(|refusal| refusal.to_string())?;
         if let Some(new) = enroll(existing, target, terms, source, self.now) {
             self.after.enrollments.insert(target.clone(), new.clone());
             self.changes.enrollments.retain(|earlier| earlier.target != new.target);
@@ -518,7 +534,10 @@ impl<'draft> Draft<'draft> {
             return;
         }
         let version = self.catalog.version().clone();
-        let completion = Some(ModuleCompletion { completed_at: self.now, version, tasks });
+        // Nothing is complete before the last of what completes it was done.
+        let done = tasks.iter().filter_map(|task| progress.tasks.get(task)?.done_at);
+        let completed_at = done.fold(self.now, Timestamp::max);
+        let completion = Some(ModuleCompletion { completed_at, version, tasks });
         self.store(ModuleProgress { completion, ..progress.clone() });
     }
 
@@ -568,9 +587,8 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
             }
             record.grading = Some(grading.clone());
         }
-        // What is done or pending stays as it is; what was refused may be attested again.
-        TaskOutcome::Claimed(_)
-            if record.done_at.is_some() || matches!(record.review, Some(Review::Pending(_))) => {}
+        // What is done or asked about stays as it is; what was refused may be attested again.
+        TaskOutcome::Claimed(_) if record.done_at.is_some() || record.is_asked_about(now) => {}
         TaskOutcome::Claimed(evidence) => {
             record.attempts = record.attempts.saturating_add(1);
             record.last_at = now;
@@ -586,6 +604,10 @@ fn after(before: Option<&TaskRecord>, outcome: &TaskOutcome, now: Timestamp) -> 
             }
         }
     }
+    // What counts needs nobody's word any more.
+    if record.done_at.is_some() {
+        record.review = None;
+    }
     record
 }
 
@@ -598,6 +620,13 @@ impl Module {
     /// Whether it has tasks that complete it. A module without is in no denominator.
     pub fn is_counted(&self) -> bool {
         self.required_tasks().next().is_some()
+    }
+}
+
+impl Course {
+    /// Whether the course is complete only with this module of its own.
+    pub fn counts(&self, module: &Module) -> bool {
+        module.is_counted() && !self.optional.contains(&module.slug)
     }
 }
 
@@ -617,7 +646,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Course, Pathway};
+    use crate::catalog::Pathway;
 
     fn slug(text: &str) -> Slug {
         text.parse().unwrap()
@@ -796,6 +825,55 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_asked_about_a_lab_that_counts_and_a_validator_that_is_gone_is_asked_again() {
+        let catalog = catalog();
+        let module = catalog.module(&slug("b")).unwrap();
+        let task = module.task(&slug("x")).unwrap();
+        let mut learner = Learner::default();
+        let mut act = |outcome: TaskOutcome, second: i64| {
+            let changes = perform(&learner, &catalog, module, task, &outcome, at(second));
+            apply(&mut learner, changes);
+            learner.modules[&slug("b")].tasks[&slug("x")].clone()
+        };
+        let claimed = || TaskOutcome::Claimed(None);
+        assert_eq!(act(claimed(), 1).review, Some(Review::Pending(at(1))));
+        let last = REVIEW_SECONDS_MAX;
+        assert_eq!(act(claimed(), last).review, Some(Review::Pending(at(1))));
+        let renewed = act(claimed(), last + 1);
+        assert_eq!(renewed.review, Some(Review::Pending(at(last + 1))));
+        let by = crate::id::UserId::new(at(0), &crate::random::SeededRandom::new(1));
+        let grading = Grading {
+            score: None,
+            passed: true,
+            reason: "Shown to me.".to_owned(),
+            by,
+            at: at(last + 2),
+        };
+        let judged = act(TaskOutcome::Judged(grading), last + 2);
+        assert_eq!((judged.done_at, judged.review), (Some(at(last + 2)), None));
+    }
+
+    #[test]
+    fn nothing_is_complete_before_what_completes_it() {
+        let day = 24 * 60 * 60;
+        let both = catalog();
+        let mut learner = Learner::default();
+        attest(&mut learner, &both, "a", "y", at(100 * day));
+        // The catalogue asks for less since, and a browser says that it was complete long ago.
+        let module = Module::new(slug("a"), "a", vec![Task::lab(slug("y"))]);
+        let fewer = Catalog::new(Vec::new(), Vec::new(), vec![module]).unwrap();
+        let claim = KeptEvent {
+            id: "old".to_owned(),
+            at: at(50 * day),
+            event: event(ModuleAction::Completed, "a", None),
+        };
+        let (changes, _) = record_kept(&learner, &fewer, &[claim], at(101 * day));
+        apply(&mut learner, changes);
+        let completion = learner.modules[&slug("a")].completion.clone().unwrap();
+        assert_eq!(completion.completed_at, at(100 * day));
+    }
+
+    #[test]
     fn d_11_a_lab_takes_no_score_away() {
         let catalog = catalog();
         let module = catalog.module(&slug("a")).unwrap();
@@ -905,6 +983,15 @@ mod tests {
         assert_eq!(learner.viewed.as_ref().map(|viewed| viewed.slug.clone()), Some(slug("a")));
         let (again, _) = record_kept(&learner, &catalog, &events, at(1_001 * day));
         assert_eq!(again.len(), 0, "{again:?}");
+        // Whether somebody may join is decided as of now, whatever the time a browser tells.
+        let mut closed = catalog.course(&slug("one")).unwrap().clone();
+        closed.terms.closes_at = Some(at(995 * day));
+        let (modules, pathways) = (catalog.modules().cloned(), catalog.pathways().cloned());
+        let others = catalog.courses().filter(|other| other.slug != closed.slug).cloned();
+        let courses = others.chain([closed.clone()]).collect();
+        let late = Catalog::new(pathways.collect(), courses, modules.collect()).unwrap();
+        let (changes, outcomes) = record_kept(&Learner::default(), &late, &events[2..3], now);
+        assert_eq!((changes.enrollments.len(), outcomes[0].is_err()), (0, true));
         // Who has left since stays out.
         let left = crate::enrollment::withdraw(learner.enrollments.get(&course), now);
         learner.enrollments.insert(course, left.unwrap().unwrap());

@@ -45,6 +45,12 @@ pub static OTHER: Flag = Flag {
 /// Every group, by name.
 pub const ALL: [&Flag; 4] = [&LEARNING, &MEMBERS, &OTHER, &SIGN_IN];
 
+/// Whether a flag is a group of routes.
+#[must_use]
+pub fn is_one(flag: &Flag) -> bool {
+    ALL.iter().any(|group| group.name == flag.name)
+}
+
 /// What the names of the groups' flags begin with.
 const PREFIX: &str = "routes-";
 

@@ -7,10 +7,13 @@ use rollcall_domain::time::Timestamp;
 use rollcall_runtime::{Startup, StartupError};
 
 use crate::flags::Flags;
-use crate::problem::{CLOSED, Problem};
+use crate::problem::{CLOSED, Problem, UNAVAILABLE};
 
 /// When callers of a closed route come back, in seconds: somebody is at work on what is wrong.
 const RETRY_AFTER_SECONDS: u32 = 60;
+
+/// When callers come back whose group's value could not be read yet: a reading is tried as often.
+const UNREAD_RETRY_AFTER_SECONDS: u32 = 10;
 
 /// The doors of one function's routes.
 pub(crate) struct Doors {
@@ -30,13 +33,14 @@ impl Doors {
         Ok(Self { group })
     }
 
-    /// 503 while the group is closed.
+    /// 503 while the group is closed, and while nobody knows whether it is: a group is closed when
+    /// something must stop at once.
     pub(crate) async fn pass(&self, now: Timestamp) -> Result<(), Problem> {
-        match &self.group {
-            Some((group, flags)) if !flags.is_open(group, None, now).await => {
-                Err(Problem::new(&CLOSED).with_retry_after(RETRY_AFTER_SECONDS))
-            }
-            Some(_) | None => Ok(()),
+        let Some((group, flags)) = &self.group else { return Ok(()) };
+        match flags.rollout(group, now).await {
+            Some(rollout) if rollout.admits(group, None) => Ok(()),
+            Some(_closed) => Err(Problem::new(&CLOSED).with_retry_after(RETRY_AFTER_SECONDS)),
+            None => Err(Problem::new(&UNAVAILABLE).with_retry_after(UNREAD_RETRY_AFTER_SECONDS)),
         }
     }
 }

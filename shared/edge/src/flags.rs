@@ -31,7 +31,8 @@ pub struct Flags {
 
 #[derive(Default)]
 struct Known {
-    values: SetValues,
+    /// What was last read; `None` before the first reading that succeeded.
+    values: Option<SetValues>,
     due_at: Timestamp,
 }
 
@@ -47,22 +48,25 @@ impl Flags {
     /// Whether the feature behind `flag` is open for a caller; `None` is somebody unknown.
     pub async fn is_open(&self, flag: &Flag, caller: Option<&Caller>, now: Timestamp) -> bool {
         let visitor = caller.map(|caller| Visitor { user: &caller.user, roles: &caller.roles });
-        self.rollout(flag, now).await.admits(flag, visitor)
+        self.rollout(flag, now).await.unwrap_or(flag.default).admits(flag, visitor)
     }
 
     /// The value of a flag: what is set, or its default. While the store does not answer it is what
-    /// was last read: somebody may have closed a feature for a reason.
-    async fn rollout(&self, flag: &Flag, now: Timestamp) -> Rollout {
+    /// was last read, since somebody may have closed a feature for a reason; `None` where nothing was
+    /// read yet.
+    pub(crate) async fn rollout(&self, flag: &Flag, now: Timestamp) -> Option<Rollout> {
         let mut known = self.known.lock().await;
         if now >= known.due_at {
             match self.reader.load().await {
-                Ok(values) => known.values = values,
+                Ok(values) => known.values = Some(values),
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "the flags stay as they were");
                 }
             }
             known.due_at = after_seconds(now, VALUES_KEPT_SECONDS);
         }
-        known.values.get(flag.name).and_then(|set| set.rollout).unwrap_or(flag.default)
+        let values = known.values.as_ref()?;
+        let set = values.get(flag.name).and_then(|set| set.rollout);
+        Some(set.unwrap_or(flag.default))
     }
 }

@@ -127,7 +127,21 @@ impl Table {
 
     /// Whether the table has a stream of new and old images.
     pub const fn has_stream(self) -> bool {
-        matches!(self, Self::Users | Self::Enrollments | Self::Progress | Self::Mail | Self::Badges)
+        match self {
+            Self::Users
+            | Self::Enrollments
+            | Self::Progress
+            | Self::Mail
+            | Self::Badges
+            | Self::Certificates => true,
+            Self::Attempts
+            | Self::Catalog
+            | Self::Crm
+            | Self::Edge
+            | Self::Audit
+            | Self::Directory
+            | Self::Portfolio => false,
+        }
     }
 
     /// Whether items carry [`EXPIRES_AT`].

@@ -35,6 +35,9 @@ struct BadgeItem {
     earned_at: Timestamp,
     #[serde(default)]
     given_by: Option<UserId>,
+    /// Whether it follows from what an earlier system told: no milestone of today.
+    #[serde(default)]
+    is_history: bool,
     version: u64,
     updated_at: Timestamp,
     trace_id: String,
@@ -44,10 +47,10 @@ impl TryFrom<BadgeItem> for Badge {
     type Error = PortError;
 
     fn try_from(item: BadgeItem) -> Result<Self, PortError> {
-        let BadgeItem { kind, slug, earned_at, given_by, .. } = item;
+        let BadgeItem { kind, slug, earned_at, given_by, is_history, .. } = item;
         let kind = BadgeKind::named(&kind).ok_or("no such kind of badge");
         let kind = kind.map_err(corrupt("decode a badge"))?;
-        Ok(Self { name: BadgeName { kind, slug }, earned_at, given_by })
+        Ok(Self { name: BadgeName { kind, slug }, earned_at, given_by, is_history })
     }
 }
 
@@ -131,6 +134,7 @@ fn put_part(
         slug: badge.name.slug.clone(),
         earned_at: badge.earned_at,
         given_by: badge.given_by.clone(),
+        is_history: badge.is_history,
         version: 1,
         updated_at: now,
         trace_id: trace_id.to_owned(),

@@ -303,16 +303,26 @@ impl CertificateAwarder {
 }
 
 capability! {
-    /// Finds certificates by their ids.
+    /// Finds certificates by their ids, as the public may see them.
     CertificateFinder,
     Grant::table(Table::Certificates, FIND),
+    Grant::table(Table::Users, FIND),
     Grant::index(Table::Certificates, CERTIFICATES_ID.name),
 }
 
 impl CertificateFinder {
-    /// The certificate of this id, strongly consistent but for one that was awarded a moment ago.
-    pub async fn find(&self, id: &CertificateId) -> Result<Option<Held>, PortError> {
-        find(&self.tables, id).await
+    /// The certificate of this id, strongly consistent but for one that was awarded a moment ago. It
+    /// names nobody who is suspended or asked to be erased: they are not to be seen by others.
+    pub async fn find(&self, id: &CertificateId) -> Result<Option<Certificate>, PortError> {
+        let Some(Held { user, certificate }) = find(&self.tables, id).await? else {
+            return Ok(None);
+        };
+        if certificate.shown_name().is_none() {
+            return Ok(Some(certificate));
+        }
+        let holder = users::find(&self.tables, &user).await?;
+        let is_shown = holder.is_some_and(|holder| holder.standing.is_shown());
+        Ok(Some(if is_shown { certificate } else { Certificate { holder: None, ..certificate } }))
     }
 }
 

@@ -34,6 +34,64 @@ pub struct StreamRange {
     pub last: String,
 }
 
+/// What Lambda tells about records it gave up ("Retain discarded batch records for a DynamoDB event
+/// source in Lambda").
+#[derive(Debug, Deserialize)]
+struct GivenUp {
+    #[serde(rename = "DDBStreamBatchInfo")]
+    batch: BatchInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    shard_id: String,
+    start_sequence_number: String,
+    end_sequence_number: String,
+    stream_arn: String,
+}
+
+impl StreamRange {
+    /// The range of the records that a report of Lambda says it gave up.
+    ///
+    /// # Errors
+    ///
+    /// The text is no such report.
+    pub fn of_report(report: &str) -> Result<Self, serde_json::Error> {
+        let GivenUp { batch } = serde_json::from_str(report)?;
+        let BatchInfo { shard_id, start_sequence_number, end_sequence_number, stream_arn } = batch;
+        Ok(Self { stream_arn, shard_id, first: start_sequence_number, last: end_sequence_number })
+    }
+}
+
+/// What a record of a stream says of where it stands and whose item it is about, as Lambda hands it to
+/// a function: its member `dynamodb`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct StreamRecord {
+    keys: RecordKeys,
+    /// Names the record when it fails.
+    pub sequence_number: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct RecordKeys {
+    pk: TextAttribute,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TextAttribute {
+    s: String,
+}
+
+impl StreamRecord {
+    /// The item's partition key.
+    pub fn partition_key(&self) -> &str {
+        &self.keys.pk.s
+    }
+}
+
 /// What is left of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reread {
@@ -82,8 +140,13 @@ const fn read(table: Table) -> Grant {
 
 impl StreamReader {
     /// The permissions its calls need.
-    pub const GRANTS: &'static [Grant] =
-        &[read(Table::Users), read(Table::Enrollments), read(Table::Progress), read(Table::Badges)];
+    pub const GRANTS: &'static [Grant] = &[
+        read(Table::Users),
+        read(Table::Enrollments),
+        read(Table::Progress),
+        read(Table::Badges),
+        read(Table::Certificates),
+    ];
 
     /// The permissions that reading the stream of progress needs.
     pub const OF_PROGRESS: &'static [Grant] = &[read(Table::Progress)];

@@ -86,7 +86,13 @@ impl Memory {
         let user = joined.expect("nobody else has the address").user;
         let id = user.id.clone();
         let catalog = Arc::new(Catalog::default());
-        let state = UserState { user, learner: Learner::default(), badges: Vec::new(), catalog };
+        let state = UserState {
+            user,
+            learner: Learner::default(),
+            badges: Vec::new(),
+            certificates: Vec::new(),
+            catalog,
+        };
         self.state().users.insert(id.clone(), state);
         id
     }

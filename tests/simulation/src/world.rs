@@ -621,7 +621,16 @@ fn user(index: usize, now: i64, random: &dyn Random) -> (UserId, UserState) {
         desk_version: 1,
     };
     let catalog = Arc::new(Catalog::default());
-    (id, UserState { user, learner: Learner::default(), badges: Vec::new(), catalog })
+    (
+        id,
+        UserState {
+            user,
+            learner: Learner::default(),
+            badges: Vec::new(),
+            certificates: Vec::new(),
+            catalog,
+        },
+    )
 }
 
 fn enrollment(target: Target, now: Timestamp) -> Enrollment {

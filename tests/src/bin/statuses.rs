@@ -1,15 +1,19 @@
 #![expect(clippy::expect_used, reason = "a broken expectation is a failed measurement")]
 //! `statuses`: how fast the routes answer that show a learner's progress, over HTTP, through the gate
-//! and from the tables, for somebody who has learned everything there is in the sample.
+//! and from the tables, for somebody who has learned everything there is in the sample; and the route at
+//! which HubSpot tells us of a hundred changes at once, for which it waits.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use rollcall_cli::sample;
+use rollcall_local::{Addresses, hubspot};
 use rollcall_tests::{Browser, Outcome, World};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Measures the routes that show progress.
+/// Measures the routes that show progress, and the webhook.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Calls of each route, one after the other.
@@ -26,6 +30,11 @@ const ROUTES: [&str; 7] = [
     "/modules/follow-a-change/progress",
     "/modules/follow-a-change/attempts",
 ];
+
+const WEBHOOK: &str = "/webhooks/hubspot";
+
+/// Notices of one batch: as many as HubSpot sends at once.
+const NOTICES: usize = 100;
 
 /// Calls before the measurement, in which processes start and caches fill.
 const WARMING_CALLS: usize = 10;
@@ -54,19 +63,54 @@ async fn measure(arguments: &Arguments) {
     tell(&["route".to_owned(), "p50 ms".to_owned(), "p95 ms".to_owned(), "max ms".to_owned()]);
     for route in ROUTES {
         let mut times = Vec::with_capacity(arguments.calls);
-        for call in 0..WARMING_CALLS + arguments.calls {
-            let took = called(&mut ada, route).await;
-            if call >= WARMING_CALLS {
-                times.push(took);
-            }
+        for _call in 0..WARMING_CALLS + arguments.calls {
+            times.push(called(&mut ada, route).await);
         }
-        times.sort_unstable();
-        let at = |share: usize| {
-            milliseconds(times.get((times.len() * share / 100).min(times.len() - 1)))
-        };
-        tell(&[route.to_owned(), at(50), at(95), milliseconds(times.last())]);
+        summarise(route, times);
     }
-    world.finish(Outcome::Clean).await;
+    let mut times = Vec::with_capacity(arguments.calls);
+    for call in 0..WARMING_CALLS + arguments.calls {
+        times.push(told(&world, call).await);
+    }
+    summarise(WEBHOOK, times);
+    world.finish(Outcome::Troubled).await;
+}
+
+/// Tells about `times`, the first of which were for warming.
+fn summarise(route: &str, mut times: Vec<Duration>) {
+    times.drain(..WARMING_CALLS);
+    times.sort_unstable();
+    let at =
+        |share: usize| milliseconds(times.get((times.len() * share / 100).min(times.len() - 1)));
+    tell(&[route.to_owned(), at(50), at(95), milliseconds(times.last())]);
+}
+
+/// Hands the webhook a batch of notices, signed as HubSpot signs them.
+async fn told(world: &World, call: usize) -> Duration {
+    let now = world.cloud.clock.now_ms();
+    let notice = |number: usize| {
+        json!({
+            "eventId": call * NOTICES + number, "subscriptionId": 1, "portalId": 1, "appId": 2,
+            "occurredAt": now, "attemptNumber": 0, "changeSource": "CRM_UI",
+            "subscriptionType": "contact.propertyChange", "objectId": 999_000 + number,
+            "propertyName": "rollcall_username", "propertyValue": "somebody",
+        })
+    };
+    let body = (0..NOTICES).map(notice).collect::<Value>().to_string();
+    let url = format!("{}{WEBHOOK}", Addresses::url(world.cloud.addresses.api));
+    let timestamp = now.to_string();
+    let secret = sample::HUBSPOT_CLIENT_SECRET;
+    let signature = hubspot::signature(secret, &url, &body, &timestamp);
+    let headers = [
+        ("x-hubspot-request-timestamp", timestamp.as_str()),
+        ("x-hubspot-signature-v3", signature.as_str()),
+    ];
+    let mut sender = world.browser();
+    let begin = Instant::now();
+    let answer = sender.send("POST", &url, Some(body), &headers).await;
+    let took = begin.elapsed();
+    assert!(answer.status < 300, "{answer:?}");
+    took
 }
 
 async fn called(browser: &mut Browser, route: &str) -> Duration {

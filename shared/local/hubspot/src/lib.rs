@@ -104,4 +104,4 @@ pub use events::Occurred;
 pub use limits::Policy;
 pub use oauth::Installation;
 pub use settings::{ErrorGeneration, SearchFilterLimits, Settings, Tier};
-pub use webhooks::{Delivery, Subscription};
+pub use webhooks::{Delivery, Subscription, signature};

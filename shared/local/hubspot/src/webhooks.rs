@@ -257,8 +257,9 @@ struct Request {
     copies: u32,
 }
 
-/// Version 3 of HubSpot's signatures.
-fn signature(secret: &str, url: &str, body: &str, timestamp: &str) -> String {
+/// Version 3 of HubSpot's signatures of a request with this body to `url` at `timestamp`, in
+/// milliseconds.
+pub fn signature(secret: &str, url: &str, body: &str, timestamp: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         return String::new();
     };

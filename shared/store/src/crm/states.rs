@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::try_join4;
+use futures::future::try_join5;
 use rollcall_crm::port::FacetSource;
 use rollcall_crm::projection::UserState;
 use rollcall_domain::id::UserId;
@@ -12,6 +12,7 @@ use rollcall_domain::time::Clock;
 
 use crate::badges::BadgeLister;
 use crate::catalog::CatalogReader;
+use crate::certificates::CertificateLister;
 use crate::learner::LearnerReader;
 use crate::users::UserReader;
 
@@ -25,6 +26,8 @@ pub struct UserStates {
     pub learners: LearnerReader,
     /// Lists badges.
     pub badges: BadgeLister,
+    /// Lists certificates.
+    pub certificates: CertificateLister,
     /// Reads the published catalogue.
     pub catalog: CatalogReader,
     /// The time, for the cache.
@@ -34,13 +37,15 @@ pub struct UserStates {
 #[async_trait]
 impl FacetSource for UserStates {
     async fn load(&self, user: &UserId) -> Result<Option<UserState>, PortError> {
-        let loading = try_join4(
+        let loading = try_join5(
             self.users.find(user),
             self.learners.load(user),
             self.badges.all(user),
+            self.certificates.all(user),
             self.catalog.load(self.clock.now()),
         );
-        let (found, learner, badges, catalog) = Box::pin(loading).await?;
-        Ok(found.map(|user| UserState { user, learner, badges, catalog }))
+        let (found, learner, badges, certificates, catalog) = Box::pin(loading).await?;
+        let state = |user| UserState { user, learner, badges, certificates, catalog };
+        Ok(found.map(state))
     }
 }

@@ -15,6 +15,7 @@ use rollcall_domain::user::{Identity, User};
 use rollcall_store::Capability;
 use rollcall_store::badges::BadgeLister;
 use rollcall_store::catalog::{CatalogPublisher, CatalogReader, version_of};
+use rollcall_store::certificates::CertificateLister;
 use rollcall_store::crm::UserStates;
 use rollcall_store::enrollments::EnrollmentWriter;
 use rollcall_store::learner::{LearnerReader, LearnerRecorder, Write};
@@ -46,6 +47,7 @@ async fn a_state_is_everything_that_was_stored_about_a_user() {
         users: UserReader::new(&tables),
         learners: LearnerReader::new(&tables),
         badges: BadgeLister::new(&tables),
+        certificates: CertificateLister::new(&tables),
         catalog: CatalogReader::new(&tables),
         clock: Arc::new(Noon),
     };

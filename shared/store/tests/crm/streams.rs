@@ -1,7 +1,8 @@
 //! Reading again what a failed batch was about.
 
 use rollcall_domain::badge::{Badge, BadgeKind, BadgeName};
-use rollcall_domain::catalog::Terms;
+use rollcall_domain::catalog::{Catalog, CatalogVersion, Terms};
+use rollcall_domain::certificate::{Certificate, CertificateKind, CertificateName, Earned};
 use rollcall_domain::enrollment::{Target, enroll};
 use rollcall_domain::learning::Learner;
 use rollcall_domain::progress::Changes;
@@ -10,6 +11,7 @@ use rollcall_domain::user::{Identity, User};
 use rollcall_resources::Table;
 use rollcall_store::Capability;
 use rollcall_store::badges::BadgeAwarder;
+use rollcall_store::certificates::CertificateAwarder;
 use rollcall_store::enrollments::EnrollmentWriter;
 use rollcall_store::learner::{LearnerRecorder, Write};
 use rollcall_store::streams::{Change, Reread, StreamRange, StreamReader};
@@ -22,7 +24,7 @@ use crate::world::World;
 const USERS: usize = 40;
 const READER: &str = "reader";
 
-/// Makes users who enrol in two courses, learn and get a badge.
+/// Makes users who enrol in two courses, learn and get a badge and a certificate.
 async fn fill(world: &World) {
     let tables = world.operator();
     let (random, now) = (SeededRandom::new(3), world.clock.now());
@@ -49,8 +51,18 @@ async fn fill(world: &World) {
         let write = Write { user: &user.id, before: &learner, now, trace_id: "trace" };
         recorder.store(write, &Changes::default()).await.unwrap();
         let name = BadgeName { kind: BadgeKind::Course, slug: "one".parse().unwrap() };
-        let badge = Badge { name, earned_at: now, given_by: None };
+        let badge = Badge { name, earned_at: now, given_by: None, is_history: false };
         BadgeAwarder::new(&tables).award(&user.id, &badge, (now, "trace")).await.unwrap();
+        let earned = Earned {
+            name: CertificateName { kind: CertificateKind::Course, slug: "one".parse().unwrap() },
+            catalog: CatalogVersion::default(),
+            evidence: Vec::new(),
+            earned_at: now,
+        };
+        let catalog = Catalog::default();
+        let at = |place| Certificate::award(earned.clone(), [&catalog; 2], place, now, &random);
+        let awarder = CertificateAwarder::new(&tables);
+        awarder.award(&user.id, at, &random, (now, "trace")).await.unwrap().unwrap();
     }
 }
 
@@ -94,7 +106,9 @@ async fn a_range_is_read_again_exactly_or_said_to_be_gone() {
     let world = World::start().await;
     fill(&world).await;
     let reader = StreamReader::new(&world.acting_as(READER, StreamReader::GRANTS));
-    for table in [Table::Users, Table::Enrollments, Table::Progress, Table::Badges] {
+    for table in
+        [Table::Users, Table::Enrollments, Table::Progress, Table::Badges, Table::Certificates]
+    {
         let table = table.full_name("dev");
         let (shard_id, records) = fullest(&world, &table);
         let stream_arn = world.database.stream_arn(&table).unwrap();
