@@ -358,8 +358,9 @@ fn any_certificate(random: &dyn Random) -> Certificate {
 async fn against_the_schema(documents: &[Value]) -> Vec<Vec<String>> {
     let schema = root().join(".tools/open-badges/ob_v3p0_achievementcredential_schema.json");
     assert!(schema.is_file(), "the schema of Open Badges is not there: run `make test`");
-    let lines: String = documents.iter().map(|document| format!("{document}\n")).collect();
-    let told = peer("schema.js", &[("OPEN_BADGES_SCHEMA", schema.to_str().unwrap())], &lines).await;
+    let lines: Vec<String> = documents.iter().map(|document| format!("{document}\n")).collect();
+    let variables = [("OPEN_BADGES_SCHEMA", schema.to_str().unwrap())];
+    let told = peer("schema.js", &variables, &lines.concat()).await;
     let faults: Vec<_> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(faults.len(), documents.len());
     faults
