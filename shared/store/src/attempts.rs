@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{corrupt, failed};
 use crate::item::{from_item, key, text, to_item};
 use crate::learner::{self, Write};
+use crate::personal::partition;
 use crate::tables::{Tables, capability};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,10 +33,6 @@ struct AttemptItem {
     pk: String,
     sk: String,
     attempt: Attempt,
-}
-
-fn partition(user: &UserId) -> String {
-    format!("user#{user}")
 }
 
 fn open_sort(name: &QuizName) -> String {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use rollcall_domain::audit::Entry;
 use rollcall_domain::catalog::CatalogVersion;
 use rollcall_domain::certificate::{
@@ -261,24 +261,17 @@ impl CertificateAwarder {
         certificate: &Certificate,
         written: Written<'_>,
     ) -> Result<Applied, PortError> {
-        let build = "build a transaction";
         let item = CertificateItem::new(user, certificate, written);
         let StatusPlace { list, index } = certificate.place;
-        let is_there = ConditionCheck::builder()
-            .table_name(self.tables.name(Table::Users))
-            .set_key(Some(key(&partition(user), users::PROFILE)))
-            .condition_expression("attribute_exists(pk) AND attribute_not_exists(closed_at_ms)")
-            .build()
-            .map_err(corrupt(build))?;
         let taken = Put::builder()
             .table_name(self.tables.name(Table::Certificates))
             .set_item(Some(key(&list_partition(list), &format!("taken#{index}"))))
             .condition_expression("attribute_not_exists(pk)")
             .build()
-            .map_err(corrupt(build))?;
+            .map_err(corrupt("build a transaction"))?;
         let parts = vec![
             self.tables.put_version_part(Table::Certificates, &item, 1)?,
-            TransactWriteItem::builder().condition_check(is_there).build(),
+            users::in_use_part(&self.tables, user)?,
             TransactWriteItem::builder().put(taken).build(),
         ];
         self.tables.commit("award a certificate", parts).await

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
 use crate::item::{key, number};
+use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 
@@ -78,10 +79,6 @@ impl TryFrom<EnrollmentItem> for Enrollment {
             updated_at: item.updated_at,
         })
     }
-}
-
-fn partition(user: &UserId) -> String {
-    format!("user#{user}")
 }
 
 fn sort(target: &Target) -> String {

@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use crate::enrollments::{self, EnrollmentItem};
 use crate::error::corrupt;
 use crate::item::key;
+use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::Applied;
 use crate::{audit, users};
@@ -96,10 +97,6 @@ struct ProgressItem {
     stamp: Stamp,
     #[serde(flatten)]
     record: Record,
-}
-
-fn partition(user: &UserId) -> String {
-    format!("user#{user}")
 }
 
 pub(crate) async fn load(tables: &Tables, user: &UserId) -> Result<Learner, PortError> {

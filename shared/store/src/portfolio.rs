@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
 use crate::item::{key, number, to_item};
+use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 
@@ -37,10 +38,6 @@ impl From<PieceItem> for Piece {
         let PieceItem { piece_id, shelf, content, created_at, version, .. } = item;
         Self { id: piece_id, shelf, content, created_at, version }
     }
-}
-
-fn partition(owner: &UserId) -> String {
-    format!("user#{owner}")
 }
 
 fn sort(shelf: Shelf, piece: &PieceId) -> String {
