@@ -28,13 +28,13 @@ async fn merge_with(browser: &mut Browser, into: &str, from: &str, tag: &str) ->
 }
 
 /// Merges for whatever version there is.
-async fn merge(browser: &mut Browser, into: &str, from: &str) -> Answer {
+pub(crate) async fn merge(browser: &mut Browser, into: &str, from: &str) -> Answer {
     let tag = browser.get(&format!("/admin/users/{into}")).await.header("etag").to_owned();
     merge_with(browser, into, from, &tag).await
 }
 
 /// Lets the time be over in which requests of an account that was merged may run.
-async fn settle(world: &World, from: &str) {
+pub(crate) async fn settle(world: &World, from: &str) {
     let update = json!({
         "TableName": Table::Users.full_name("dev"),
         "Key": { "pk": { "S": format!("user#{from}") }, "sk": { "S": "merged" } },
@@ -46,12 +46,12 @@ async fn settle(world: &World, from: &str) {
 }
 
 /// Lets the schedule's function run once, and tells whether it succeeded.
-async fn go_on(world: &World) -> bool {
+pub(crate) async fn go_on(world: &World) -> bool {
     let invocation = world.cloud.lambda.invoke("user-merge", b"{}".as_slice().into(), None).await;
     matches!(invocation.unwrap().outcome, Invoked::Response(_))
 }
 
-async fn status(browser: &mut Browser, into: &str, from: &str) -> String {
+pub(crate) async fn status(browser: &mut Browser, into: &str, from: &str) -> String {
     let answer = merge(browser, into, from).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     answer.json()["status"].as_str().unwrap().to_owned()
@@ -236,7 +236,7 @@ const DEATHS: [(&str, &str); 8] = [
     ("TransactWriteItems", "rollcall-dev-portfolio"),
     ("TransactWriteItems", "rollcall-dev-directory"),
     ("TransactWriteItems", "connection#"),
-    ("BatchWriteItem", "rollcall-dev-attempts"),
+    ("BatchWriteItem", "rollcall-dev-progress"),
     ("TransactWriteItems", "#erase_shard"),
 ];
 

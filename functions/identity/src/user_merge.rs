@@ -201,19 +201,19 @@ async fn learning_step(ports: &Ports, moving: Moving<'_>) -> Result<bool, PortEr
     }
 }
 
-/// Moves attempts and pieces of work; whether all of them are moved.
+/// Moves attempts, badges that were given by hand, and pieces of work; whether all of them are moved.
 async fn work(
     ports: &Ports,
     moving: Moving<'_>,
     invocation: &Invocation,
 ) -> Result<bool, PortError> {
-    ports.merges.move_open_attempts(moving).await?;
-    ports.merges.move_given_badges(moving).await?;
     for _step in 0..STEPS_MAX {
         if !ports.has_time(invocation) {
             return Ok(false);
         }
-        let mut more = ports.merges.move_attempts(moving).await?;
+        let mut more = ports.merges.move_open_attempts(moving).await?;
+        more |= ports.merges.move_given_badges(moving).await?;
+        more |= ports.merges.move_attempts(moving).await?;
         for shelf in Shelf::ALL {
             more |= ports.merges.move_pieces(moving, shelf).await?;
         }

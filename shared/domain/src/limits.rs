@@ -158,6 +158,8 @@ pub const ANONYMOUS_SECONDS_MAX: i64 = 90 * 24 * 60 * 60;
 /// A validator is asked about an attestation for this long: half a day of messages, and what the queue
 /// may be late.
 pub const REVIEW_SECONDS_MAX: i64 = 13 * 60 * 60;
+/// Merges upon merges that lead from an account to its survivor.
+pub const MERGE_CHAIN_MAX: u32 = 20;
 /// Records that an import writes of one person at once, so that they fit one transaction.
 pub const IMPORT_RECORDS_AT_ONCE_MAX: usize = 40;
 /// People in one request of an import.

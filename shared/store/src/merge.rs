@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 use rollcall_domain::id::UserId;
 use rollcall_domain::learning::Learner;
+use rollcall_domain::limits::MERGE_CHAIN_MAX;
 use rollcall_domain::merge;
 use rollcall_domain::port::{PortError, PortErrorClass};
 use rollcall_domain::portfolio::Shelf;
@@ -28,15 +29,10 @@ use crate::{badges, crm, enrollments, portfolio};
 
 /// Items that one transaction moves: two writes each, of the hundred that DynamoDB allows.
 const MOVED_AT_ONCE_MAX: i32 = 40;
-/// Attempts that are open at a time.
-const OPEN_ATTEMPTS_MAX: i32 = 1_000;
-/// Badges that were given by hand: as many as a catalogue can declare.
-const GIVEN_BADGES_MAX: i32 = 1_000;
-/// Mergers upon mergers that lead to one survivor.
-const CHAIN_MAX: u32 = 20;
 
-const MOVE: &[&str] =
-    &["dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"];
+const MOVE: &[&str] = &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"];
+/// What removes that which nobody needs any more.
+const REMOVE: &[&str] = &["dynamodb:BatchWriteItem"];
 
 /// A merge that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,17 +81,14 @@ capability! {
         &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
     ),
     Grant::table(Table::Progress, MOVE),
+    Grant::table(Table::Progress, REMOVE),
     Grant::table(Table::Attempts, MOVE),
     Grant::table(Table::Portfolio, MOVE),
+    Grant::table(Table::Portfolio, REMOVE),
     Grant::table(Table::Portfolio, &["dynamodb:UpdateItem"]),
-    Grant::table(
-        Table::Badges,
-        &["dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Query"],
-    ),
-    Grant::table(
-        Table::Certificates,
-        &["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:Query"],
-    ),
+    Grant::table(Table::Badges, MOVE),
+    Grant::table(Table::Badges, REMOVE),
+    Grant::table(Table::Certificates, MOVE),
     Grant::table(Table::Edge, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
     Grant::table(Table::Directory, &["dynamodb:DeleteItem"]),
     Grant::table(Table::Crm, &["dynamodb:GetItem"]),
@@ -137,7 +130,7 @@ impl MergeFinisher {
         now: Timestamp,
     ) -> Result<Option<User>, PortError> {
         let mut into = merge.into.clone();
-        for _link in 0..CHAIN_MAX {
+        for _link in 0..MERGE_CHAIN_MAX {
             if let Some(user) = users::find(&self.tables, &into).await? {
                 let is_erased = user.standing.erase_at().is_some_and(|at| at <= now);
                 return Ok(Some(user).filter(|_| !is_erased));
@@ -158,7 +151,8 @@ impl MergeFinisher {
 
     /// Stores what becomes of the survivor, who learned `before`, and removes the `part` of what the
     /// other account did from which it follows; `Conflict`, and nothing is stored, when either changed
-    /// in between.
+    /// in between. It counts as a write of both: whoever read the other account before, such as a
+    /// validator's answer on its way, stores nothing there afterwards.
     pub async fn move_learning(
         &self,
         moving: Moving<'_>,
@@ -170,6 +164,8 @@ impl MergeFinisher {
         let write = Write { user: into, before, now, trace_id };
         let tables = &self.tables;
         let mut parts = learner::parts(tables, write, changes)?;
+        let left = Write { user: from, before: part, now, trace_id };
+        parts.extend(learner::parts(tables, left, &Changes::default())?);
         parts.extend(learner::removal_parts(tables, from, part)?);
         for (target, enrollment) in &part.enrollments {
             parts.push(enrollments::removal_part(tables, from, enrollment)?);
@@ -187,44 +183,24 @@ impl MergeFinisher {
         self.tables.move_items(Table::Attempts, moving, attempts, Vec::new()).await
     }
 
-    /// Moves the attempts that are open, but those at quizzes that the survivor has begun as well.
-    pub async fn move_open_attempts(&self, moving: Moving<'_>) -> Result<(), PortError> {
-        let tables = &self.tables;
-        for item in tables.raw(Table::Attempts, moving.from, "open#", OPEN_ATTEMPTS_MAX).await? {
-            let part = tables.put_moved(Table::Attempts, item, moving.into)?;
-            tables.commit("move an open attempt", vec![part]).await?;
-        }
-        Ok(())
+    /// Moves some attempts that are open, but those at quizzes that the survivor has begun as well,
+    /// which go; whether there may be more.
+    pub async fn move_open_attempts(&self, moving: Moving<'_>) -> Result<bool, PortError> {
+        self.tables.move_each(Table::Attempts, moving, "open#", |_| Ok(None)).await
     }
 
-    /// Moves the badges that were given by hand, but those that the survivor has as well. The others
-    /// follow from what was learned and are awarded to the survivor.
-    pub async fn move_given_badges(&self, moving: Moving<'_>) -> Result<(), PortError> {
-        let tables = &self.tables;
-        let given =
-            tables.raw(Table::Badges, moving.from, badges::BY_HAND, GIVEN_BADGES_MAX).await?;
-        for item in given {
-            let part = tables.put_moved(Table::Badges, item, moving.into)?;
-            tables.commit("move a badge", vec![part]).await?;
-        }
-        Ok(())
+    /// Moves some badges that were given by hand, but those that the survivor has as well, which go;
+    /// whether there may be more. The others follow from what was learned and are awarded to the
+    /// survivor.
+    pub async fn move_given_badges(&self, moving: Moving<'_>) -> Result<bool, PortError> {
+        self.tables.move_each(Table::Badges, moving, badges::BY_HAND, |_| Ok(None)).await
     }
 
     /// Moves some certificates, which keep their ids, so that what was shown to others stays true;
     /// whether there may be more. Where the survivor has one for the same, that one counts and the
     /// other goes.
     pub async fn move_certificates(&self, moving: Moving<'_>) -> Result<bool, PortError> {
-        let (tables, operation) = (&self.tables, "move a certificate");
-        let items = tables.raw(Table::Certificates, moving.from, "", MOVED_AT_ONCE_MAX).await?;
-        let more = !items.is_empty();
-        for item in items {
-            let removed = tables.remove_part(Table::Certificates, &item, moving.from)?;
-            let put = tables.put_moved(Table::Certificates, item, moving.into)?;
-            if tables.commit(operation, vec![removed.clone(), put]).await? == Applied::Refused(1) {
-                tables.commit(operation, vec![removed]).await?;
-            }
-        }
-        Ok(more)
+        self.tables.move_each(Table::Certificates, moving, "", |_| Ok(None)).await
     }
 
     /// Moves some pieces of work, more of them than fit on a shelf if it has to be; whether there may
@@ -255,9 +231,9 @@ impl MergeFinisher {
     }
 
     /// Removes what nobody needs any more: counters, what is kept for repeated requests, sessions, and
-    /// badges, which are the survivor's by now or follow from what was learned.
+    /// badges that follow from what was learned.
     pub async fn remove_rest(&self, from: &UserId) -> Result<(), PortError> {
-        let rest = [Table::Progress, Table::Attempts, Table::Portfolio, Table::Badges, Table::Edge];
+        let rest = [Table::Progress, Table::Portfolio, Table::Badges, Table::Edge];
         for table in rest {
             self.tables.remove_personal(table, from, |_| true).await?;
         }
@@ -304,7 +280,7 @@ impl MergeFinisher {
 /// them.
 pub(crate) async fn discard_absorbed(tables: &Tables, user: &UserId) -> Result<(), PortError> {
     let mut waiting = users::absorbed(tables, user).await?;
-    for _account in 0..CHAIN_MAX {
+    for _account in 0..MERGE_CHAIN_MAX {
         let Some(absorbed) = waiting.pop() else { return Ok(()) };
         waiting.extend(users::absorbed(tables, &absorbed).await?);
         let tombstone = users::tombstone(tables, &absorbed).await?;
@@ -394,7 +370,33 @@ impl Tables {
         Ok(true)
     }
 
-    /// The removal of an item of a user's partition that is there.
+    /// Moves items from one user's partition to another's, each in one transaction, so that none is in
+    /// both; whether there may be more. An item whose like is there goes, together with what `dropped`
+    /// writes for it. One that changed since it was read stays, and is read again with those that are
+    /// left.
+    async fn move_each(
+        &self,
+        table: Table,
+        moving: Moving<'_>,
+        prefix: &str,
+        dropped: impl Fn(&Attributes) -> Result<Option<TransactWriteItem>, PortError>,
+    ) -> Result<bool, PortError> {
+        let operation = "move an item";
+        let items = self.raw(table, moving.from, prefix, MOVED_AT_ONCE_MAX).await?;
+        let more = !items.is_empty();
+        for item in items {
+            let removed = self.remove_part(table, &item, moving.from)?;
+            let dropping = [Some(removed.clone()), dropped(&item)?];
+            let put = self.put_moved(table, item, moving.into)?;
+            if self.commit(operation, vec![removed, put]).await? == Applied::Refused(1) {
+                self.commit(operation, dropping.into_iter().flatten().collect()).await?;
+            }
+        }
+        Ok(more)
+    }
+
+    /// The removal of an item of a user's partition, as it was read: what carries a version is still of
+    /// that version, and everything else is there.
     fn remove_part(
         &self,
         table: Table,
@@ -404,8 +406,13 @@ impl Tables {
         let sort = item.get(SORT_KEY).and_then(|sort| sort.as_s().ok()).cloned();
         let delete = Delete::builder()
             .table_name(self.name(table))
-            .set_key(Some(key(&partition(user), &sort.unwrap_or_default())))
-            .condition_expression("attribute_exists(pk)");
+            .set_key(Some(key(&partition(user), &sort.unwrap_or_default())));
+        let delete = match item.get("version") {
+            Some(version) => delete
+                .condition_expression("version = :version")
+                .expression_attribute_values(":version", version.clone()),
+            None => delete.condition_expression("attribute_exists(pk)"),
+        };
         let delete = delete.build().map_err(corrupt("build a transaction"))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
