@@ -23,7 +23,7 @@ use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
-use crate::item::{Order, PageQuery, key, number};
+use crate::item::{Attributes, Order, PageQuery, from_item, key, number};
 use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::Applied;
@@ -348,6 +348,33 @@ struct RevokedItem {
     revoked_at: Timestamp,
 }
 
+/// That a place of a status list counts no more, as a part of a transaction.
+fn revoked_part(
+    tables: &Tables,
+    StatusPlace { list, index }: StatusPlace,
+    revoked_at: Timestamp,
+) -> Result<TransactWriteItem, PortError> {
+    let (pk, sk) = (list_partition(list), format!("{REVOKED}{index}"));
+    let revoked = RevokedItem { pk, sk, index, revoked_at };
+    tables.put_part(Table::Certificates, &revoked)
+}
+
+/// What is written where a certificate goes since its holder has another for the same, as a part of a
+/// transaction: its place counts no more, unless it was revoked before. Copies of it that were handed
+/// out could never be revoked again otherwise.
+pub(crate) fn dropped_part(
+    tables: &Tables,
+    item: &Attributes,
+    now: Timestamp,
+) -> Result<Option<TransactWriteItem>, PortError> {
+    let item: CertificateItem = from_item(item.clone())?;
+    if item.revoked_at.is_some() {
+        return Ok(None);
+    }
+    let place = StatusPlace { list: item.status_list, index: item.status_index };
+    revoked_part(tables, place, now).map(Some)
+}
+
 capability! {
     /// Revokes certificates.
     CertificateRevoker,
@@ -373,12 +400,9 @@ impl CertificateRevoker {
     ) -> Result<(), PortError> {
         let tables = &self.tables;
         let item = CertificateItem::new(&held.user, &held.certificate, written);
-        let StatusPlace { list, index } = held.certificate.place;
-        let (pk, sk) = (list_partition(list), format!("{REVOKED}{index}"));
-        let revoked = RevokedItem { pk, sk, index, revoked_at: entry.at };
         let parts = vec![
             tables.put_version_part(Table::Certificates, &item, held.certificate.version)?,
-            tables.put_part(Table::Certificates, &revoked)?,
+            revoked_part(tables, held.certificate.place, entry.at)?,
             audit::part(tables, entry)?,
         ];
         tables.transact("revoke a certificate", parts).await

@@ -25,7 +25,7 @@ use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
 use crate::users::{self, TOMBSTONE, TombstoneItem};
-use crate::{badges, crm, enrollments, portfolio};
+use crate::{badges, certificates, crm, enrollments, portfolio};
 
 /// Items that one transaction moves: two writes each, of the hundred that DynamoDB allows.
 const MOVED_AT_ONCE_MAX: i32 = 40;
@@ -197,10 +197,12 @@ impl MergeFinisher {
     }
 
     /// Moves some certificates, which keep their ids, so that what was shown to others stays true;
-    /// whether there may be more. Where the survivor has one for the same, that one counts and the
-    /// other goes.
+    /// whether there may be more. Where the survivor has one for the same, that one counts; the other
+    /// goes, and its place in a status list counts no more.
     pub async fn move_certificates(&self, moving: Moving<'_>) -> Result<bool, PortError> {
-        self.tables.move_each(Table::Certificates, moving, "", |_| Ok(None)).await
+        let dropped =
+            |item: &Attributes| certificates::dropped_part(&self.tables, item, moving.now);
+        self.tables.move_each(Table::Certificates, moving, "", dropped).await
     }
 
     /// Moves some pieces of work, more of them than fit on a shelf if it has to be; whether there may

@@ -28,7 +28,8 @@ use rollcall_domain::user::{Identity, User};
 use rollcall_store::attempts::AttemptStarter;
 use rollcall_store::badges::{BadgeGiver, BadgeLister, BadgeTaker, Given};
 use rollcall_store::certificates::{
-    CertificateAwarder, CertificateLister, CertificateRevoker, Held, StatusListReader,
+    CertificateAwarder, CertificateFinder, CertificateLister, CertificateRevoker, Held,
+    StatusListReader,
 };
 use rollcall_store::learner::{TaskRecorder, Write};
 use rollcall_store::merge::{MergeFinisher, Moving};
@@ -202,6 +203,32 @@ async fn a_certificate_that_is_revoked_while_it_moves_is_revoked() {
     assert_eq!(moved.id, certificate.id);
     assert!(moved.revocation.is_some(), "{moved:?}");
     assert_eq!(twins.revoked().await, BTreeSet::from([certificate.place.index]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_goes_in_a_merge_counts_no_more() {
+    for (own_is_revoked, their_is_revoked) in [(true, false), (false, false), (false, true)] {
+        let twins = Twins::start().await;
+        let Twins { into, from, .. } = &twins;
+        let (own, their) = (twins.award(into, 1).await, twins.award(from, 2).await);
+        let mut expected = BTreeSet::from([their.place.index]);
+        if own_is_revoked {
+            twins.revoke(&own, into).await;
+            expected.insert(own.place.index);
+        }
+        if their_is_revoked {
+            twins.revoke(&their, from).await;
+        }
+        let finisher: MergeFinisher = twins.can();
+        assert!(finisher.move_certificates(twins.moving()).await.unwrap());
+        assert!(!finisher.move_certificates(twins.moving()).await.unwrap());
+        assert_eq!(twins.certificates(into).await.len(), 1);
+        assert_eq!(twins.can::<CertificateFinder>().find(&their.id).await.unwrap(), None);
+        assert_eq!(twins.revoked().await, expected);
+        let list = twins.can::<StatusListReader>().find(1).await.unwrap().unwrap();
+        let changed_at = if their_is_revoked { at(50) } else { at(100) };
+        assert_eq!(list.changed_at, Some(changed_at), "a place is revoked once");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
