@@ -20,6 +20,7 @@ use sha2::Sha256;
 
 use crate::desk::user_id;
 use crate::labs::changed;
+use crate::merge;
 
 const LAB: &str = "watch-a-contact";
 const MODULE: &str = "follow-a-change";
@@ -184,6 +185,40 @@ async fn while_a_validator_says_nothing_an_attestation_is_pending_and_asked_agai
     assert_eq!(validator.asked(), asked);
     let shown = ada.get(&format!("/modules/{MODULE}/progress")).await.json();
     assert_eq!(shown["tasks"][1]["attempt_count"], 1, "{shown}");
+    world.finish(Outcome::Clean).await;
+    shutdown.begin();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pending_when_its_account_is_merged_is_settled_for_the_survivor() {
+    let (world, validator, shutdown) = world_with_validator().await;
+    let (mut ada, mut lin) = (world.signed_in("ada").await, world.signed_in("lin").await);
+    let (ada_id, lin_id) = (user_id(&mut ada).await, user_id(&mut lin).await);
+    validator.says(200, r#"{"outcome":"pending"}"#);
+    attest(&mut lin, "https://example.org/1").await;
+    eventually("the validator is asked", async || (validator.asked() > 0).then_some(())).await;
+    let mut grace = world.signed_in("grace").await;
+    assert_eq!(merge::merge(&mut grace, &ada_id, &lin_id).await.status, 202);
+    assert!(!asked_again(&world, &lin_id).await, "it is not the survivor's yet, and pending");
+    merge::settle(&world, &lin_id).await;
+    assert!(merge::go_on(&world).await);
+    assert_eq!(status(&mut ada).await, "pending");
+    // The message names who attested.
+    assert!(!asked_again(&world, &lin_id).await);
+    validator.says(200, r#"{"outcome":"accepted"}"#);
+    assert!(asked_again(&world, &lin_id).await);
+    becomes(&ada, "attested").await;
+    let questions = validator.questions.lock().unwrap().clone();
+    let last = &questions.last().unwrap()["data"];
+    assert_eq!((&last["user_id"], &last["task"]), (&json!(ada_id), &json!(LAB)), "{last}");
+    let asked = validator.asked();
+    assert!(asked_again(&world, &lin_id).await, "nothing is pending any more");
+    assert_eq!(validator.asked(), asked);
+    eventually("the merge is finished", async || {
+        assert!(merge::go_on(&world).await);
+        (merge::status(&mut grace.clone(), &ada_id, &lin_id).await == "merged").then_some(())
+    })
+    .await;
     world.finish(Outcome::Clean).await;
     shutdown.begin();
 }

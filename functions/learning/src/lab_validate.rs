@@ -3,8 +3,8 @@
 //! every few minutes for half a day, and then lies on the dead-letter desk, from where an operator
 //! returns it.
 //!
-//! A message only says where to look. What is not pending any more needs no answer, so messages may
-//! come late, twice and in any order.
+//! A message only says where to look; who was merged into somebody since is looked for as the survivor.
+//! What is not pending any more needs no answer, so messages may come late, twice and in any order.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use rollcall_domain::catalog::Catalog;
 use rollcall_domain::id::UserId;
 use rollcall_domain::learning::Learner;
+use rollcall_domain::limits::MERGE_CHAIN_MAX;
 use rollcall_domain::progress::{Review, TaskOutcome, TaskRecord, perform};
 use rollcall_domain::secret::Secret;
 use rollcall_domain::slug::Slug;
@@ -25,6 +26,7 @@ use rollcall_runtime::{Function, Invocation, Startup, StartupError, Trigger};
 use rollcall_secrets::SecretReader;
 use rollcall_store::catalog::CatalogReader;
 use rollcall_store::learner::{TaskRecorder, Write};
+use rollcall_store::users::MergeFollower;
 use rollcall_store::{Capability, PortError, PortErrorClass};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,7 @@ pub static FUNCTION: Function = Function {
     grants: &[
         CatalogReader::GRANTS,
         TaskRecorder::GRANTS,
+        MergeFollower::GRANTS,
         &[Grant::secret(SecretName::LabValidatorKey)],
     ],
     settings: &[&LAB_VALIDATOR],
@@ -53,6 +56,7 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024;
 struct Ports {
     catalog: CatalogReader,
     learners: TaskRecorder,
+    merges: MergeFollower,
     /// None where the stage has no validator.
     validator: Option<Webhook>,
     clock: Arc<dyn Clock>,
@@ -72,8 +76,13 @@ impl Ports {
                 source: Box::new(error),
             })?)
         };
-        let (catalog, learners) = (startup.capability()?, startup.capability()?);
-        Ok(Self { catalog, learners, validator, clock: startup.clock() })
+        Ok(Self {
+            catalog: startup.capability()?,
+            learners: startup.capability()?,
+            merges: startup.capability()?,
+            validator,
+            clock: startup.clock(),
+        })
     }
 }
 
@@ -96,7 +105,7 @@ impl KeySource for Keys {
 /// Where an attestation is pending.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Pending {
-    /// Whose.
+    /// Whose it was when it was attested.
     pub(crate) user: UserId,
     /// Of which module.
     pub(crate) module: Slug,
@@ -172,17 +181,38 @@ async fn settle(
 ) -> Result<(), LabValidateError> {
     let pending: Pending = serde_json::from_str(body)?;
     let catalog = ports.catalog.load(ports.clock.now()).await?;
-    let learner = ports.learners.load(&pending.user).await?;
+    let Some((user, learner)) = find(ports, &pending).await? else { return Ok(()) };
     let Some((record, since)) = pending_record(&learner, &pending) else {
         return Ok(());
     };
-    let accepted = match ask(ports, &pending, record, since).await? {
+    let accepted = match ask(ports, (&user, &pending), record, since).await? {
         Verdict::Accepted => true,
         Verdict::Refused => false,
         Verdict::Pending => return Err(LabValidateError::Undecided),
     };
     let outcome = TaskOutcome::Reviewed { since, accepted };
     record_answer(ports, &catalog, &pending, &outcome, invocation).await
+}
+
+/// Who has what is pending, and what they did; `None` when it is not pending any more. What an account
+/// did moves to its survivor piece by piece, so each account on the way is looked at, in the order in
+/// which it moves.
+async fn find(
+    ports: &Ports,
+    pending: &Pending,
+) -> Result<Option<(UserId, Learner)>, LabValidateError> {
+    let mut user = pending.user.clone();
+    for _account in 0..MERGE_CHAIN_MAX {
+        let learner = ports.learners.load(&user).await?;
+        if pending_record(&learner, pending).is_some() {
+            return Ok(Some((user, learner)));
+        }
+        match ports.merges.merged_into(&user).await? {
+            Some(into) => user = into,
+            None => return Ok(None),
+        }
+    }
+    Err(LabValidateError::Merges)
 }
 
 /// The record of what is pending, and since when it is.
@@ -199,7 +229,7 @@ fn pending_record<'learner>(
 
 async fn ask(
     ports: &Ports,
-    pending: &Pending,
+    (user, pending): (&UserId, &Pending),
     record: &TaskRecord,
     since: Timestamp,
 ) -> Result<Verdict, LabValidateError> {
@@ -208,7 +238,7 @@ async fn ask(
         r#type: "lab.attested",
         timestamp: since,
         data: Attested {
-            user_id: pending.user.as_str(),
+            user_id: user.as_str(),
             module: pending.module.as_str(),
             task: pending.task.as_str(),
             evidence_url: record.evidence_url.as_deref(),
@@ -233,14 +263,11 @@ async fn record_answer(
     // What the catalogue has dropped completes nothing.
     let Some((module, task)) = found else { return Ok(()) };
     for _attempt in 0..ATTEMPTS_MAX {
-        let before = ports.learners.load(&pending.user).await?;
-        if pending_record(&before, pending).is_none() {
-            return Ok(());
-        }
+        let Some((user, before)) = find(ports, pending).await? else { return Ok(()) };
         let now = ports.clock.now();
         let changes = perform(&before, catalog, module, task, outcome, now);
         let trace_id = invocation.trace_id.as_str();
-        let write = Write { user: &pending.user, before: &before, now, trace_id };
+        let write = Write { user: &user, before: &before, now, trace_id };
         match ports.learners.store(write, &changes).await {
             Ok(()) => return Ok(()),
             Err(error) if error.class == PortErrorClass::Conflict => {}
@@ -264,6 +291,8 @@ enum LabValidateError {
     Undecided,
     #[error("too many writers of one learner's progress")]
     Contended,
+    #[error("too many merges upon merges")]
+    Merges,
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -272,7 +301,7 @@ impl LabValidateError {
     fn is_of_the_validator(&self) -> bool {
         match self {
             Self::NoValidator | Self::Ask(_) | Self::Strange | Self::Undecided => true,
-            Self::Message(_) | Self::Contended | Self::Port(_) => false,
+            Self::Message(_) | Self::Contended | Self::Merges | Self::Port(_) => false,
         }
     }
 }

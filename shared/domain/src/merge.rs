@@ -12,7 +12,7 @@ use crate::id::UserId;
 use crate::learning::Learner;
 use crate::limits::{IDENTITIES_PER_USER_MAX, USERNAME_HELD_SECONDS};
 use crate::profile::{Contacts, Field, Physical, Profile};
-use crate::progress::{Changes, Completion, ModuleCompletion, ModuleProgress, TaskRecord};
+use crate::progress::{Changes, Completion, ModuleCompletion, ModuleProgress, Review, TaskRecord};
 use crate::search::{Place, PlaceChange, place_changes, places};
 use crate::standing::Standing;
 use crate::time::{Timestamp, after_seconds};
@@ -337,14 +337,22 @@ fn module(own: &ModuleProgress, theirs: &ModuleProgress) -> ModuleProgress {
 }
 
 fn task(own: &TaskRecord, theirs: &TaskRecord) -> TaskRecord {
+    let done_at = own.done_at.into_iter().chain(theirs.done_at).min();
+    // What is done waits for no validator, and what waits for one goes on waiting whatever was refused,
+    // each with the evidence that it is about.
+    let rank = |record: &TaskRecord| {
+        let waits = matches!(record.review, Some(Review::Pending(_)));
+        (record.done_at.is_some(), waits)
+    };
+    let (first, second) = if rank(theirs) > rank(own) { (theirs, own) } else { (own, theirs) };
     TaskRecord {
         attempts: own.attempts.saturating_add(theirs.attempts),
         best_score: own.best_score.max(theirs.best_score),
-        done_at: own.done_at.into_iter().chain(theirs.done_at).min(),
+        done_at,
         last_at: own.last_at.max(theirs.last_at),
         failed_at: own.failed_at.max(theirs.failed_at),
-        evidence_url: own.evidence_url.clone().or_else(|| theirs.evidence_url.clone()),
-        review: own.review.or(theirs.review),
+        evidence_url: first.evidence_url.clone().or_else(|| second.evidence_url.clone()),
+        review: first.review.or(second.review).filter(|_| done_at.is_none()),
         grading: match (&own.grading, &theirs.grading) {
             (Some(own), Some(theirs)) if theirs.at > own.at => Some(theirs.clone()),
             (own, theirs) => own.clone().or_else(|| theirs.clone()),
@@ -625,6 +633,33 @@ mod tests {
             (enrollment.version, enrollment.updated_at) = (0, at(0));
         }
         facts
+    }
+
+    #[test]
+    fn what_waits_for_a_validator_goes_on_waiting_and_what_is_done_for_nobody() {
+        let claimed = |evidence: &str, done_at: Option<i64>, review| TaskRecord {
+            attempts: 1,
+            best_score: None,
+            done_at: done_at.map(at),
+            last_at: at(1),
+            failed_at: None,
+            evidence_url: Some(evidence.to_owned()),
+            grading: None,
+            review,
+        };
+        let done = claimed("done", Some(1), None);
+        let pending = claimed("pending", None, Some(Review::Pending(at(2))));
+        let refused = claimed("refused", None, Some(Review::Refused(at(3))));
+        for (one, other, expected) in [
+            (&refused, &pending, &pending),
+            (&done, &pending, &done),
+            (&done, &refused, &done),
+            (&pending, &pending, &pending),
+        ] {
+            for united in [task(one, other), task(other, one)] {
+                assert_eq!(united, TaskRecord { attempts: 2, ..expected.clone() });
+            }
+        }
     }
 
     proptest! {

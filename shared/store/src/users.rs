@@ -43,7 +43,7 @@ pub(crate) use self::merge::{
     ABSORBED, MERGE_SHARD, TOMBSTONE, TombstoneItem, absorbed, move_held_names,
     release_address_part, settle_address_parts, tombstone,
 };
-pub use self::merge::{AccountMerger, Merge, Tombstone};
+pub use self::merge::{AccountMerger, Merge, MergeFollower, Tombstone};
 pub use self::standing::{ErasureArranger, StandingWriter};
 pub(crate) use self::standing::{due, forget_parts, free_held_names, put_part};
 use crate::error::corrupt;

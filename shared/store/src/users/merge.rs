@@ -93,6 +93,18 @@ pub(crate) async fn tombstone(
     tables.get(Table::Users, &user_key(user), TOMBSTONE).await
 }
 
+capability! {
+    /// Follows accounts that were merged into others.
+    MergeFollower, Grant::table(Table::Users, &["dynamodb:GetItem"])
+}
+
+impl MergeFollower {
+    /// Into whom an account was merged, strongly consistent; they may have been merged since, too.
+    pub async fn merged_into(&self, user: &UserId) -> Result<Option<UserId>, PortError> {
+        Ok(tombstone(&self.tables, user).await?.map(|tombstone| tombstone.into))
+    }
+}
+
 /// A merge, as it is stored.
 #[derive(Debug)]
 pub struct Merge<'merge> {
