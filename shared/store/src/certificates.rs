@@ -39,6 +39,10 @@ const REVOKED: &str = "revoked#";
 const DRAWS_MAX: u32 = 16;
 /// Lists that one award tries: the current one, and the one after it.
 const LISTS_MAX: u32 = 2;
+/// Places that the index may name for one certificate: where a merge has moved it, and where it was.
+const PLACES_MAX: usize = 2;
+/// How often the index is asked while nothing is where it says.
+const FIND_TRIES_MAX: u32 = 3;
 /// Certificates of one person: as many as there are modules, courses and pathways that one can have
 /// records of.
 const CERTIFICATES_MAX: usize = 3 * RECORDS_PER_USER_MAX;
@@ -166,24 +170,34 @@ struct Keys {
 }
 
 /// A certificate by its id: the index says where it is, and the item itself, strongly consistent,
-/// what it says now.
+/// what it says now. The index is a moment behind a merge that moves certificates, and may name both
+/// places, or the old one alone.
 async fn find(tables: &Tables, id: &CertificateId) -> Result<Option<Held>, PortError> {
-    let page = PageQuery {
-        table: Table::Certificates,
-        index: Some(CERTIFICATES_ID),
-        partition: id.as_str(),
-        prefix: "",
-        order: Order::Ascending,
-        start: None,
-        items_max: 1,
-    };
-    let (found, _): (Vec<Keys>, bool) = tables.page("find a certificate", page).await?;
-    let Some(Keys { pk, sk }) = found.into_iter().next() else { return Ok(None) };
-    let user = pk.strip_prefix("user#").and_then(|user| user.parse().ok());
-    let user = user.ok_or("no user's certificate").map_err(corrupt("find a certificate"))?;
-    let item: Option<CertificateItem> = tables.get(Table::Certificates, &pk, &sk).await?;
-    let certificate = item.map(Certificate::try_from).transpose()?;
-    Ok(certificate.map(|certificate| Held { user, certificate }))
+    for _try in 0..FIND_TRIES_MAX {
+        let page = PageQuery {
+            table: Table::Certificates,
+            index: Some(CERTIFICATES_ID),
+            partition: id.as_str(),
+            prefix: "",
+            order: Order::Ascending,
+            start: None,
+            items_max: PLACES_MAX,
+        };
+        let (found, _): (Vec<Keys>, bool) = tables.page("find a certificate", page).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        for Keys { pk, sk } in found {
+            let user = pk.strip_prefix("user#").and_then(|user| user.parse().ok());
+            let user =
+                user.ok_or("no user's certificate").map_err(corrupt("find a certificate"))?;
+            let item: Option<CertificateItem> = tables.get(Table::Certificates, &pk, &sk).await?;
+            if let Some(item) = item {
+                return Ok(Some(Held { user, certificate: item.try_into()? }));
+            }
+        }
+    }
+    Ok(None)
 }
 
 const FIND: &[&str] = &["dynamodb:GetItem"];

@@ -232,6 +232,24 @@ async fn a_certificate_that_goes_in_a_merge_counts_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_found_while_a_merge_moves_it() {
+    let twins = Twins::start().await;
+    let Twins { world, into, from, .. } = &twins;
+    let certificate = twins.award(from, 1).await;
+    let (finder, finisher): (CertificateRevoker, MergeFinisher) = (twins.can(), twins.can());
+    // Between what the index says and the item.
+    let mut held = world.database.faults().hold_next("GetItem", "certificate#course#one");
+    let moving = async {
+        assert!(held.arrived().await);
+        assert!(finisher.move_certificates(twins.moving()).await.unwrap());
+        drop(held);
+    };
+    let (found, ()) = join(finder.find(&certificate.id), moving).await;
+    let found = found.unwrap().expect("it was there all the time");
+    assert_eq!((&found.user, found.certificate.id), (into, certificate.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_badge_that_is_taken_back_during_a_merge_does_not_return() {
     for both_have_it in [false, true] {
         let twins = Twins::start().await;
