@@ -49,6 +49,13 @@ async fn import(world: &World, token: &str, file: &Path, more: &[&str]) -> Said 
     rollcall(world, token, &arguments).await
 }
 
+/// What an operator asks of Ada's past.
+fn order(mode: &str, state: &str) -> Value {
+    json!({ "mode": mode, "contacts": [{
+        "contact_id": "1", "email": "ada@rollcall.example", "progress_state": state,
+    }] })
+}
+
 fn statuses(said: &[Value]) -> Vec<&str> {
     said.iter().map(|told| told["status"].as_str().unwrap()).collect()
 }
@@ -194,14 +201,9 @@ async fn an_import_larger_than_one_write_is_brought_and_undone_portion_by_portio
     let completed = json!({ "completed": true, "completed_at": "2025-10-04T08:00:00Z" });
     let modules: serde_json::Map<String, Value> =
         (0..130).map(|number| (format!("module-{number}"), completed.clone())).collect();
-    let state = json!({ "run-rollcall": { "modules": modules } }).to_string();
-    let order = |mode: &str, state: &str| {
-        json!({ "mode": mode, "contacts": [{
-            "contact_id": "1", "email": "ada@rollcall.example", "progress_state": state,
-        }] })
-    };
     let mut grace = world.signed_in("grace").await;
     let path = "/admin/progress/imports/learn";
+    let state = json!({ "run-rollcall": { "modules": modules } }).to_string();
     // Two operators at once are as good as one.
     let mut other = grace.clone();
     let (one, two) = futures::future::join(
@@ -226,5 +228,41 @@ async fn an_import_larger_than_one_write_is_brought_and_undone_portion_by_portio
         assert_eq!(refused.status, 422, "{refused:?}");
         assert_eq!(refused.json()["errors"][0]["pointer"], pointer);
     }
+    world.finish(Outcome::Clean).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_import_brings_while_it_is_undone_is_undone_or_can_be() {
+    let world = world().await;
+    let mut ada = world.signed_in("ada").await;
+    let ada_id = user_id(&mut ada).await;
+    let mut grace = world.signed_in("grace").await;
+    let path = "/admin/progress/imports/learn";
+    let state = |modules: &[&str]| {
+        let completed = json!({ "completed": true, "completed_at": "2025-10-04T08:00:00Z" });
+        let modules: serde_json::Map<String, Value> =
+            modules.iter().map(|slug| ((*slug).to_owned(), completed.clone())).collect();
+        json!({ "run-rollcall": { "modules": modules } }).to_string()
+    };
+    let (first, second) = ("start-the-local-cloud", "sign-in-as-a-member");
+    let brought = grace.post(path, Some(order("import", &state(&[first])))).await.json();
+    assert_eq!(brought["contacts"][0]["status"], "written", "{brought}");
+    // Until nobody but the undoing reads what Ada has learned.
+    let badge = format!("first_module {first}");
+    world.contact_with(&ada_id, &[("rollcall_badges", &badge)]).await;
+    let mut held = world.cloud.dynamodb.faults().hold_next("Query", &format!("user#{ada_id}"));
+    let mut other = grace.clone();
+    let importing = async {
+        assert!(held.arrived().await);
+        let more = other.post(path, Some(order("import", &state(&[first, second])))).await;
+        drop(held);
+        more.json()
+    };
+    let undoing = grace.post(path, Some(order("undo", "{}")));
+    let (undone, brought) = futures::future::join(undoing, importing).await;
+    assert_eq!(undone.json()["contacts"][0]["status"], "undone", "{undone:?}");
+    assert_eq!(brought["contacts"][0]["status"], "written", "{brought}");
+    assert_eq!(grace.post(path, Some(order("undo", "{}"))).await.status, 200);
+    assert_eq!(ada.get("/progress").await.json()["modules_completed"], 0);
     world.finish(Outcome::Clean).await;
 }

@@ -296,10 +296,11 @@ impl Order<'_> {
         let (now, trace_id) = (self.context.now, self.context.trace_id.as_str());
         let (mut records, mut conflicts) = (0, 0);
         for _portion in 0..PORTIONS_MAX {
+            // Read before the record of the import: what the import brings in between is a conflict.
+            let before = importer.load(user).await?;
             let Some(written) = importer.written(user, self.import).await? else {
                 return Ok(ContactView { status: "nothing", ..ContactView::default() });
             };
-            let before = importer.load(user).await?;
             let (undo, is_all) = written.undo(&before).portion();
             let import = self.import.clone();
             let entry = self.entry(user, Action::ImportUndone { import, records: undo.len() });

@@ -409,6 +409,7 @@ impl Written {
                 Undone::Removed => drop(undo.removed.modules.insert(slug.clone(), own.clone())),
                 Undone::Changed(module) => undo.changes.modules.push(module),
                 Undone::Kept => undo.kept.push(format!("module {slug}")),
+                Undone::Before => {}
             }
         }
         for (target, at) in &self.completions {
@@ -430,6 +431,9 @@ impl Written {
             let untouched = own.tasks.is_empty() && (ours || completed_at.is_none());
             return if untouched { Undone::Removed } else { Undone::Kept };
         }
+        if completed_at.is_none() && !self.started.contains_key(slug) {
+            return Undone::Before;
+        }
         let gone_on = own.tasks.values().any(|task| task.last_at > self.at);
         if !ours || gone_on {
             return Undone::Kept;
@@ -438,10 +442,16 @@ impl Written {
     }
 }
 
+/// What becomes of a module that an import wrote.
 enum Undone {
+    /// It goes.
     Removed,
+    /// It loses the completion that the import brought.
     Changed(ModuleProgress),
+    /// It stays, since somebody has gone on from there.
     Kept,
+    /// It has lost that completion already, with a portion before.
+    Before,
 }
 
 #[cfg(test)]
@@ -561,6 +571,7 @@ mod tests {
         let undo = written.undo(&learner);
         take_back(&mut learner, undo);
         assert_eq!(learner, before);
+        assert_eq!(written.undo(&learner), Undo::default(), "nothing is left to do");
         // Somebody goes on in a module that the import began.
         let module = catalog.module(&name("a")).unwrap();
         let outcome = TaskOutcome::Attested(None);
@@ -618,7 +629,8 @@ mod tests {
             let undo = written.undo(&learner);
             prop_assert_eq!(&undo.kept, &Vec::<String>::new());
             take_back(&mut learner, undo);
-            prop_assert_eq!(learner, before);
+            prop_assert_eq!(&learner, &before);
+            prop_assert_eq!(written.undo(&learner), Undo::default());
         }
     }
 }
