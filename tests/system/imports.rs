@@ -203,6 +203,16 @@ async fn an_import_larger_than_one_write_is_brought_and_undone_portion_by_portio
         (0..130).map(|number| (format!("module-{number}"), completed.clone())).collect();
     let mut grace = world.signed_in("grace").await;
     let path = "/admin/progress/imports/learn";
+    // What the answer lists is bounded, and how much there is of it is told.
+    let nowhere: serde_json::Map<String, Value> =
+        (0..120).map(|number| (format!("nowhere-{number}"), json!({ "enrolled": true }))).collect();
+    let odd = json!({ "run-rollcall": { "modules": modules }, "courses": nowhere }).to_string();
+    let told = grace.post(path, Some(order("verify", &odd))).await.json();
+    let told = &told["contacts"][0];
+    for (list, total) in [("items", 130), ("oddities", 120)] {
+        assert_eq!(told[list].as_array().unwrap().len(), 100, "{told}");
+        assert_eq!(told[format!("{list}_total")], total, "{told}");
+    }
     let state = json!({ "run-rollcall": { "modules": modules } }).to_string();
     // Two operators at once are as good as one.
     let mut other = grace.clone();

@@ -12,7 +12,9 @@ use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::catalog::Catalog;
 use rollcall_domain::id::UserId;
 use rollcall_domain::import::{Oddity, Past, Tree, Written, bring, lacking, read};
-use rollcall_domain::limits::{EMAIL_CHARACTERS_MAX, IMPORT_PEOPLE_MAX, IMPORT_TREE_BYTES_MAX};
+use rollcall_domain::limits::{
+    EMAIL_CHARACTERS_MAX, IMPORT_LISTED_MAX, IMPORT_PEOPLE_MAX, IMPORT_TREE_BYTES_MAX,
+};
 use rollcall_domain::random::Random;
 use rollcall_domain::slug::Slug;
 use rollcall_domain::text;
@@ -160,17 +162,30 @@ struct ContactView {
     user_id: Option<String>,
     /// How many records were written or removed, or would be.
     records: usize,
-    /// What is missing, or stays since somebody has gone on from there.
+    /// What is missing, or stays since somebody has gone on from there: the first hundred.
     items: Vec<String>,
-    /// Places of the tree that are not imported as they are.
+    /// How many of them there are.
+    items_total: usize,
+    /// Places of the tree that are not imported as they are: the first hundred.
     oddities: Vec<OddityView>,
+    /// How many of them there are.
+    oddities_total: usize,
+}
+
+impl ContactView {
+    /// With what came out, and the first of what is missing or stays.
+    fn listing(self, status: &'static str, mut items: Vec<String>) -> Self {
+        let items_total = items.len();
+        items.truncate(IMPORT_LISTED_MAX);
+        Self { status, items, items_total, ..self }
+    }
 }
 
 /// A place of the tree that is not imported as it is.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ProgressImportOddity")]
 struct OddityView {
-    /// Where, such as `courses/first-steps/modules/follow-a-change`.
+    /// Where, such as `courses/first-steps/modules/follow-a-change`; its first 200 characters.
     place: String,
     /// `unknown` (the catalogue has no such thing), `time-unreadable` (it counts as of the tree's last
     /// change), `time-missing` (it is left out) or `future` (it counts as of now).
@@ -249,11 +264,13 @@ impl Order<'_> {
             Mode::Verify => {
                 let items = lacking(&importer.load(&user).await?, &past);
                 let status = if items.is_empty() { "complete" } else { "incomplete" };
-                ContactView { items, ..of_status(status) }
+                ContactView::default().listing(status, items)
             }
         };
-        let oddities = oddities.into_iter().map(OddityView::from).collect();
-        Ok(ContactView { user_id, oddities, ..view })
+        let oddities_total = oddities.len();
+        let listed = oddities.into_iter().take(IMPORT_LISTED_MAX);
+        let oddities = listed.map(OddityView::from).collect();
+        Ok(ContactView { user_id, oddities, oddities_total, ..view })
     }
 
     /// Brings portion by portion, until there is nothing left.
@@ -309,13 +326,8 @@ impl Order<'_> {
                 Ok(true) => {
                     records += undo.len();
                     if is_all {
-                        let (status, items) = ("undone", undo.kept);
-                        return Ok(ContactView {
-                            status,
-                            records,
-                            items,
-                            ..ContactView::default()
-                        });
+                        let view = ContactView { records, ..ContactView::default() };
+                        return Ok(view.listing("undone", undo.kept));
                     }
                 }
                 Ok(false) => {

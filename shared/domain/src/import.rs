@@ -12,7 +12,9 @@ use serde::Deserialize;
 use crate::catalog::{Catalog, CatalogVersion, Course};
 use crate::enrollment::{Enrollment, Target, TargetKind};
 use crate::learning::Learner;
-use crate::limits::{ENROLLMENT_SOURCE_CHARACTERS_MAX, IMPORT_RECORDS_AT_ONCE_MAX};
+use crate::limits::{
+    ENROLLMENT_SOURCE_CHARACTERS_MAX, IMPORT_PLACE_CHARACTERS_MAX, IMPORT_RECORDS_AT_ONCE_MAX,
+};
 use crate::merge::portion;
 use crate::progress::{Changes, Completion, ModuleCompletion, ModuleProgress};
 use crate::slug::Slug;
@@ -71,7 +73,7 @@ pub struct PastModule {
 /// A place of the tree that is not imported as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Oddity {
-    /// Where, such as `network-basics/courses/routing/modules/bgp`.
+    /// Where, such as `network-basics/courses/routing/modules/bgp`; of a long place the beginning.
     pub place: String,
     /// What is odd.
     pub kind: OddityKind,
@@ -191,7 +193,8 @@ fn slug(name: &str) -> Option<Slug> {
 
 impl Reader<'_> {
     fn odd(&mut self, place: &str, kind: OddityKind) {
-        self.oddities.push(Oddity { place: place.to_owned(), kind });
+        let place = place.chars().take(IMPORT_PLACE_CHARACTERS_MAX).collect();
+        self.oddities.push(Oddity { place, kind });
     }
 
     /// When something happened; what is odd about that is told.
@@ -543,6 +546,9 @@ mod tests {
         let (past, oddities) = read(&tree(TREE), &catalog(), None, now);
         assert!(past.completions.is_empty());
         assert!(oddities.iter().any(|odd| odd.kind == OddityKind::TimeMissing));
+        let long = "x".repeat(10_000);
+        let (_, oddities) = read(&tree(&format!("{{\"{long}\": {{}}}}")), &catalog(), None, now);
+        assert_eq!(oddities[0].place.len(), IMPORT_PLACE_CHARACTERS_MAX);
         assert!(serde_json::from_str::<Tree>(r#"{"path": 5}"#).is_err());
     }
 

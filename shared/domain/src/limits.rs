@@ -166,6 +166,10 @@ pub const IMPORT_RECORDS_AT_ONCE_MAX: usize = 40;
 pub const IMPORT_PEOPLE_MAX: usize = 20;
 /// Bytes of a property of the CRM in which an earlier system kept its tree.
 pub const IMPORT_TREE_BYTES_MAX: usize = 4 * 65_536;
+/// Things that the answer to an import lists of one kind for one person; of the others it tells how many.
+pub const IMPORT_LISTED_MAX: usize = 100;
+/// Characters by which a place of an earlier system's tree is named.
+pub const IMPORT_PLACE_CHARACTERS_MAX: usize = 200;
 /// Characters of the id that a browser gives an event.
 pub const EVENT_ID_CHARACTERS_MAX: usize = 64;
 /// A course that is completed within this time of joining it earns a badge of its own.
