@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{ETAG, IF_MATCH, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode};
 use rollcall_local::Addresses;
@@ -141,6 +141,14 @@ pub struct Api {
     pub json: bool,
 }
 
+/// What the API shows, in a version of it that a change can name.
+pub struct Versioned {
+    /// What it shows.
+    pub value: Value,
+    /// The version's entity tag; empty when there is none.
+    pub tag: String,
+}
+
 /// Parameters of a query.
 pub type Query<'a> = &'a [(&'a str, String)];
 
@@ -256,6 +264,30 @@ impl Api {
         self.call(Method::POST, path, &[], body).await
     }
 
+    /// Reads something that is going to be changed.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn version(&self, path: &str) -> Result<Versioned, ApiError> {
+        self.exchange(Method::GET, path, &[], (None, None)).await
+    }
+
+    /// Changes the version that `tag` names, and no other.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError`].
+    pub async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        tag: &str,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        Ok(self.exchange(method, path, &[], (Some(body), Some(tag))).await?.value)
+    }
+
     /// Any call. One that is refused for its rate is made again when the API says; a reading also
     /// when the API cannot be reached for now.
     ///
@@ -269,6 +301,16 @@ impl Api {
         query: Query<'_>,
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
+        Ok(self.exchange(method, path, query, (body, None)).await?.value)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: Query<'_>,
+        (body, if_match): (Option<&Value>, Option<&str>),
+    ) -> Result<Versioned, ApiError> {
         let url = self.base.join(path).map_err(|_error| ApiError::Path(path.to_owned()))?;
         let is_reading = method == Method::GET;
         let mut tries = 0;
@@ -280,6 +322,10 @@ impl Api {
                 Some(body) => request.json(body),
                 None => request,
             };
+            let request = match if_match {
+                Some(tag) => request.header(IF_MATCH, tag),
+                None => request,
+            };
             let answer = request.send().await.map_err(unreachable(&url))?;
             let again = match answer.status() {
                 StatusCode::TOO_MANY_REQUESTS => true,
@@ -287,7 +333,9 @@ impl Api {
                 _ => false,
             };
             if !again || tries >= TRIES_MAX {
-                return understood(&url, answer).await;
+                let tag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok());
+                let tag = tag.unwrap_or_default().to_owned();
+                return Ok(Versioned { value: understood(&url, answer).await?, tag });
             }
             tokio::time::sleep(wait(&answer)).await;
         }
@@ -340,7 +388,8 @@ fn client() -> Result<reqwest::Client, ApiError> {
         .map_err(|_refused| ApiError::Client)
 }
 
-fn is_protected(url: &Url) -> bool {
+/// Whether what is sent there can be read by nobody else.
+pub(crate) fn is_protected(url: &Url) -> bool {
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -13,10 +13,12 @@ pub mod flags;
 pub mod generate;
 pub mod grants;
 pub mod import;
+pub mod person;
 pub mod progress;
 pub mod release;
 pub mod route_groups;
 pub mod sample;
+pub mod users;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -82,6 +84,16 @@ enum Command {
     Restore(release::RestoreOptions),
     /// Tells what a stage costs a month, by public prices.
     Cost(release::CostOptions),
+    /// Looks people up, and changes what administrators decide about them.
+    Users {
+        /// What to do.
+        #[command(subcommand)]
+        action: Box<users::Action>,
+    },
+    /// Hands out everything that is kept of a person who asked for it.
+    Export(Box<person::Export>),
+    /// Has a person erased who asked for it.
+    Erase(Box<person::Erase>),
     /// Shows and sets for whom features are open.
     Flags {
         /// What to do.
@@ -123,6 +135,9 @@ pub fn main() -> ExitCode {
         Command::Rollback(options) => release::rollback(&options),
         Command::Restore(options) => release::restore(&options),
         Command::Cost(options) => release::cost(&options),
+        Command::Users { action } => users::run(*action),
+        Command::Export(order) => person::export(*order),
+        Command::Erase(order) => person::erase(*order),
         Command::Flags { action } => flags::run(*action),
         Command::Close(groups) => route_groups::run(*groups, false),
         Command::Open(groups) => route_groups::run(*groups, true),

@@ -46,6 +46,7 @@ mod operating;
 mod opt_out;
 mod outage;
 mod peer;
+mod people;
 mod portal;
 mod portfolio;
 mod profile;

@@ -32,7 +32,7 @@ pub static FUNCTION: Function = Function {
 };
 
 /// There is an account, of another id.
-static ACCOUNT_MERGED: ProblemKind = ProblemKind {
+pub(crate) static ACCOUNT_MERGED: ProblemKind = ProblemKind {
     code: "account-merged",
     status: 410,
     title: "The account was merged into another one.",

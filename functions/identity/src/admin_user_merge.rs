@@ -4,13 +4,13 @@
 //! Identities, name, address, roles and profile are merged by one transaction under the versions of
 //! both accounts, so of any number of merges at once one has an effect, and the others find it done.
 //! The other account's sessions end, and `user-merge` moves the rest: what was learned, connections,
-//! pieces of work. A repetition answers how far that is.
+//! pieces of work. A repetition answers how far that is; a dry run answers what the survivor would be.
 
 use std::sync::Arc;
 
 use rollcall_domain::audit::{Action, Actor, Entry, Subject};
 use rollcall_domain::id::UserId;
-use rollcall_domain::merge::{self, MergeRefusal};
+use rollcall_domain::merge::{self, AddressTransfer, MergeRefusal, Merged};
 use rollcall_domain::random::Random;
 use rollcall_domain::role::Role;
 use rollcall_domain::user::User;
@@ -21,11 +21,12 @@ use rollcall_runtime::declaration::{Access, Operation, ProblemKind};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::sessions::EverySessionEnder;
-use rollcall_store::users::{AccountMerger, Merge};
+use rollcall_store::users::{AccountMerger, LinkedIdentity, Merge};
 use rollcall_store::{Capability, PortError, PortErrorClass};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::admin_user_view::ListedView;
 use crate::settings::{
     OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
 };
@@ -108,11 +109,15 @@ impl Ports {
 struct Body {
     /// The id of the account that ends.
     from: String,
+    /// Whether nothing is done, and only told what the survivor would be.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 struct Input {
     into: UserId,
     from: UserId,
+    dry_run: bool,
     if_match: IfMatch,
 }
 
@@ -121,10 +126,10 @@ impl FromRequest for Input {
         let into = request.path_parameter("id").parse();
         let into = into.map_err(|_error| Problem::new(&NOT_FOUND))?;
         let if_match = IfMatch::from_request(request)?;
-        let Body { from } = request.json()?;
+        let Body { from, dry_run } = request.json()?;
         let from = from.parse::<UserId>();
         let from = from.map_err(|error| Problem::invalid("/from", "invalid-id", &error))?;
-        Ok(Self { into, from, if_match })
+        Ok(Self { into, from, dry_run, if_match })
     }
 }
 
@@ -136,8 +141,41 @@ struct Output {
     user_id: String,
     /// The account that ended.
     from: String,
-    /// `merging` until all that the account had is the survivor's, then `merged`.
+    /// `merging` until all that the account had is the survivor's, then `merged`; `would-merge` in a
+    /// dry run.
     status: &'static str,
+    /// What the survivor would be; in a dry run alone.
+    outlook: Option<Outlook>,
+}
+
+/// What the survivor of a merge would be.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MergeOutlook")]
+struct Outlook {
+    /// The survivor.
+    survivor: ListedView,
+    /// How many identities would sign in as the survivor.
+    identities: u32,
+    /// What becomes of the other account's address: `none` if it has none, `released` where the survivor
+    /// has an address, `taken` where it becomes the survivor's.
+    address: &'static str,
+    /// Whether the survivor's sessions would end, too, since they may do something else from then on.
+    rights_change: bool,
+}
+
+impl Outlook {
+    fn new(survivor: &User, merged: &Merged) -> Self {
+        Self {
+            survivor: ListedView::from(&merged.user),
+            identities: merged.user.identities,
+            address: match merged.address {
+                AddressTransfer::None => "none",
+                AddressTransfer::Released(_) => "released",
+                AddressTransfer::Taken(_) => "taken",
+            },
+            rights_change: merged.user.roles() != survivor.roles(),
+        }
+    }
 }
 
 async fn handle(
@@ -148,6 +186,12 @@ async fn handle(
 ) -> Result<Response, AdminUserMergeError> {
     let (into, from) = (input.into.clone(), input.from.clone());
     let now = context.now;
+    if input.dry_run {
+        let outlook = Some(outlook(ports, caller, context, &input).await?);
+        let status = "would-merge";
+        let output = Output { user_id: into.into(), from: from.into(), status, outlook };
+        return Ok(Response::json(202, &output));
+    }
     let done = merge(ports, caller, context, &input).await?;
     // What a request that died leaves of sessions, `user-merge` ends.
     if done.is_new {
@@ -158,7 +202,7 @@ async fn handle(
         ports.upstream.revoke(ended, now).await;
     }
     let status = if done.is_finished { "merged" } else { "merging" };
-    let output = Output { user_id: into.into(), from: from.into(), status };
+    let output = Output { user_id: into.into(), from: from.into(), status, outlook: None };
     Ok(Response::json(202, &output))
 }
 
@@ -175,7 +219,7 @@ async fn merge(
     ports: &Ports,
     caller: &Caller,
     context: &Context,
-    Input { into, from, if_match }: &Input,
+    Input { into, from, if_match, .. }: &Input,
 ) -> Result<Done, AdminUserMergeError> {
     for _attempt in 0..ATTEMPTS_MAX {
         let survivor = ports.accounts.find(into).await?.ok_or(AdminUserMergeError::NotFound)?;
@@ -197,6 +241,35 @@ async fn merge(
     Err(AdminUserMergeError::Contended)
 }
 
+/// What a merge would come to, as the accounts are now.
+async fn outlook(
+    ports: &Ports,
+    caller: &Caller,
+    context: &Context,
+    Input { into, from, if_match, .. }: &Input,
+) -> Result<Outlook, AdminUserMergeError> {
+    let survivor = ports.accounts.find(into).await?.ok_or(AdminUserMergeError::NotFound)?;
+    let other = ports.accounts.find(from).await?.ok_or(AdminUserMergeError::UnknownUser)?;
+    if_match.check(survivor.desk_version).map_err(AdminUserMergeError::Condition)?;
+    let (merged, _) = decide(ports, caller, context, (&survivor, &other)).await?;
+    Ok(Outlook::new(&survivor, &merged))
+}
+
+/// What becomes of two accounts as they were read, and who signs in as the one that ends.
+async fn decide(
+    ports: &Ports,
+    caller: &Caller,
+    context: &Context,
+    (survivor, other): (&User, &User),
+) -> Result<(Merged, Vec<LinkedIdentity>), AdminUserMergeError> {
+    let identities = ports.accounts.identities(other).await?;
+    let claim = ports.accounts.claim(other).await?;
+    let count = u32::try_from(identities.len()).unwrap_or(u32::MAX);
+    let had = (count, claim.as_ref());
+    let merged = merge::accounts(survivor, other, had, &caller.user, context.now)?;
+    Ok((merged, identities))
+}
+
 /// Merges two accounts as they were read; `None` when one of them changed in between.
 async fn store(
     ports: &Ports,
@@ -204,11 +277,7 @@ async fn store(
     context: &Context,
     (survivor, other): (&User, &User),
 ) -> Result<Option<Done>, AdminUserMergeError> {
-    let identities = ports.accounts.identities(other).await?;
-    let claim = ports.accounts.claim(other).await?;
-    let count = u32::try_from(identities.len()).unwrap_or(u32::MAX);
-    let had = (count, claim.as_ref());
-    let merged = merge::accounts(survivor, other, had, &caller.user, context.now)?;
+    let (merged, identities) = decide(ports, caller, context, (survivor, other)).await?;
     let entry = |action: Action, subject: &UserId| {
         let told = (Actor::User(caller.user.clone()), action, Subject::User(subject.clone()));
         Entry::new(told, &context.trace_id, context.now, ports.random.as_ref())

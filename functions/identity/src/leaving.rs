@@ -1,4 +1,4 @@
-//! What asking to be erased and calling that off have in common.
+//! What asking to be erased, being erased at somebody's order and calling it off have in common.
 
 use std::sync::Arc;
 
@@ -57,7 +57,8 @@ impl Standings for ErasureArranger {
         self.find(user).await
     }
 
-    /// Whoever is to be erased reads so in a mail, since it may be somebody else who asked.
+    /// Whoever is to be erased and can call it off reads so in a mail, since it may be somebody else
+    /// who asked.
     async fn store(
         &self,
         user: &User,
@@ -65,10 +66,16 @@ impl Standings for ErasureArranger {
         random: &dyn Random,
     ) -> Result<(), PortError> {
         let address = user.email.as_deref().and_then(|email| Address::parse(email).ok());
-        let mail = address.map(|to| Mail {
+        let is_open = user.standing.check_open(entry.at).is_ok();
+        let letter = if entry.action == Action::ErasureAsked {
+            Letter::ErasureAsked
+        } else {
+            Letter::ErasureOrdered
+        };
+        let mail = address.filter(|_| is_open).map(|to| Mail {
             id: MailId::new(entry.at, random),
             to,
-            letter: Letter::ErasureAsked,
+            letter,
             created_at: entry.at,
         });
         self.store(user, mail.as_ref(), entry).await
@@ -99,8 +106,7 @@ impl<Writer: Standings> Accounts<Writer> {
         Ok(Self { writer: startup.capability()?, random: startup.random() })
     }
 
-    /// Stores what `decide` makes of the caller's account, with an entry in the audit log; an account
-    /// that `decide` leaves as it is, is not stored.
+    /// Stores what `decide` makes of the caller's own account, as [`Accounts::change_of`] does.
     pub(crate) async fn change(
         &self,
         caller: &Caller,
@@ -108,13 +114,25 @@ impl<Writer: Standings> Accounts<Writer> {
         action: Action,
         decide: impl Fn(User) -> Result<User, StandingRefusal>,
     ) -> Result<User, LeavingError> {
+        self.change_of(&caller.user, caller, context, (action, decide)).await
+    }
+
+    /// Stores what `decide` makes of a user's account, with an entry in the audit log that the caller
+    /// did it; an account that `decide` leaves as it is, is not stored.
+    pub(crate) async fn change_of(
+        &self,
+        user: &UserId,
+        caller: &Caller,
+        context: &Context,
+        (action, decide): (Action, impl Fn(User) -> Result<User, StandingRefusal>),
+    ) -> Result<User, LeavingError> {
         for _attempt in 0..STORE_ATTEMPTS_MAX {
-            let before = self.writer.find(&caller.user).await?.ok_or(LeavingError::Gone)?;
+            let before = self.writer.find(user).await?.ok_or(LeavingError::Gone)?;
             let after = decide(before.clone())?;
             if after == before {
                 return Ok(after);
             }
-            let (actor, subject) = (caller.user.clone(), caller.user.clone());
+            let (actor, subject) = (caller.user.clone(), user.clone());
             let what = (Actor::User(actor), action.clone(), Subject::User(subject));
             let entry = Entry::new(what, &context.trace_id, context.now, self.random.as_ref());
             match self.writer.store(&after, &entry, self.random.as_ref()).await {

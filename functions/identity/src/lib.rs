@@ -4,12 +4,15 @@
 use rollcall_runtime::Function;
 
 mod account;
+pub mod admin_user_erase;
+pub mod admin_user_export;
 pub mod admin_user_get;
 pub mod admin_user_list;
 pub mod admin_user_merge;
 pub mod admin_user_update;
 mod admin_user_view;
 mod answer;
+mod archive;
 pub mod auth_callback;
 pub mod auth_claim;
 pub mod auth_csrf;
@@ -62,6 +65,8 @@ mod welcome;
 
 /// Every function of this context.
 pub static FUNCTIONS: &[&Function] = &[
+    &admin_user_erase::FUNCTION,
+    &admin_user_export::FUNCTION,
     &admin_user_get::FUNCTION,
     &admin_user_list::FUNCTION,
     &admin_user_merge::FUNCTION,

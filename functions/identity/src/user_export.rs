@@ -1,21 +1,14 @@
-//! Hands the caller everything that is kept of them, as one file (GDPR articles 15 and 20): their
-//! items of every table, as they are stored. What only proves who somebody is, such as the hashes of
-//! session cookies and the sealed tokens of the identity provider, is left out.
-
-use std::collections::BTreeMap;
+//! Hands the caller everything that is kept of them, as one file (GDPR articles 15 and 20; see
+//! [`crate::archive`]).
 
 use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
 use rollcall_runtime::declaration::{Operation, RateClass};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
-use rollcall_store::personal::{Holding, PersonalReader};
+use rollcall_store::personal::PersonalReader;
 use rollcall_store::{Capability, PortError};
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
-/// What the file is called.
-const DISPOSITION: &str = r#"attachment; filename="rollcall-export.json""#;
+use crate::archive::{self, Archive};
 
 /// The declaration.
 pub static FUNCTION: Function = Function {
@@ -26,7 +19,7 @@ pub static FUNCTION: Function = Function {
     grants: &[PersonalReader::GRANTS],
     operation: Operation {
         success_status: 200,
-        response: Some(schema::<Output>),
+        response: Some(schema::<Archive>),
         ..Operation::EMPTY
     },
     start: |startup| rollcall_edge::signed_in(startup, Ports::new(startup)?, handle),
@@ -43,18 +36,6 @@ impl Ports {
     }
 }
 
-/// Everything that is kept of a person.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Export")]
-struct Output {
-    /// The user.
-    user_id: String,
-    /// When the export was made (RFC 3339, UTC).
-    exported_at: String,
-    /// What each table keeps, by its name; `item` names an item within its table.
-    tables: BTreeMap<&'static str, Vec<Map<String, Value>>>,
-}
-
 async fn handle(
     ports: &Ports,
     caller: &Caller,
@@ -62,13 +43,7 @@ async fn handle(
     _input: NoInput,
 ) -> Result<Response, UserExportError> {
     let holdings = ports.personal.everything(&caller.user).await?;
-    let tables = holdings.into_iter().map(|Holding { table, items }| (table.name(), items));
-    let output = Output {
-        user_id: caller.user.to_string(),
-        exported_at: context.now.to_string(),
-        tables: tables.collect(),
-    };
-    Ok(Response::json(200, &output).with_header("content-disposition", DISPOSITION))
+    Ok(archive::answer(&caller.user, holdings, context.now))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -143,8 +143,15 @@ pub enum Action {
         /// Whether it does.
         enabled: bool,
     },
+    /// A user is to be erased, since they asked for it in another way than by themselves.
+    ErasureOrdered {
+        /// Whether that begins at once; else after the grace time, in which it can be called off.
+        at_once: bool,
+    },
     /// A user was erased.
     UserErased,
+    /// An administrator was handed everything that is kept of a user.
+    UserExported,
     /// An account was suspended.
     UserSuspended,
     /// A suspension was ended.
@@ -233,7 +240,9 @@ impl Action {
             Self::ErasureCalledOff => "erasure-called-off",
             Self::ErasureTakenIn => "erasure-taken-in",
             Self::CrmSyncSet { .. } => "crm-sync-set",
+            Self::ErasureOrdered { .. } => "erasure-ordered",
             Self::UserErased => "user-erased",
+            Self::UserExported => "user-exported",
             Self::UserSuspended => "user-suspended",
             Self::UserReinstated => "user-reinstated",
             Self::RolesGranted { .. } => "roles-granted",
@@ -275,7 +284,11 @@ impl Action {
             | Self::ErasureAsked
             | Self::ErasureCalledOff
             | Self::ErasureTakenIn
-            | Self::UserErased => Details::new(),
+            | Self::UserErased
+            | Self::UserExported => Details::new(),
+            Self::ErasureOrdered { at_once } => {
+                details([("at_once", if *at_once { "true" } else { "false" })])
+            }
             Self::DeadLetterDiscarded | Self::UserSuspended | Self::UserReinstated => details([]),
             Self::RolesGranted { roles } => {
                 let roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();

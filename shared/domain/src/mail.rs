@@ -94,6 +94,8 @@ pub enum Letter<S> {
     AccountExists,
     /// Somebody asked that the reader's account is erased.
     ErasureAsked,
+    /// Somebody asked the organisation that the reader's account is erased.
+    ErasureOrdered,
     /// The organisation erased the reader elsewhere, so that the account goes too.
     ErasureTakenIn,
     /// Somebody may make an account.
@@ -146,6 +148,7 @@ impl<S> Letter<S> {
         match self {
             Self::AccountExists => "account_exists",
             Self::ErasureAsked => "erasure_asked",
+            Self::ErasureOrdered => "erasure_ordered",
             Self::ErasureTakenIn => "erasure_taken_in",
             Self::Invitation { .. } => "invitation",
         }
@@ -156,6 +159,7 @@ impl<S> Letter<S> {
         Ok(match self {
             Self::AccountExists => Letter::AccountExists,
             Self::ErasureAsked => Letter::ErasureAsked,
+            Self::ErasureOrdered => Letter::ErasureOrdered,
             Self::ErasureTakenIn => Letter::ErasureTakenIn,
             Self::Invitation { token, name } => Letter::Invitation { token: change(token)?, name },
         })
@@ -205,6 +209,16 @@ impl Letter<Secret> {
                 link: format!("{site_url}/auth/login"),
                 closing: "If it was you who asked, there is nothing to do. If it was not, call it \
                           off and end the sessions that you do not know.",
+            },
+            Self::ErasureOrdered => Draft {
+                subject: "Your Rollcall account is going to be erased",
+                greeting: None,
+                opening: "We were asked to erase your Rollcall account. In seven days everything \
+                          that it holds goes for good.",
+                action: "Sign in to keep it",
+                link: format!("{site_url}/auth/login"),
+                closing: "If it was you who asked, there is nothing to do. If it was not, call it \
+                          off, and write to us.",
             },
             Self::ErasureTakenIn => Draft {
                 subject: "Your Rollcall account is going to be erased",
@@ -308,6 +322,7 @@ mod tests {
     fn letters_read_as_they_are_meant_to() {
         assert_snapshot!("account-exists", rendered(&Letter::AccountExists));
         assert_snapshot!("erasure-asked", rendered(&Letter::ErasureAsked));
+        assert_snapshot!("erasure-ordered", rendered(&Letter::ErasureOrdered));
         assert_snapshot!("erasure-taken-in", rendered(&Letter::ErasureTakenIn));
         let token = Secret::new("3q2-7w_t0");
         assert_snapshot!("invitation", rendered(&Letter::Invitation { token, name: None }));

@@ -135,13 +135,17 @@ impl Standing {
     /// Who is to be erased already is not put off, and who is suspended stays so until then.
     #[must_use]
     pub fn expel(self, now: Timestamp) -> Self {
-        let by = after_seconds(now, ERASURE_GRACE_SECONDS);
+        self.expel_by(after_seconds(now, ERASURE_GRACE_SECONDS))
+    }
+
+    /// As [`Standing::expel`], at `by` at the latest: with the present moment nobody signs in any more,
+    /// and nobody calls it off.
+    #[must_use]
+    pub fn expel_by(self, by: Timestamp) -> Self {
+        let erase_at = self.erase_at().map_or(by, |asked| asked.min(by));
         match self {
-            Self::Active => Self::Leaving { erase_at: by },
-            Self::Suspended { since, erase_at: None } => {
-                Self::Suspended { since, erase_at: Some(by) }
-            }
-            Self::Suspended { erase_at: Some(_), .. } | Self::Leaving { .. } => self,
+            Self::Active | Self::Leaving { .. } => Self::Leaving { erase_at },
+            Self::Suspended { since, .. } => Self::Suspended { since, erase_at: Some(erase_at) },
         }
     }
 
@@ -229,6 +233,27 @@ mod tests {
         ] {
             assert_eq!(standing.expel(at(5)), expected);
             assert_eq!(expected.expel(at(6)), expected);
+        }
+    }
+
+    #[test]
+    fn who_is_expelled_at_once_has_no_time_left_and_nobody_is_put_off() {
+        let (now, week) = (at(5), at(5 + WEEK));
+        for (standing, by, expected) in [
+            (Standing::Active, now, Standing::Leaving { erase_at: now }),
+            (Standing::Leaving { erase_at: week }, now, Standing::Leaving { erase_at: now }),
+            (Standing::Leaving { erase_at: now }, week, Standing::Leaving { erase_at: now }),
+            (
+                Standing::Suspended { since: at(1), erase_at: Some(week) },
+                now,
+                Standing::Suspended { since: at(1), erase_at: Some(now) },
+            ),
+        ] {
+            let expelled = standing.expel_by(by);
+            assert_eq!(expelled, expected);
+            assert_eq!(expelled.expel_by(week), expected);
+            assert!(expelled.check_open(now).is_err());
+            assert!(expelled.stay(now).is_err());
         }
     }
 

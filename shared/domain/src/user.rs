@@ -297,6 +297,13 @@ impl User {
         (standing != self.standing).then(|| self.standing_as(standing))
     }
 
+    /// The account, to be erased from now on; unchanged when it is already.
+    #[must_use]
+    pub fn expel_at_once(self, now: Timestamp) -> Self {
+        let standing = self.standing.expel_by(now);
+        if standing == self.standing { self } else { self.standing_as(standing) }
+    }
+
     /// The account, not to be erased after all.
     pub fn stay(self, now: Timestamp) -> Result<Self, StandingRefusal> {
         let standing = self.standing.stay(now)?;

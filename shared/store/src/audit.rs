@@ -79,6 +79,23 @@ pub(crate) fn part(
     tables.put_version_part(Table::Audit, &item, 1)
 }
 
+capability! {
+    /// Tells of what leaves nothing else behind, such as that something was shown.
+    AuditTeller, APPEND
+}
+
+impl AuditTeller {
+    /// Writes an entry.
+    ///
+    /// # Errors
+    ///
+    /// What the table refuses.
+    pub async fn tell(&self, entry: &Entry) -> Result<(), PortError> {
+        let item = EntryItem::from(Record::from(entry.clone()));
+        self.tables.put_version(Table::Audit, &item, 1).await
+    }
+}
+
 /// A page of entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPage {

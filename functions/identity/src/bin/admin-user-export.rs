@@ -1,0 +1,5 @@
+//! The program of `admin-user-export`.
+
+fn main() -> std::process::ExitCode {
+    rollcall_runtime::run(&rollcall_functions_identity::admin_user_export::FUNCTION)
+}
