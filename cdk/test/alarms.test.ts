@@ -308,6 +308,7 @@ test("every alarm has its page, and every page of an alarm its alarm", () => {
     "client-communication.md",
     "disaster-recovery.md",
     "incident-template.md",
+    "moving-people.md",
   ];
   const found = readdirSync(RUNBOOKS).filter((name) => name.endsWith(".md"));
   assert.deepEqual(found.sort(), [...pages, ...others].sort());

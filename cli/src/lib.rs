@@ -13,6 +13,7 @@ pub mod flags;
 pub mod generate;
 pub mod grants;
 pub mod import;
+pub mod migrate;
 pub mod person;
 pub mod progress;
 pub mod release;
@@ -94,6 +95,8 @@ enum Command {
     Export(Box<person::Export>),
     /// Has a person erased who asked for it.
     Erase(Box<person::Erase>),
+    /// Copies people and what they learned from one stage to another.
+    Migrate(Box<migrate::Options>),
     /// Shows and sets for whom features are open.
     Flags {
         /// What to do.
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Users { action } => users::run(*action),
         Command::Export(order) => person::export(*order),
         Command::Erase(order) => person::erase(*order),
+        Command::Migrate(options) => migrate::run(&options),
         Command::Flags { action } => flags::run(*action),
         Command::Close(groups) => route_groups::run(*groups, false),
         Command::Open(groups) => route_groups::run(*groups, true),

@@ -40,6 +40,7 @@ mod limits;
 mod linking;
 mod mail;
 mod merge;
+mod migrating;
 mod milestones;
 mod oauth;
 mod operating;

@@ -18,7 +18,7 @@ async fn id_of(browser: &mut Browser) -> String {
 }
 
 /// Until nothing waits.
-async fn settled(world: &World) {
+pub(crate) async fn settled(world: &World) {
     let mut grace = world.signed_in("grace").await;
     eventually("nothing is pending", async || {
         world.cloud.lambda.invoke("crm-drain", "{}".into(), None).await.unwrap();

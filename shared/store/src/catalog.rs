@@ -33,7 +33,7 @@ use crate::tables::{Capability, Tables, capability};
 
 const PUBLISHED: &str = "published";
 const CURRENT: &str = "current";
-const SEAL: &str = "seal";
+pub(crate) const SEAL: &str = "seal";
 /// What the sort keys of the structure begin with; what modules say and the quizzes are read apart.
 const STRUCTURE: &str = "entry#";
 
@@ -94,8 +94,13 @@ struct CurrentItem {
     published_at: Timestamp,
 }
 
-fn partition(version: &CatalogVersion) -> String {
+/// The partition of the version of this name.
+pub(crate) fn partition_named(version: &str) -> String {
     format!("version#{version}")
+}
+
+fn partition(version: &CatalogVersion) -> String {
+    partition_named(version.as_str())
 }
 
 fn text_sort(module: &Slug) -> String {

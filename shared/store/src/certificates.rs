@@ -33,6 +33,8 @@ const PREFIX: &str = "certificate#";
 const STATUS: &str = "status";
 const CURRENT: &str = "current";
 const REVOKED: &str = "revoked#";
+/// What says where a certificate stands in the status lists.
+pub(crate) const PLACE: [&str; 2] = ["status_list", "status_index"];
 
 /// Places that are drawn in one list before the next one is begun: when all of them are taken the
 /// list is more than half full.
@@ -263,7 +265,7 @@ impl CertificateAwarder {
                     Applied::Refused(_) => return Ok(None),
                 }
             }
-            self.go_on_from(list).await?;
+            go_on_from(&self.tables, list).await?;
         }
         let text = "no place in a status list was free";
         Err(PortError::new("award a certificate", PortErrorClass::Throttled, text))
@@ -276,37 +278,112 @@ impl CertificateAwarder {
         written: Written<'_>,
     ) -> Result<Applied, PortError> {
         let item = CertificateItem::new(user, certificate, written);
-        let StatusPlace { list, index } = certificate.place;
-        let taken = Put::builder()
-            .table_name(self.tables.name(Table::Certificates))
-            .set_item(Some(key(&list_partition(list), &format!("taken#{index}"))))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(corrupt("build a transaction"))?;
         let parts = vec![
             self.tables.put_version_part(Table::Certificates, &item, 1)?,
             users::in_use_part(&self.tables, user)?,
-            TransactWriteItem::builder().put(taken).build(),
+            taken_part(&self.tables, certificate.place)?,
         ];
         self.tables.commit("award a certificate", parts).await
     }
+}
 
-    /// The list after `list` is the current one, unless it is already.
-    async fn go_on_from(&self, list: u32) -> Result<(), PortError> {
-        let next = number(list.saturating_add(1));
-        let mut item = key(STATUS, CURRENT);
-        item.insert("list".to_owned(), next.clone());
-        let put = Put::builder()
-            .table_name(self.tables.name(Table::Certificates))
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR #list < :next")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":next", next)
-            .build()
-            .map_err(corrupt("build a transaction"))?;
-        let parts = vec![TransactWriteItem::builder().put(put).build()];
-        self.tables.commit("begin a status list", parts).await.map(drop)
+/// A place in a status list becomes one certificate's, if it is nobody's.
+fn taken_part(tables: &Tables, place: StatusPlace) -> Result<TransactWriteItem, PortError> {
+    let (pk, sk) = taken_key(place);
+    let taken = Put::builder()
+        .table_name(tables.name(Table::Certificates))
+        .set_item(Some(key(&pk, &sk)))
+        .condition_expression("attribute_not_exists(pk)")
+        .build()
+        .map_err(corrupt("build a transaction"))?;
+    Ok(TransactWriteItem::builder().put(taken).build())
+}
+
+fn taken_key(StatusPlace { list, index }: StatusPlace) -> (String, String) {
+    (list_partition(list), format!("taken#{index}"))
+}
+
+/// The list after `list` is the current one, unless it is already.
+async fn go_on_from(tables: &Tables, list: u32) -> Result<(), PortError> {
+    let next = number(list.saturating_add(1));
+    let mut item = key(STATUS, CURRENT);
+    item.insert("list".to_owned(), next.clone());
+    let put = Put::builder()
+        .table_name(tables.name(Table::Certificates))
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(pk) OR #list < :next")
+        .expression_attribute_names("#list", "list")
+        .expression_attribute_values(":next", next)
+        .build()
+        .map_err(corrupt("build a transaction"))?;
+    let parts = vec![TransactWriteItem::builder().put(put).build()];
+    tables.commit("begin a status list", parts).await.map(drop)
+}
+
+/// Stores the copy of a certificate of another stage at a place of its own in a status list of this one,
+/// and there that it is revoked, if it is; `false`, and nothing is stored, when its holder has one for the
+/// same.
+pub(crate) async fn put_copied(
+    tables: &Tables,
+    item: &Attributes,
+    random: &dyn Random,
+) -> Result<bool, PortError> {
+    let operation = "copy a certificate";
+    let copied: CertificateItem = from_item(item.clone())?;
+    let revoked_at = copied.revoked_at;
+    let first = current(tables).await?;
+    for list in first..first.saturating_add(LISTS_MAX) {
+        for _draw in 0..DRAWS_MAX {
+            let place = StatusPlace::draw(list, random);
+            let mut placed = item.clone();
+            for (attribute, value) in PLACE.into_iter().zip([place.list, place.index]) {
+                placed.insert(attribute.to_owned(), number(value));
+            }
+            let put = Put::builder()
+                .table_name(tables.name(Table::Certificates))
+                .set_item(Some(placed))
+                .condition_expression("attribute_not_exists(pk)")
+                .build()
+                .map_err(corrupt("build a transaction"))?;
+            let put = TransactWriteItem::builder().put(put).build();
+            let mut parts = vec![put, taken_part(tables, place)?];
+            if let Some(revoked_at) = revoked_at {
+                parts.push(revoked_part(tables, place, revoked_at)?);
+            }
+            match tables.commit(operation, parts).await? {
+                Applied::All => return Ok(true),
+                Applied::Refused(0) => return Ok(false),
+                Applied::Refused(_) => {}
+            }
+        }
+        go_on_from(tables, list).await?;
     }
+    let text = "no place in a status list was free";
+    Err(PortError::new(operation, PortErrorClass::Throttled, text))
+}
+
+/// Whether a stored certificate has its place in a status list, and is revoked there if it is.
+pub(crate) async fn is_placed(tables: &Tables, item: &Attributes) -> Result<bool, PortError> {
+    let stored: CertificateItem = from_item(item.clone())?;
+    let place = StatusPlace { list: stored.status_list, index: stored.status_index };
+    let (pk, sk) = taken_key(place);
+    let taken: Option<Keys> = tables.get(Table::Certificates, &pk, &sk).await?;
+    let revoked = revoked_sort(place.index);
+    let revoked: Option<Keys> = tables.get(Table::Certificates, &pk, &revoked).await?;
+    Ok(taken.is_some() && revoked.is_some() == stored.revoked_at.is_some())
+}
+
+fn revoked_sort(index: u32) -> String {
+    format!("{REVOKED}{index}")
+}
+
+fn revoked_part(
+    tables: &Tables,
+    StatusPlace { list, index }: StatusPlace,
+    revoked_at: Timestamp,
+) -> Result<TransactWriteItem, PortError> {
+    let (pk, sk) = (list_partition(list), revoked_sort(index));
+    tables.put_part(Table::Certificates, &RevokedItem { pk, sk, index, revoked_at })
 }
 
 capability! {

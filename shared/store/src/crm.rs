@@ -50,7 +50,7 @@ pub use reconcile::{
     SchemaApplier, Started,
 };
 pub use removals::ContactErasure;
-pub(crate) use removals::is_removed;
+pub(crate) use removals::{closed_part, is_removed, removal_of};
 pub use standing::{ForeignEdit, UserSync};
 pub use states::UserStates;
 

@@ -12,7 +12,7 @@ use rollcall_resources::{Grant, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::error::corrupt;
-use crate::item::{key, number};
+use crate::item::{Attributes, from_item, key, number};
 use crate::personal::partition;
 use crate::tables::{Tables, capability};
 use crate::update::{Applied, ItemUpdate};
@@ -113,6 +113,23 @@ pub(crate) fn place_freed_part(
 ) -> Result<TransactWriteItem, PortError> {
     let freed = places(target).set_to("taken", "#taken - :one").value("one", number(1));
     freed.into_part(tables.name(Table::Enrollments))
+}
+
+/// What the copy of an enrolment that holds a place takes with it, as a part of a transaction. People
+/// keep their places even where there are fewer.
+pub(crate) fn place_taken_part(
+    tables: &Tables,
+    item: &Attributes,
+) -> Result<Option<TransactWriteItem>, PortError> {
+    let enrollment = Enrollment::try_from(from_item::<EnrollmentItem>(item.clone())?)?;
+    if !enrollment.holds_place {
+        return Ok(None);
+    }
+    let taken = places(&enrollment.target)
+        .set_to("taken", "if_not_exists(#taken, :none) + :one")
+        .value("none", number(0))
+        .value("one", number(1));
+    taken.into_part(tables.name(Table::Enrollments)).map(Some)
 }
 
 /// How many places of a target are taken.

@@ -23,6 +23,7 @@ pub mod learner;
 pub mod logins;
 pub mod mail;
 pub mod merge;
+pub mod migration;
 pub mod personal;
 pub mod portfolio;
 pub mod rate_limits;

@@ -33,11 +33,11 @@ pub use self::connections::{ConnectionLister, ConnectionPage, Connector, Disconn
 pub(crate) use self::connections::{end_connections, move_connections};
 pub use self::desk::{LinkedIdentity, UserAdministrator, UserDesk, UserLister, UserPage};
 pub use self::directory::{UserDirectory, UserJoiner};
-use self::item::{
-    CLAIM, ClaimItem, HeldNameItem, IdentityItem, LINK, PointerItem, UserItem, email_key,
-    identity_key, username_key,
+pub(crate) use self::item::{
+    CLAIM, ERASURE_SHARD, LINK, PROFILE, email_key, identity_key, joined_shard, user_key,
+    username_key,
 };
-pub(crate) use self::item::{ERASURE_SHARD, PROFILE, joined_shard, user_key};
+use self::item::{ClaimItem, HeldNameItem, IdentityItem, PointerItem, UserItem};
 pub use self::linking::{IdentityLinker, LinkKeeper};
 pub(crate) use self::merge::{
     ABSORBED, MERGE_SHARD, TOMBSTONE, TombstoneItem, absorbed, move_held_names,
@@ -47,13 +47,18 @@ pub use self::merge::{AccountMerger, Merge, MergeFollower, Tombstone};
 pub use self::standing::{ErasureArranger, StandingWriter};
 pub(crate) use self::standing::{due, forget_parts, free_held_names, put_part};
 use crate::error::corrupt;
-use crate::item::key;
+use crate::item::{Attributes, from_item, key};
 use crate::search;
 use crate::tables::{Tables, capability};
 
 pub(crate) async fn find(tables: &Tables, user: &UserId) -> Result<Option<User>, PortError> {
     let item: Option<UserItem> = tables.get(Table::Users, &user_key(user), PROFILE).await?;
     Ok(item.map(User::from))
+}
+
+/// The user of a stored item.
+pub(crate) fn user_of(item: Attributes) -> Result<User, PortError> {
+    Ok(User::from(from_item::<UserItem>(item)?))
 }
 
 /// That a user is there and not about to go, as a part of a transaction: whoever is being erased or was

@@ -11,14 +11,42 @@ use rollcall_resources::{Grant, Table};
 use serde::Deserialize;
 
 use super::ledger::LEDGER;
-use super::{pending, user_key};
+use super::{named, pending, user_key};
 use crate::item::text;
 use crate::tables::{Tables, capability};
 use crate::update::ItemUpdate;
 
 #[derive(Debug, Deserialize)]
 struct RemovedItem {
+    removal: Option<String>,
     removed_at: Option<Timestamp>,
+}
+
+/// How the CRM had to let go of a user's contact, or has to, strongly consistent.
+pub(crate) async fn removal_of(
+    tables: &Tables,
+    user: &UserId,
+) -> Result<Option<RemovalKind>, PortError> {
+    let item: Option<RemovedItem> = tables.get(Table::Crm, &user_key(user), LEDGER).await?;
+    let kind = item.and_then(|item| item.removal);
+    kind.map(|kind| named(&RemovalKind::ALL, RemovalKind::as_str, &kind)).transpose()
+}
+
+/// That the CRM hears nothing of a user whom it never heard of, as a part of a transaction: a wish that
+/// is fulfilled, so that nobody looks for a contact. One that is there already stays.
+pub(crate) fn closed_part(
+    tables: &Tables,
+    user: &UserId,
+    removal: &Removal,
+) -> Result<TransactWriteItem, PortError> {
+    let done = removal.done_at.unwrap_or(removal.asked_at);
+    let closed = ItemUpdate::of(&user_key(user), LEDGER)
+        .set_once("removal", text(removal.kind.as_str()))
+        .set_once("removal_id", text(&removal.id))
+        .set_once("removal_email", text(""))
+        .set_once("removal_asked_at", text(removal.asked_at.to_string()))
+        .set_once("removed_at", text(done.to_string()));
+    closed.into_part(tables.name(Table::Crm))
 }
 
 /// Whether the CRM has let go of a user's contact, strongly consistent.

@@ -17,9 +17,9 @@ use crate::item::sortable;
 /// Sort key of a user.
 pub(crate) const PROFILE: &str = "profile";
 /// Sort key of what makes one identity one user.
-pub(super) const LINK: &str = "link";
+pub(crate) const LINK: &str = "link";
 /// Sort key of what makes a username or an address one user's.
-pub(super) const CLAIM: &str = "claim";
+pub(crate) const CLAIM: &str = "claim";
 /// The one part of the index `erasures`: people leave far more seldom than one partition can take.
 pub(crate) const ERASURE_SHARD: &str = "leaving";
 
@@ -337,14 +337,14 @@ pub(crate) fn user_key(user: &UserId) -> String {
     format!("user#{user}")
 }
 
-pub(super) fn identity_key(issuer: &str, subject: &str) -> String {
+pub(crate) fn identity_key(issuer: &str, subject: &str) -> String {
     format!("identity#{issuer}#{subject}")
 }
 
-pub(super) fn username_key(username: &Username) -> String {
+pub(crate) fn username_key(username: &Username) -> String {
     format!("username#{username}")
 }
 
-pub(super) fn email_key(address: &str) -> String {
+pub(crate) fn email_key(address: &str) -> String {
     format!("email#{address}")
 }
