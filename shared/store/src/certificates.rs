@@ -377,15 +377,6 @@ fn revoked_sort(index: u32) -> String {
     format!("{REVOKED}{index}")
 }
 
-fn revoked_part(
-    tables: &Tables,
-    StatusPlace { list, index }: StatusPlace,
-    revoked_at: Timestamp,
-) -> Result<TransactWriteItem, PortError> {
-    let (pk, sk) = (list_partition(list), revoked_sort(index));
-    tables.put_part(Table::Certificates, &RevokedItem { pk, sk, index, revoked_at })
-}
-
 capability! {
     /// Finds certificates by their ids, as the public may see them.
     CertificateFinder,
@@ -445,7 +436,7 @@ fn revoked_part(
     StatusPlace { list, index }: StatusPlace,
     revoked_at: Timestamp,
 ) -> Result<TransactWriteItem, PortError> {
-    let (pk, sk) = (list_partition(list), format!("{REVOKED}{index}"));
+    let (pk, sk) = (list_partition(list), revoked_sort(index));
     let revoked = RevokedItem { pk, sk, index, revoked_at };
     tables.put_part(Table::Certificates, &revoked)
 }
