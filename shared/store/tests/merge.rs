@@ -91,9 +91,8 @@ impl Twins {
         let (catalog, ids) = (Catalog::default(), SeededRandom::new(seed));
         let make =
             |place| Certificate::award(earned.clone(), [&catalog, &catalog], place, at(6), &ids);
-        let awarder: CertificateAwarder = self.can();
-        let awarded = awarder.award(user, make, &SeededRandom::new(seed), (at(6), "trace")).await;
-        awarded.unwrap().unwrap()
+        let (random, awarder) = (SeededRandom::new(seed), self.can::<CertificateAwarder>());
+        awarder.award(user, make, &random, (at(6), "trace")).await.unwrap().unwrap()
     }
 
     async fn revoke(&self, certificate: &Certificate, user: &UserId) {
@@ -101,8 +100,7 @@ impl Twins {
         let held = Held { user: user.clone(), certificate: revoked };
         let action = Action::CertificateRevoked { user: user.clone() };
         let entry = self.entry(action, Subject::Certificate(certificate.id.clone()));
-        let revoker: CertificateRevoker = self.can();
-        revoker.revoke(&held, &entry, (at(50), "trace")).await.unwrap();
+        self.can::<CertificateRevoker>().revoke(&held, &entry, (at(50), "trace")).await.unwrap();
     }
 
     fn entry(&self, action: Action, subject: Subject) -> Entry {
