@@ -174,7 +174,7 @@ async fn handle(
     }
     let action = Action::ErasureOrdered { at_once };
     let user = ports.accounts.change_of(&id, caller, context, (action, leave)).await?;
-    let is_over = user.standing.erase_at().is_some_and(|at| at <= context.now);
+    let is_over = at_once || user.standing.erase_at().is_some_and(|at| at <= context.now);
     if is_over && !ports.sessions.list(&id, context.now).await?.is_empty() {
         let ended = ports.every_session.end_all(&id, context.now).await?;
         ports.upstream.revoke(ended, context.now).await;

@@ -17,6 +17,8 @@ pub const ERASURE_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// Between the end of a closed account's sessions and the removal of its data: longer than a request
 /// that was admitted before can run.
 pub const ERASURE_SETTLE_SECONDS: i64 = 60;
+/// By how much the clocks of two instances may differ.
+pub const CLOCKS_DIFFER_SECONDS: i64 = 5;
 /// Characters of what a user writes about themselves.
 pub const ABOUT_CHARACTERS_MAX: usize = 2_000;
 /// Characters of a category, a skill or a language in a profile.

@@ -4,14 +4,14 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::id::UserId;
-use crate::limits::NAME_CHARACTERS_MAX;
+use crate::limits::{CLOCKS_DIFFER_SECONDS, NAME_CHARACTERS_MAX};
 use crate::profile::{Audience, Contacts, Edit, Field, Physical, Profile, PublicProfile, age};
 use crate::random::Random;
 use crate::role::Role;
 use crate::search::{PlaceChange, place_changes};
 use crate::standing::{Closed, Standing, StandingRefusal};
 use crate::text;
-use crate::time::{Timestamp, day};
+use crate::time::{Timestamp, after_seconds, day};
 use crate::username::{self, Claim, Claims, NamingRefusal, Username};
 
 /// Who the identity provider says somebody is, after every check on the id token.
@@ -297,9 +297,14 @@ impl User {
         (standing != self.standing).then(|| self.standing_as(standing))
     }
 
-    /// The account, to be erased from now on; unchanged when it is already.
+    /// The account, to be erased from now on; unchanged when it is already, or within the seconds by
+    /// which clocks differ, so that one order that comes twice is one order.
     #[must_use]
     pub fn expel_at_once(self, now: Timestamp) -> Self {
+        let soon = after_seconds(now, CLOCKS_DIFFER_SECONDS);
+        if self.standing.erase_at().is_some_and(|at| at <= soon) {
+            return self;
+        }
         let standing = self.standing.expel_by(now);
         if standing == self.standing { self } else { self.standing_as(standing) }
     }
@@ -600,6 +605,19 @@ mod tests {
             let result = (signed_in.user.email.as_deref(), signed_in.address);
             assert_eq!(result, (gets, change), "{has:?} {told:?} {verified} {owner:?}");
         }
+    }
+
+    #[test]
+    fn who_is_expelled_at_once_by_two_clocks_is_expelled_once() {
+        let user = join(identity());
+        let week = user.clone().expel(at(10)).unwrap();
+        let gone = user.expel_at_once(at(10));
+        assert_eq!(gone.standing.erase_at(), Some(at(10)));
+        for second in [10 - CLOCKS_DIFFER_SECONDS, 9, 10, 11, 1_000] {
+            assert_eq!(gone.clone().expel_at_once(at(second)), gone, "{second}");
+        }
+        assert_eq!(gone.clone().expel(at(11)), None);
+        assert_eq!(week.expel_at_once(at(20)).standing.erase_at(), Some(at(20)));
     }
 
     #[test]
