@@ -144,7 +144,8 @@ async fn verify_looks_at_everything_and_fails_when_anything_is_wrong() {
     assert!(!said.success, "{said:?}");
     let failed: Vec<_> = states(&said).into_iter().filter(|(_, state)| state == "failed").collect();
     let names: Vec<&str> = failed.iter().map(|(check, _)| check.as_str()).collect();
-    assert!(names.contains(&"status") && names.contains(&"enrol"), "{names:?}");
+    // Other instances may not know yet that the group is closed.
+    assert!(names.contains(&"status") && names.contains(&"closed-by-default"), "{names:?}");
     world.finish(Outcome::Clean).await;
 }
 
