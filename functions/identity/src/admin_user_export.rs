@@ -1,5 +1,5 @@
 //! Hands an administrator everything that is kept of a user who asked for it in another way than by
-//! signing in, such as by letter (GDPR articles 15 and 20; see [`crate::archive`]).
+//! signing in, such as by letter (GDPR articles 15 and 20; see `archive.rs`).
 //!
 //! The audit log is told before anything is answered, so nobody is handed a person's data unseen.
 

@@ -1,5 +1,5 @@
 //! Hands the caller everything that is kept of them, as one file (GDPR articles 15 and 20; see
-//! [`crate::archive`]).
+//! `archive.rs`).
 
 use rollcall_edge::{Caller, Context, NoInput, Problem, Response};
 use rollcall_runtime::declaration::{Operation, RateClass};
