@@ -83,8 +83,10 @@ drill: ## damages and restores a local cloud, and tells what was lost and how lo
 	@$(CARGO_READY)
 	cargo test --quiet --package rollcall-tests --test system -- disaster --nocapture
 
-drill-deployment: $(NODE_READY) $(TOOLS_READY) ## deploys the templates of dev into an emulator of AWS that somebody else wrote
-	$(TOOLS)/bin/pip install --quiet ministack==1.5.33 boto3==1.43.106
+drill-deployment: $(NODE_READY) $(TOOLS_READY) ## deploys dev into an emulator of AWS that somebody else wrote, releases again and goes back
+	@$(CARGO_READY)
+	cargo build --quiet --workspace --bin rollcall
+	$(TOOLS)/bin/pip install --quiet ministack==1.5.33 boto3==1.43.62 awscli==1.46.3
 	cd cdk && npm run --silent synth
 	$(TOOLS)/bin/python scripts/drill-deployment.py
 

@@ -201,6 +201,71 @@ def compare(account: Account) -> list[str]:
     return faults
 
 
+def live_versions(account: Account, names: list[str]) -> dict[str, str]:
+    functions = account.client("lambda")
+    return {name: functions.get_alias(FunctionName=name, Name="live")["FunctionVersion"] for name in names}
+
+
+def add_missing(account: Account, names: list[str]) -> None:
+    """The functions of the user pool, whose stack the drill leaves out."""
+    functions = account.client("lambda")
+    pages = functions.get_paginator("list_functions").paginate()
+    existing = {function["FunctionName"] for page in pages for function in page["Functions"]}
+    for name in sorted(set(names) - existing):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("bootstrap", f"a program of {name}")
+        functions.create_function(
+            FunctionName=name,
+            Runtime="provided.al2023",
+            Handler="bootstrap",
+            Role="arn:aws:iam::000000000000:role/drill",
+            Code={"ZipFile": packed.getvalue()},
+        )
+        version = functions.publish_version(FunctionName=name)["Version"]
+        functions.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+
+
+def release_again(account: Account, names: list[str]) -> None:
+    """Gives every function another program, and all calls to it, as a release does."""
+    functions = account.client("lambda")
+    for name in names:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("bootstrap", f"another program of {name}")
+        functions.update_function_code(FunctionName=name, ZipFile=packed.getvalue())
+        version = functions.publish_version(FunctionName=name)["Version"]
+        functions.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+
+
+def go_back(account: Account) -> list[str]:
+    """Whatever `rollcall rollback` did not bring back to the version of before."""
+    catalogue = json.loads((ROOT / "cdk/functions.json").read_text())
+    names = [f"rollcall-dev-{function['name']}" for function in catalogue["functions"]]
+    add_missing(account, names)
+    first = live_versions(account, names)
+    release_again(account, names)
+    second = live_versions(account, names)
+    faults = [f"{name} was not released again" for name in names if first[name] == second[name]]
+    variables = {
+        **os.environ,
+        "PATH": f"{ROOT / '.tools/venv/bin'}:{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": account.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    program = [str(ROOT / "target/debug/rollcall"), "rollback", "--stage", "dev", "--yes"]
+    done = subprocess.run(program, env=variables, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        faults.append(f"rollcall rollback ended with {done.returncode}: {done.stderr[-300:]}")
+    third = live_versions(account, names)
+    faults += [f"{name} is at {third[name]}, not {first[name]}" for name in names if third[name] != first[name]]
+    print(f"{len(names)} functions released again, {len(names) - len(faults)} gone back")
+    return faults
+
+
 def main() -> int:
     if not ASSEMBLY.is_dir():
         raise SystemExit("there are no templates: run npm run synth in cdk first")
@@ -216,10 +281,10 @@ def main() -> int:
             failed += state != "CREATE_COMPLETE"
             count = len(json.loads(template.read_text())["Resources"])
             print(f"{name:<32} {count:>4} resources  {state[:300]}")
-        faults = compare(account)
+        faults = compare(account) + go_back(account)
         for fault in faults:
-            print(f"differs: {fault[:300]}")
-        print(f"{failed} stacks failed, {len(faults)} things differ from the catalogue")
+            print(f"fault: {fault[:300]}")
+        print(f"{failed} stacks failed, {len(faults)} things are not as they should be")
     finally:
         process.terminate()
         process.wait(timeout=30)
