@@ -25,7 +25,7 @@ use rollcall_store::{Capability, PortError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::admin_user_get::ACCOUNT_MERGED;
+use crate::admin_account::{ACCOUNT_MERGED, NoAccount, account, account_id};
 use crate::leaving::{Accounts, LeavingError};
 use crate::settings::{
     OIDC_CLIENT_AUTHENTICATION, OIDC_CLIENT_ID, OIDC_ISSUER, OIDC_PROFILE, OIDC_REDIRECT_URI,
@@ -115,8 +115,7 @@ struct Input {
 
 impl FromRequest for Input {
     fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let id = request.path_parameter("id").parse();
-        let id = id.map_err(|_error| Problem::new(&NOT_FOUND))?;
+        let id = account_id(request)?;
         let order = if request.has_body() { request.json()? } else { Body::default() };
         Ok(Self { id, order })
     }
@@ -156,10 +155,7 @@ async fn handle(
     if id == caller.user {
         return Err(AdminUserEraseError::Oneself);
     }
-    let Some(user) = ports.users.find(&id).await? else {
-        let into = ports.users.merged_into(&id).await?;
-        return Err(into.map_or(AdminUserEraseError::NotFound, AdminUserEraseError::Merged));
-    };
+    let user = account(&ports.users, &id).await?;
     let leave = |user: User| -> Result<User, StandingRefusal> {
         if at_once {
             return Ok(user.expel_at_once(context.now));
@@ -187,10 +183,8 @@ async fn handle(
 enum AdminUserEraseError {
     #[error("nobody orders their own erasure")]
     Oneself,
-    #[error("no such user")]
-    NotFound,
-    #[error("the account was merged into {0}")]
-    Merged(UserId),
+    #[error(transparent)]
+    Account(#[from] NoAccount),
     #[error(transparent)]
     Leaving(#[from] LeavingError),
     #[error(transparent)]
@@ -202,10 +196,8 @@ impl From<AdminUserEraseError> for Problem {
         match error {
             AdminUserEraseError::Oneself => Self::new(&OWN_ACCOUNT),
             // Gone between two reads: somebody else's order was carried out.
-            AdminUserEraseError::NotFound | AdminUserEraseError::Leaving(LeavingError::Gone) => {
-                Self::new(&NOT_FOUND)
-            }
-            AdminUserEraseError::Merged(into) => Self::new(&ACCOUNT_MERGED).with_detail(into),
+            AdminUserEraseError::Leaving(LeavingError::Gone) => Self::new(&NOT_FOUND),
+            AdminUserEraseError::Account(error) => error.into(),
             AdminUserEraseError::Leaving(LeavingError::Refused(_) | LeavingError::Contended) => {
                 Self::new(&CONFLICT)
             }

@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use rollcall_domain::audit::{Action, Actor, Entry, Subject};
-use rollcall_domain::id::UserId;
 use rollcall_domain::random::Random;
 use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
+use rollcall_edge::{Caller, Context, Problem, Response};
 use rollcall_runtime::declaration::{Access, Operation, RateClass};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
@@ -19,7 +18,7 @@ use rollcall_store::personal::PersonalReader;
 use rollcall_store::users::UserDesk;
 use rollcall_store::{Capability, PortError};
 
-use crate::admin_user_get::ACCOUNT_MERGED;
+use crate::admin_account::{ACCOUNT_MERGED, AccountInput, NoAccount, account};
 use crate::archive::{self, Archive};
 
 /// The declaration.
@@ -58,25 +57,13 @@ impl Ports {
     }
 }
 
-struct Input(UserId);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let id = request.path_parameter("id").parse();
-        id.map(Self).map_err(|_error| Problem::new(&NOT_FOUND))
-    }
-}
-
 async fn handle(
     ports: &Ports,
     caller: &Caller,
     context: &Context,
-    Input(id): Input,
+    AccountInput(id): AccountInput,
 ) -> Result<Response, AdminUserExportError> {
-    if ports.users.find(&id).await?.is_none() {
-        let into = ports.users.merged_into(&id).await?;
-        return Err(into.map_or(AdminUserExportError::NotFound, AdminUserExportError::Merged));
-    }
+    account(&ports.users, &id).await?;
     let holdings = ports.personal.everything(&id).await?;
     let told = (Actor::User(caller.user.clone()), Action::UserExported, Subject::User(id.clone()));
     let entry = Entry::new(told, &context.trace_id, context.now, ports.random.as_ref());
@@ -87,10 +74,8 @@ async fn handle(
 
 #[derive(Debug, thiserror::Error)]
 enum AdminUserExportError {
-    #[error("no such user")]
-    NotFound,
-    #[error("the account was merged into {0}")]
-    Merged(UserId),
+    #[error(transparent)]
+    Account(#[from] NoAccount),
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -98,8 +83,7 @@ enum AdminUserExportError {
 impl From<AdminUserExportError> for Problem {
     fn from(error: AdminUserExportError) -> Self {
         match error {
-            AdminUserExportError::NotFound => Self::new(&NOT_FOUND),
-            AdminUserExportError::Merged(into) => Self::new(&ACCOUNT_MERGED).with_detail(into),
+            AdminUserExportError::Account(error) => error.into(),
             AdminUserExportError::Port(error) => Self::port(&error),
         }
     }

@@ -1,17 +1,17 @@
 //! Shows an administrator one user, with the entity tag that a change has to name.
 
 use futures::future::try_join;
-use rollcall_domain::id::UserId;
 use rollcall_domain::role::Role;
 use rollcall_edge::problem::NOT_FOUND;
-use rollcall_edge::{Caller, Context, FromRequest, HttpRequest, Problem, Response};
-use rollcall_runtime::declaration::{Access, Operation, ProblemKind};
+use rollcall_edge::{Caller, Context, Problem, Response};
+use rollcall_runtime::declaration::{Access, Operation};
 use rollcall_runtime::openapi::schema;
 use rollcall_runtime::{Function, Method, Route, Startup, StartupError, Trigger};
 use rollcall_store::sessions::SessionLister;
 use rollcall_store::users::UserDesk;
 use rollcall_store::{Capability, PortError};
 
+use crate::admin_account::{ACCOUNT_MERGED, AccountInput, NoAccount, account};
 use crate::admin_user_view::{self, UserView};
 
 /// The declaration.
@@ -31,14 +31,6 @@ pub static FUNCTION: Function = Function {
     ..rollcall_edge::SIGNED_IN_READ
 };
 
-/// There is an account, of another id.
-pub(crate) static ACCOUNT_MERGED: ProblemKind = ProblemKind {
-    code: "account-merged",
-    status: 410,
-    title: "The account was merged into another one.",
-    advice: "The detail is the id of the other one.",
-};
-
 struct Ports {
     users: UserDesk,
     sessions: SessionLister,
@@ -50,25 +42,13 @@ impl Ports {
     }
 }
 
-struct Input(UserId);
-
-impl FromRequest for Input {
-    fn from_request(request: &HttpRequest) -> Result<Self, Problem> {
-        let id = request.path_parameter("id").parse();
-        id.map(Self).map_err(|_error| Problem::new(&NOT_FOUND))
-    }
-}
-
 async fn handle(
     ports: &Ports,
     _caller: &Caller,
     context: &Context,
-    Input(id): Input,
+    AccountInput(id): AccountInput,
 ) -> Result<Response, AdminUserGetError> {
-    let Some(user) = ports.users.find(&id).await? else {
-        let into = ports.users.merged_into(&id).await?;
-        return Err(into.map_or(AdminUserGetError::NotFound, AdminUserGetError::Merged));
-    };
+    let user = account(&ports.users, &id).await?;
     let (identities, sessions) =
         try_join(ports.users.identities(&user), ports.sessions.list(&id, context.now)).await?;
     Ok(admin_user_view::answer(&user, identities, sessions.len()))
@@ -76,10 +56,8 @@ async fn handle(
 
 #[derive(Debug, thiserror::Error)]
 enum AdminUserGetError {
-    #[error("no such user")]
-    NotFound,
-    #[error("the account was merged into {0}")]
-    Merged(UserId),
+    #[error(transparent)]
+    Account(#[from] NoAccount),
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -87,8 +65,7 @@ enum AdminUserGetError {
 impl From<AdminUserGetError> for Problem {
     fn from(error: AdminUserGetError) -> Self {
         match error {
-            AdminUserGetError::NotFound => Self::new(&NOT_FOUND),
-            AdminUserGetError::Merged(into) => Self::new(&ACCOUNT_MERGED).with_detail(into),
+            AdminUserGetError::Account(error) => error.into(),
             AdminUserGetError::Port(error) => Self::port(&error),
         }
     }

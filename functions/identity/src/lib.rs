@@ -4,6 +4,7 @@
 use rollcall_runtime::Function;
 
 mod account;
+mod admin_account;
 pub mod admin_user_erase;
 pub mod admin_user_export;
 pub mod admin_user_get;
